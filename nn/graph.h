@@ -1,0 +1,163 @@
+/* The neutral graph: what every importer builds and what the plan compiler reads.
+ *
+ * Tensors are named and have a shape where it is known; dimension 0 of the network's input and
+ * output is the batch. Constants carry float32 or int64 data. Nodes refer to tensors by index; an
+ * absent optional input is CSL_NO_TENSOR. All memory belongs to the graph. Sizes are bounded here
+ * (CSL_GRAPH_MAX_*), so that no importer has to be trusted with them.
+ *
+ * A node that cannot be evaluated is never the end of an import: it is noted in csl_issues with its
+ * name, operator, reason and a hint, and the next one is looked at, so that a user sees all of them.
+ * Nothing here is secret to the model's owner; parties and clients never hold a graph.
+ */
+#ifndef CSL_NN_GRAPH_H
+#define CSL_NN_GRAPH_H
+
+#include "crypto/err.h"
+
+#define CSL_NO_TENSOR UINT32_MAX
+#define CSL_NO_NODE UINT32_MAX
+#define CSL_DIM_UNKNOWN ((int64_t)-1) /* symbolic, or not stated */
+
+enum {
+    CSL_MAX_RANK = 8,
+    CSL_GRAPH_MAX_NODES = 1 << 16,
+    CSL_GRAPH_MAX_TENSORS = 1 << 17,
+    CSL_GRAPH_MAX_NAME = 512,         /* bytes of a name; longer ones are refused */
+    CSL_GRAPH_MAX_ELEMENTS = 1 << 28, /* of one constant */
+    CSL_GRAPH_MAX_DIM = 1 << 28,
+    CSL_MAX_ISSUES = 1024
+};
+
+/* X(enumerator, ONNX name). Operators of later issues are added here; importers give the rest CSL_OP_UNKNOWN.
+ */
+#define CSL_OP_LIST(X)                                                                                       \
+    X(CSL_OP_UNKNOWN, "")                                                                                    \
+    X(CSL_OP_GEMM, "Gemm")                                                                                   \
+    X(CSL_OP_MATMUL, "MatMul")                                                                               \
+    X(CSL_OP_ADD, "Add")                                                                                     \
+    X(CSL_OP_RELU, "Relu")                                                                                   \
+    X(CSL_OP_FLATTEN, "Flatten")                                                                             \
+    X(CSL_OP_RESHAPE, "Reshape")                                                                             \
+    X(CSL_OP_TRANSPOSE, "Transpose")                                                                         \
+    X(CSL_OP_IDENTITY, "Identity")                                                                           \
+    X(CSL_OP_DROPOUT, "Dropout")                                                                             \
+    X(CSL_OP_SOFTMAX, "Softmax")                                                                             \
+    X(CSL_OP_LOGSOFTMAX, "LogSoftmax")
+
+enum csl_op {
+#define CSL_OP_ENUM(name, text) name,
+    CSL_OP_LIST(CSL_OP_ENUM)
+#undef CSL_OP_ENUM
+        CSL_OP_COUNT
+};
+
+enum csl_dtype { CSL_DTYPE_NONE, CSL_DTYPE_F32, CSL_DTYPE_I64 };
+
+struct csl_tensor {
+    char *name;
+    bool has_shape;
+    unsigned rank;
+    int64_t dims[CSL_MAX_RANK]; /* > 0, or CSL_DIM_UNKNOWN */
+    enum csl_dtype dtype;       /* of a constant; CSL_DTYPE_NONE: not a constant */
+    size_t n_elements;          /* of a constant; row-major data in one of: */
+    float *f32;
+    int64_t *i64;
+    uint32_t producer; /* node, or CSL_NO_NODE; set by csl_graph_finish */
+};
+
+/* The operators' attributes, with ONNX's defaults already in place. */
+struct csl_attributes {
+    float alpha, beta;     /* Gemm */
+    bool trans_a, trans_b; /* Gemm */
+    bool allow_zero;       /* Reshape: 0 means zero, not "as before" */
+    bool has_axis;         /* Softmax, LogSoftmax, Flatten */
+    int64_t axis;
+    unsigned n_perm; /* Transpose; 0: reversed */
+    int64_t perm[CSL_MAX_RANK];
+};
+
+struct csl_node {
+    enum csl_op op;
+    char *name;    /* never NULL; importers invent "Gemm #3" where the file has none */
+    char *op_name; /* as the file has it, with its domain */
+    unsigned n_inputs, n_outputs;
+    uint32_t *inputs;
+    uint32_t *outputs;
+    struct csl_attributes attr;
+};
+
+struct csl_graph {
+    char *name;
+    struct csl_tensor *tensors;
+    size_t n_tensors, cap_tensors;
+    struct csl_node *nodes; /* after csl_graph_finish: in topological order, only those the output needs */
+    size_t n_nodes, cap_nodes;
+    uint32_t input, output; /* tensors; CSL_NO_TENSOR until set */
+    uint32_t *index;        /* name lookup, open addressing */
+    size_t n_index;
+};
+
+/* One thing in the network that cannot be evaluated. */
+struct csl_issue {
+    char node[128];
+    char op[64];
+    char reason[256];
+    char hint[256];
+};
+
+/* Grows up to CSL_MAX_ISSUES; more are only counted. Start from {0}. */
+struct csl_issues {
+    struct csl_issue *at;
+    size_t n, cap;
+    size_t n_more;
+};
+
+/* Appends "reason (printf)" about a node, with a hint that says what to change. CSL_ENOMEM or CSL_OK. */
+CSL_MUST_CHECK enum csl_err csl_issues_add(struct csl_issues *issues, const char *node, const char *op,
+                                           const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+void csl_issues_clear(struct csl_issues *issues);
+
+/* All issues in one sentence for a diag, shortened to fit: "2 nodes cannot be run: ...". Returns CSL_EDATA.
+ */
+enum csl_err csl_issues_fail(const struct csl_issues *issues, struct csl_diag *diag);
+
+const char *csl_op_text(enum csl_op op);
+
+CSL_MUST_CHECK enum csl_err csl_graph_new(struct csl_graph **graph, const char *name);
+void csl_graph_free(struct csl_graph *graph); /* NULL is fine */
+
+/* Finds the tensor of that name or adds it without a shape. Control characters in names become '?'. */
+CSL_MUST_CHECK enum csl_err csl_graph_tensor(struct csl_graph *graph, uint32_t *tensor, const char *name,
+                                             struct csl_diag *diag);
+
+/* The tensor of that name, or CSL_NO_TENSOR. */
+uint32_t csl_graph_find(const struct csl_graph *graph, const char *name);
+
+/* Sets a shape; a dimension is > 0 or CSL_DIM_UNKNOWN. CSL_EDATA names tensor and dimension. */
+CSL_MUST_CHECK enum csl_err csl_graph_set_shape(struct csl_graph *graph, uint32_t tensor, unsigned rank,
+                                                const int64_t *dims, struct csl_diag *diag);
+
+/* Makes the tensor a constant with zeroed data of dtype, for the caller to fill. Dimensions > 0 only, and a
+ * product within CSL_GRAPH_MAX_ELEMENTS. A second constant of the same name is CSL_EDATA. An int64 constant
+ * may also have one dimension of 0 elements (an empty shape). */
+CSL_MUST_CHECK enum csl_err csl_graph_constant(struct csl_graph *graph, uint32_t tensor, enum csl_dtype dtype,
+                                               unsigned rank, const int64_t *dims, struct csl_diag *diag);
+
+/* Every float of the constant must be finite: CSL_EDATA names the tensor and the first bad index. */
+CSL_MUST_CHECK enum csl_err csl_graph_check_finite(const struct csl_graph *graph, uint32_t tensor,
+                                                   struct csl_diag *diag);
+
+/* Appends a node and copies the names and lists; attr NULL: the defaults. */
+CSL_MUST_CHECK enum csl_err csl_graph_node(struct csl_graph *graph, enum csl_op op, const char *name,
+                                           const char *op_name, const uint32_t *inputs, unsigned n_inputs,
+                                           const uint32_t *outputs, unsigned n_outputs,
+                                           const struct csl_attributes *attr, struct csl_diag *diag);
+struct csl_attributes csl_attributes_default(void);
+
+/* Checks and orders: input and output are set, every tensor that the output needs has one producer, is a
+ * constant or is the input (else CSL_EDATA names node and tensor: a missing initialiser), no cycle; nodes are
+ * sorted topologically and those that the output does not need are dropped. */
+CSL_MUST_CHECK enum csl_err csl_graph_finish(struct csl_graph *graph, struct csl_diag *diag);
+
+#endif
