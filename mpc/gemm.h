@@ -30,7 +30,7 @@ void csl_gemm_acc(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, s
 void csl_gemm_acc_mod(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n,
                       unsigned bits);
 
-/* Name of the path that csl_gemm_acc takes now: "portable", "avx2", "avx512" or "avx512ifma". */
+/* Name of the path that csl_gemm_acc takes: "portable", "avx2" or "avx512". */
 const char *csl_gemm_path(void);
 
 #endif

@@ -1,0 +1,159 @@
+/* Correlations: data-independent randomness that is made before the input is known, one row an inference.
+ *
+ * A network is a list of demands (one each for its linear layers and ReLUs). A correlation object holds one
+ * party's part for a batch. Its heart is the table of fields below: for each demand the parties and every
+ * maker read from it what there is, how wide it is, how it is shared, and whether it is the party's OWN
+ * (expanded from its seed, so that it may mask an opening) or DEALT (a function of the own fields).
+ *
+ * Makers
+ *  - dealer (mpc/dealer.h): csl_corr_expand() row by row. Party i < N-1 expands every field from its index
+ * seed, PRG stream demand << 8 | field (step K4); the last party expands its own fields and takes the dealt
+ *    ones from the corrections chunk of the index.
+ *  - any other maker (oblivious transfer and lattices, Paillier, a test): own fields by csl_corr_expand_own()
+ *    or csl_corr_put(), every dealt field of every row by csl_corr_put(), at every party; no corrections.
+ * A new kind of correlation is a new row in the field table and its value function in dealer.c.
+ *
+ * A demand is MOVED into the protocol that uses it: used once, wiped there. A second use is CSL_EINTERNAL and
+ * poisons the session. Constant time in all values; shapes are public.
+ */
+#ifndef CSL_MPC_CORRELATION_H
+#define CSL_MPC_CORRELATION_H
+
+#include "mpc/link.h"
+
+enum {
+    CSL_MAX_DIGITS = 6,
+    CSL_MAX_DIGIT_BITS = 6,
+    CSL_MAX_DEMANDS = 4096,
+    CSL_MAX_FIELDS = 16,
+    CSL_MAX_DIM = 1 << 24,
+    CSL_MAX_BATCH = 1 << 20,
+    CSL_INDEX_SEED_BYTES = 32,
+};
+
+enum csl_demand_kind { CSL_DEMAND_LINEAR = 1, CSL_DEMAND_RELU, CSL_DEMAND_TRUNC };
+
+/* Of a ReLU or truncation (steps T): l = k + f bits are opened, f are cut off, the result lives mod
+ * 2^out_bits. digit_bits: widths of the digits of the low k-1 bits, low digit first; none for a
+ * truncation without ReLU. */
+struct csl_trunc_params {
+    uint8_t k;
+    uint8_t f;
+    uint8_t out_bits;
+    uint8_t n_digits;
+    uint8_t digit_bits[CSL_MAX_DIGITS];
+};
+
+struct csl_demand {
+    enum csl_demand_kind kind;
+    uint32_t k_dim; /* LINEAR: X is a row of k_dim, W is k_dim x n_dim */
+    uint32_t n_dim;
+    uint8_t bits;   /* LINEAR: everything is mod 2^bits */
+    uint32_t count; /* RELU, TRUNC: elements an inference */
+    struct csl_trunc_params trunc;
+};
+
+/* The default digits: as few as hold k-1 bits at 6 a digit, spread evenly, the low ones wider (k = 24: 6 6 6
+ * 5; k = 2: 1). Parameters out of range are left for csl_demand_check() to refuse (n_digits 0). */
+struct csl_trunc_params csl_trunc_params_default(unsigned k, unsigned f, unsigned out_bits);
+
+/* Shorthands for the three kinds. A truncation gets no digits. */
+struct csl_demand csl_demand_linear(uint32_t k_dim, uint32_t n_dim, unsigned bits);
+struct csl_demand csl_demand_relu(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
+struct csl_demand csl_demand_trunc(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
+
+/* CSL_EDATA with the reason unless: dimensions in 1..CSL_MAX_DIM; LINEAR: 1 <= bits <= 64; RELU and TRUNC: f
+ * >= 1, k >= 2, k + f <= 62, k <= out_bits <= 64; RELU: 1..6 digits of 1..6 bits which hold exactly k-1 bits
+ * (k <= 37); TRUNC: no digits. Demands may come from outside: every function below checks them by this. */
+CSL_MUST_CHECK enum csl_err csl_demand_check(const struct csl_demand *d, struct csl_diag *diag);
+
+/* ---- fields ---- */
+
+enum csl_field_form {
+    CSL_FIELD_RING,  /* `count` elements, shared additively mod 2^bits; one uint64_t each */
+    CSL_FIELD_TABLE, /* `count` elements of `bits` bits, shared by XOR; one uint64_t each */
+    CSL_FIELD_PLANES /* `planes` planes of `count` bits, shared by XOR; each in whole uint64_t, padding zero
+                      */
+};
+
+/* Field numbers: positions in the table and parts of the PRG stream number. Never renumber. */
+enum csl_linear_field { CSL_LINEAR_A, CSL_LINEAR_C, CSL_LINEAR_N_FIELDS };
+enum csl_trunc_field { CSL_TRUNC_R, CSL_TRUNC_R_HIGH, CSL_TRUNC_S, CSL_TRUNC_N_FIELDS };
+enum csl_relu_field {
+    CSL_RELU_R,     /* own: r mod 2^l */
+    CSL_RELU_M,     /* own: masks m, planes e_1..e_{D-1}, l_0..l_{D-2} (D digits) */
+    CSL_RELU_BETA,  /* own: bit beta */
+    CSL_RELU_TABLE, /* dealt, six fields: T_j(v) = [v < digit j of r'], bit v of the element */
+    CSL_RELU_PRODUCTS = CSL_RELU_TABLE + CSL_MAX_DIGITS, /* dealt: products of masks, see csl__products */
+    CSL_RELU_S_BIT,                                      /* dealt: <s> */
+    CSL_RELU_BETA_R,                                     /* dealt: [beta] mod 2^out_bits */
+    CSL_RELU_R_HIGH,                                     /* dealt: [r'] */
+    CSL_RELU_R_BETA,                                     /* dealt: [r' beta] */
+    CSL_RELU_S,                                          /* dealt: [s] mod 2^(out_bits - k) */
+    CSL_RELU_S_BETA,                                     /* dealt: [s beta] */
+    CSL_RELU_N_FIELDS
+};
+
+struct csl_field {
+    const char *name;
+    enum csl_field_form form;
+    bool dealt;
+    uint8_t bits; /* 1 for planes; 0: the field is empty */
+    uint32_t count;
+    uint32_t planes;  /* of PLANES; may be 0 */
+    size_t row_words; /* uint64_t of one row in memory */
+    size_t row_bytes; /* of one row packed, as corrections carry it */
+};
+
+/* Fills the table of a checked demand; returns the number of fields. */
+size_t csl_demand_fields(struct csl_field fields[CSL_MAX_FIELDS], const struct csl_demand *d);
+
+/* Bytes of corrections for one inference (one index): the dealt fields in order, each packed for itself.
+ * 0 when a demand is wrong or the sum overflows. */
+size_t csl_correction_bytes(const struct csl_demand *demands, size_t n_demands);
+
+/* ---- one party's correlations for a batch ---- */
+
+struct csl_corr;
+
+/* Memory that csl_corr_new() would take, for a budget; 0 when the demands are wrong or it overflows. */
+size_t csl_corr_bytes(const struct csl_demand *demands, size_t n_demands, size_t batch);
+
+/* demands are copied. batch: rows, 1..CSL_MAX_BATCH. The caller frees by csl_corr_free(). CSL_EDATA,
+ * CSL_ENOMEM. */
+CSL_MUST_CHECK enum csl_err csl_corr_new(struct csl_corr **out, const struct csl_demand *demands,
+                                         size_t n_demands, unsigned n_parties, unsigned self, size_t batch,
+                                         struct csl_diag *diag);
+
+/* Fills one row from the party's index seed (step K3). corrections: the index's chunk of exactly
+ * csl_correction_bytes() at the last party, NULL and 0 at every other. Wrong length or padding: CSL_EPROTO;
+ * a row that is already there: CSL_EINTERNAL (its demand would be expanded twice). */
+CSL_MUST_CHECK enum csl_err csl_corr_expand(struct csl_corr *c, size_t row,
+                                            const uint8_t index_seed[CSL_INDEX_SEED_BYTES],
+                                            const uint8_t *corrections, size_t n_corrections,
+                                            struct csl_diag *diag);
+
+/* For other makers: the own fields of a row only. */
+CSL_MUST_CHECK enum csl_err csl_corr_expand_own(struct csl_corr *c, size_t row,
+                                                const uint8_t index_seed[CSL_INDEX_SEED_BYTES],
+                                                struct csl_diag *diag);
+
+/* For other makers: one row of one field, field.row_words words; reduced to the field's width, padding
+ * cleared. A field is put once. */
+CSL_MUST_CHECK enum csl_err csl_corr_put(struct csl_corr *c, size_t demand, unsigned field, size_t row,
+                                         const uint64_t *words, struct csl_diag *diag);
+
+/* Step L2: Z = A.E + C for all rows of a linear demand by one GEMM; E is k_dim x n_dim, opened, mod 2^bits.
+ * All rows must be filled. Before csl_linear_forward(), once. */
+CSL_MUST_CHECK enum csl_err csl_corr_bind_weights(struct csl_corr *c, size_t demand, const uint64_t *e,
+                                                  struct csl_diag *diag);
+
+size_t csl_corr_batch(const struct csl_corr *c);
+size_t csl_corr_n_demands(const struct csl_corr *c);
+/* Borrowed; NULL when there is no such demand. */
+const struct csl_demand *csl_corr_demand(const struct csl_corr *c, size_t demand);
+
+/* Wipes and frees; c may be NULL. */
+void csl_corr_free(struct csl_corr *c);
+
+#endif

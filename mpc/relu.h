@@ -1,0 +1,26 @@
+/* Truncation and ReLU from one opening of l = k + f bits (docs/protocol.md, steps T1 to T7).
+ *
+ * Both never fail and round stochastically: the exact floor, or one unit more with probability
+ * (z mod 2^f)/2^f. z is out of range when the interval bounds of the plan were wrong; then the result is
+ * wrong, and nothing is revealed. Constant time in all shares; tables are read at public digits only.
+ *
+ * Shapes: batch x count elements, row-major; batch from the correlation, count, k, f and out_bits from its
+ * demand, which is used up and wiped whatever happens. z holds shares mod 2^l (bits above are ignored); y
+ * gets shares below 2^out_bits, and may be z. On error y is zero and the session is poisoned.
+ */
+#ifndef CSL_MPC_RELU_H
+#define CSL_MPC_RELU_H
+
+#include "mpc/correlation.h"
+#include "mpc/session.h"
+
+/* T1..T5: y = max(z, 0) / 2^f. -2^(l-1) <= z <= 2^(l-1) - 2^f. Three rounds c, u, e; two with a single digit.
+ */
+CSL_MUST_CHECK enum csl_err csl_relu(struct csl_session *s, uint64_t *y, const uint64_t *z,
+                                     struct csl_corr *corr, size_t demand);
+
+/* T6: y = z / 2^f, signed. |z| < 2^(l-2). One round. */
+CSL_MUST_CHECK enum csl_err csl_trunc(struct csl_session *s, uint64_t *y, const uint64_t *z,
+                                      struct csl_corr *corr, size_t demand);
+
+#endif
