@@ -17,13 +17,33 @@ struct csl_attributes csl_attributes_default(void) {
     return (struct csl_attributes){.alpha = 1.0F, .beta = 1.0F, .axis = 1};
 }
 
-/* A copy that is fit for a terminal: control characters become '?'. */
+/* Length of the UTF-8 sequence at p, or 0 when there is none. Overlong forms and surrogates pass: nothing
+ * here interprets the characters. */
+static size_t utf8_length(const unsigned char *p) {
+    size_t n = *p < 0x80                 ? 1
+               : *p >= 0xc2 && *p < 0xe0 ? 2
+               : *p >= 0xe0 && *p < 0xf0 ? 3
+               : *p >= 0xf0 && *p < 0xf5 ? 4
+                                         : 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+/* A copy that is fit for a terminal: what is not UTF-8 and control characters become '?'. */
 static char *copy_name(const char *name) {
     char *copy = strdup(name);
-    for (char *p = copy; p != NULL && *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f) {
+    unsigned char *p = (unsigned char *)copy;
+    while (p != NULL && *p != '\0') {
+        size_t n = utf8_length(p);
+        if (n == 0 || *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0)) {
             *p = '?';
+            n = 1;
         }
+        p += n;
     }
     return copy;
 }

@@ -1,0 +1,227 @@
+#include "nn/onnx/onnx.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "nn/onnx/onnx_internal.h"
+
+static const char *text(const char *s) {
+    return s == NULL ? "" : s;
+}
+
+/* The parser's memory: a small file must not ask for a large one. A size stands before each block. */
+struct budget {
+    size_t left;
+    bool exceeded;
+};
+
+enum { BLOCK_HEADER = 16 };
+
+static void *budget_alloc(void *data, size_t size) {
+    struct budget *b = data;
+    if (size > SIZE_MAX - BLOCK_HEADER || size + BLOCK_HEADER > b->left) {
+        b->exceeded = true;
+        return NULL;
+    }
+    uint8_t *p = malloc(size + BLOCK_HEADER);
+    if (p == NULL) {
+        return NULL;
+    }
+    memcpy(p, &size, sizeof size);
+    b->left -= size + BLOCK_HEADER;
+    return p + BLOCK_HEADER;
+}
+
+static void budget_free(void *data, void *pointer) {
+    struct budget *b = data;
+    if (pointer == NULL) {
+        return;
+    }
+    uint8_t *p = (uint8_t *)pointer - BLOCK_HEADER;
+    size_t size;
+    memcpy(&size, p, sizeof size);
+    b->left += size + BLOCK_HEADER;
+    free(p);
+}
+
+static enum csl_err check_opset(const Csl__Onnx__Model *model, struct csl_diag *diag) {
+    for (size_t i = 0; i < model->n_opset_import; i++) {
+        const Csl__Onnx__OperatorSet *set = model->opset_import[i];
+        const char *domain = text(set->domain);
+        if (domain[0] != '\0' && strcmp(domain, "ai.onnx") != 0) {
+            continue;
+        }
+        if (set->version < CSL_ONNX_MIN_OPSET || set->version > CSL_ONNX_MAX_OPSET) {
+            return csl_fail(diag, CSL_EDATA,
+                            "the file uses ONNX opset %lld; export it with an opset from %d to %d, e.g. 17",
+                            (long long)set->version, CSL_ONNX_MIN_OPSET, CSL_ONNX_MAX_OPSET);
+        }
+        return CSL_OK;
+    }
+    return csl_fail(diag, CSL_EDATA,
+                    "the file does not say which ONNX opset it uses: not a complete ONNX model");
+}
+
+static enum csl_err read_initialisers(struct csl_graph *graph, const Csl__Onnx__Graph *proto,
+                                      struct csl_diag *diag) {
+    if (proto->n_sparse_initializer != 0) {
+        return csl_fail(diag, CSL_EDATA, "the file has sparse initialisers; export dense weights");
+    }
+    for (size_t i = 0; i < proto->n_initializer; i++) {
+        const Csl__Onnx__Tensor *t = proto->initializer[i];
+        if (text(t->name)[0] == '\0') {
+            return csl_fail(diag, CSL_EDATA, "initialiser %zu has no name", i);
+        }
+        uint32_t tensor;
+        TRY(csl_graph_tensor(graph, &tensor, t->name, diag));
+        TRY(csl__onnx_constant(graph, tensor, t, diag));
+    }
+    return CSL_OK;
+}
+
+/* A declared shape; none is as good as an unknown one. */
+static enum csl_err read_shape(struct csl_graph *graph, uint32_t tensor, const Csl__Onnx__ValueInfo *info,
+                               struct csl_diag *diag) {
+    const Csl__Onnx__Type *type = info->type;
+    if (type == NULL || type->tensor_type == NULL) {
+        return csl_fail(diag, CSL_EDATA, "input \"%s\" is not a tensor", graph->tensors[tensor].name);
+    }
+    const Csl__Onnx__Shape *shape = type->tensor_type->shape;
+    if (shape == NULL) {
+        return csl_fail(diag, CSL_EDATA,
+                        "input \"%s\" does not declare its shape; export with a fixed input shape",
+                        graph->tensors[tensor].name);
+    }
+    if (shape->n_dim > CSL_MAX_RANK) {
+        return csl_fail(diag, CSL_EDATA, "input \"%s\" has %zu dimensions; at most %d are possible",
+                        graph->tensors[tensor].name, shape->n_dim, CSL_MAX_RANK);
+    }
+    int64_t dims[CSL_MAX_RANK];
+    for (size_t i = 0; i < shape->n_dim; i++) {
+        dims[i] = shape->dim[i]->has_dim_value ? shape->dim[i]->dim_value : CSL_DIM_UNKNOWN;
+        if (shape->dim[i]->has_dim_value && dims[i] <= 0) {
+            return csl_fail(diag, CSL_EDATA, "input \"%s\": dimension %zu is %lld; it must be at least 1",
+                            graph->tensors[tensor].name, i, (long long)shape->dim[i]->dim_value);
+        }
+    }
+    return csl_graph_set_shape(graph, tensor, (unsigned)shape->n_dim, dims, diag);
+}
+
+/* The one input that is not an initialiser (IR versions below 4 list those as well). */
+static enum csl_err read_input(struct csl_graph *graph, const Csl__Onnx__Graph *proto,
+                               struct csl_diag *diag) {
+    for (size_t i = 0; i < proto->n_input; i++) {
+        uint32_t tensor;
+        TRY(csl_graph_tensor(graph, &tensor, text(proto->input[i]->name), diag));
+        if (graph->tensors[tensor].dtype != CSL_DTYPE_NONE) {
+            continue;
+        }
+        if (graph->input != CSL_NO_TENSOR) {
+            return csl_fail(diag, CSL_EDATA,
+                            "the network has several inputs, \"%s\" and \"%s\" (or the initialiser of one is "
+                            "missing); one is possible",
+                            graph->tensors[graph->input].name, graph->tensors[tensor].name);
+        }
+        graph->input = tensor;
+        TRY(read_shape(graph, tensor, proto->input[i], diag));
+    }
+    return CSL_OK;
+}
+
+static enum csl_err read_output(struct csl_graph *graph, const Csl__Onnx__Graph *proto,
+                                struct csl_diag *diag) {
+    if (proto->n_output > 1) {
+        return csl_fail(diag, CSL_EDATA, "the network has %zu outputs, \"%s\", \"%s\"%s; one is possible",
+                        proto->n_output, text(proto->output[0]->name), text(proto->output[1]->name),
+                        proto->n_output > 2 ? ", ..." : "");
+    }
+    if (proto->n_output == 1) {
+        return csl_graph_tensor(graph, &graph->output, text(proto->output[0]->name), diag);
+    }
+    return CSL_OK;
+}
+
+static enum csl_err build(struct csl_graph *graph, struct csl_issues *issues, const Csl__Onnx__Graph *proto,
+                          struct csl_diag *diag) {
+    TRY(read_initialisers(graph, proto, diag));
+    TRY(read_input(graph, proto, diag));
+    TRY(read_output(graph, proto, diag));
+    for (size_t i = 0; i < proto->n_node; i++) {
+        TRY(csl__onnx_node(graph, issues, proto->node[i], i + 1, diag));
+    }
+    return csl_graph_finish(graph, diag);
+}
+
+enum csl_err csl_onnx_import(struct csl_graph **graph, struct csl_issues *issues, const uint8_t *bytes,
+                             size_t n, struct csl_diag *diag) {
+    *graph = NULL;
+    struct budget budget = {.left = ((size_t)64 << 20) + 4 * n};
+    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    Csl__Onnx__Model *model = csl__onnx__model__unpack(&allocator, n, bytes);
+    struct csl_graph *g = NULL;
+    enum csl_err err = CSL_OK;
+    if (model == NULL) {
+        return csl_fail(diag, CSL_EDATA,
+                        budget.exceeded ? "the file has too many small parts for its size"
+                                        : "not an ONNX file, or cut off or damaged");
+    }
+    if (model->graph == NULL) {
+        err = csl_fail(diag, CSL_EDATA, "not an ONNX model: it holds no graph");
+        goto out;
+    }
+    TRY_OUT(check_opset(model, diag));
+    TRY_OUT(csl_graph_new(&g, text(model->graph->name)));
+    TRY_OUT(build(g, issues, model->graph, diag));
+    *graph = g;
+    g = NULL;
+out:
+    csl_graph_free(g);
+    csl__onnx__model__free_unpacked(model, &allocator);
+    return err;
+}
+
+static enum csl_err read_file(uint8_t **bytes, size_t *n, FILE *f, const char *path, size_t max_bytes,
+                              struct csl_diag *diag) {
+    struct stat st;
+    if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode)) {
+        return csl_fail(diag, CSL_ENOINPUT, "%s: not a regular file", path);
+    }
+    if (st.st_size <= 0 || (uintmax_t)st.st_size > max_bytes) {
+        return csl_fail(diag, CSL_EDATA, "%s: %s (%lld bytes; the limit is %zu)", path,
+                        st.st_size <= 0 ? "the file is empty" : "the file is too large",
+                        (long long)st.st_size, max_bytes);
+    }
+    *n = (size_t)st.st_size;
+    *bytes = malloc(*n);
+    if (*bytes == NULL) {
+        return CSL_ENOMEM;
+    }
+    if (fread(*bytes, 1, *n, f) != *n) {
+        return csl_fail(diag, CSL_EIO, "%s: cannot read all of it", path);
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_onnx_import_file(struct csl_graph **graph, struct csl_issues *issues, const char *path,
+                                  size_t max_bytes, struct csl_diag *diag) {
+    *graph = NULL;
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    enum csl_err err = CSL_OK;
+    FILE *f = fopen(path, "rbe");
+    if (f == NULL) {
+        return csl_fail(diag, CSL_ENOINPUT, "%s: %s", path, strerror(errno));
+    }
+    TRY_OUT(read_file(&bytes, &n, f, path, max_bytes, diag));
+    err = csl_onnx_import(graph, issues, bytes, n, diag);
+    if (err != CSL_OK) {
+        err = csl_fail_context(diag, err, "%s", path);
+    }
+out:
+    free(bytes);
+    (void)fclose(f);
+    return err;
+}
