@@ -47,15 +47,13 @@ CSL_MUST_CHECK enum csl_err csl_eval_fixed(const struct csl_plan *plan, const st
 
 /* Largest distance, in logit units, of each of the n_outputs secure logits from the floor reference: each
  * truncation adds at most one unit of its result, which goes through |W| (ReLU never enlarges a difference),
- * and the cut of O1 adds at most N/2 units of 2^s: what the parties cut off sums to 0..N units, of which the
- * client adds the middle. */
+ * and the cut of O1 adds at most (N+1)/2 units of 2^s (none for s = 0): what the parties cut off sums to less
+ * than N units, of which the client adds N/2. */
 CSL_MUST_CHECK enum csl_err csl_eval_error_bound(const struct csl_plan *plan, const struct csl_qweights *q,
                                                  double *bound, unsigned n_parties);
 
-/* Step O1 at the client: share sums to logits. top[i] is the sum over parties of (share >> s) mod 2^(l-s);
- * y[i] in logit units, n_parties/2 units added for the carries. */
-void csl_plan_decode_output(const struct csl_plan *plan, double *y, const uint64_t *top, size_t n,
-                            unsigned n_parties);
+/* Step O1 at the client: what csl_output_join gave (units of 2^s) to logit units. */
+void csl_plan_decode_output(const struct csl_plan *plan, double *y, const int64_t *joined, size_t n);
 
 /* The plan's head in place on one row of logits (softmax, log-softmax, or nothing); largest logit's index. */
 void csl_plan_apply_head(const struct csl_plan *plan, double *y);
