@@ -20,7 +20,7 @@ enum {
     CSL_PLAN_MAX_DIM = 1 << 20,     /* of a layer's k or n */
     CSL_PLAN_MAX_WEIGHTS = 1 << 27, /* of one layer (1 GiB a share) and of all layers */
     CSL_PLAN_MAX_BITS = 62,         /* of any ring in a plan */
-    CSL_PLAN_MAX_DIGITS = 10,       /* of a comparison */
+    CSL_PLAN_MAX_DIGITS = 6,        /* of a comparison: CSL_MAX_DIGITS of mpc/correlation.h */
     CSL_PLAN_MAX_BATCH = 1 << 16,
     CSL_PLAN_NAME_BYTES = 64
 };
@@ -133,11 +133,11 @@ CSL_MUST_CHECK enum csl_err csl_plan_cost(const struct csl_plan *plan, struct cs
 
 struct csl_demand; /* mpc/correlation.h */
 
-/* Correlation demands of one pass, in the order in which csl_infer takes them: for each layer a linear one,
- * then that of its activation. out has room for CSL_PLAN_MAX_DEMANDS. */
+/* Correlation demands of one inference, in the order in which csl_infer takes them: number 2d is layer d's
+ * linear one, number 2d + 1 that of its activation. out has room for CSL_PLAN_MAX_DEMANDS. */
 enum { CSL_PLAN_MAX_DEMANDS = 2 * CSL_PLAN_MAX_LAYERS };
 CSL_MUST_CHECK enum csl_err csl_plan_demands(const struct csl_plan *plan, struct csl_demand *out,
-                                             size_t *n_out, uint32_t batch);
+                                             size_t *n_out);
 
 void csl_weights_clear(struct csl_weights *weights);
 
