@@ -1,9 +1,12 @@
 #include "roles/message.h"
 
+#include "crypto/sign.h"
+#include "mpc/share.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum { NONCE_BYTES = 32, SIGNATURE_BYTES = 64, TEXT_MAX = 2048, ENVELOPE_MAX = 4096, PLAN_MAX = 1 << 18 };
+enum { TEXT_MAX = 2048, ENVELOPE_MAX = 4096, PLAN_MAX = 1 << 18 };
 
 struct check {
     const char *message;
@@ -51,14 +54,14 @@ static void positive(struct check *c, const char *field, uint64_t v, uint64_t ma
 }
 
 static void check_grant(struct check *c, const Csl__Pb__EpochGrant *g) {
-    exact(c, "dealer_nonce", &g->dealer_nonce, NONCE_BYTES);
+    exact(c, "dealer_nonce", &g->dealer_nonce, CSL_NONCE_BYTES);
     bounded(c, "sealed_seed", &g->sealed_seed, ENVELOPE_MAX);
-    exact(c, "signature", &g->signature, SIGNATURE_BYTES);
+    exact(c, "signature", &g->signature, CSL_SIGNATURE_BYTES);
     if (g->n_party_nonces < 2 || g->n_party_nonces > 16) {
         fail(c, "party_nonces", "has a wrong count");
     }
     for (size_t i = 0; i < g->n_party_nonces; i++) {
-        exact(c, "party_nonces", &g->party_nonces[i], NONCE_BYTES);
+        exact(c, "party_nonces", &g->party_nonces[i], CSL_NONCE_BYTES);
     }
 }
 
@@ -66,32 +69,28 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
     switch (m->kind_case) {
     case CSL__PB__CONTROL__KIND_OPEN_SESSION:
         exact(c, "session_id", &m->open_session->session_id, CSL_SESSION_ID_BYTES);
-        text(c, "model", m->open_session->model, CSL_NAME_MAX);
-        positive(c, "max_batch", m->open_session->max_batch, 1 << 20);
+        text(c, "model", m->open_session->model, CSL_MODEL_NAME_MAX);
+        positive(c, "max_batch", m->open_session->max_batch, 1 << 16);
         break;
     case CSL__PB__CONTROL__KIND_SESSION_READY:
         exact(c, "package_digest", &m->session_ready->package_digest, CSL_DIGEST_BYTES);
         exact(c, "epoch_id", &m->session_ready->epoch_id, CSL_DIGEST_BYTES);
         bounded(c, "manifest", &m->session_ready->manifest, PLAN_MAX);
         break;
+    case CSL__PB__CONTROL__KIND_PREPARE:
+        positive(c, "batch", m->prepare->batch, UINT32_MAX);
+        positive(c, "count", m->prepare->count, 1 << 16);
+        break;
     case CSL__PB__CONTROL__KIND_INPUT:
         positive(c, "batch", m->input->batch, UINT32_MAX);
-        positive(c, "count", m->input->count, 1 << 20);
-        if (m->input->seed.len != 0) {
-            exact(c, "seed", &m->input->seed, 32);
-        }
-        break;
-    case CSL__PB__CONTROL__KIND_AGREE_SESSION:
-        exact(c, "digest", &m->agree_session->digest, CSL_DIGEST_BYTES);
-        exact(c, "epoch_id", &m->agree_session->epoch_id, CSL_DIGEST_BYTES);
-        exact(c, "package_digest", &m->agree_session->package_digest, CSL_DIGEST_BYTES);
+        exact(c, "seed", &m->input->seed, CSL_SHARE_SEED_BYTES);
         break;
     case CSL__PB__CONTROL__KIND_OPEN_CORRECTIONS:
         exact(c, "session_id", &m->open_corrections->session_id, CSL_SESSION_ID_BYTES);
         exact(c, "epoch_id", &m->open_corrections->epoch_id, CSL_DIGEST_BYTES);
         exact(c, "package_digest", &m->open_corrections->package_digest, CSL_DIGEST_BYTES);
         bounded(c, "plan", &m->open_corrections->plan, PLAN_MAX);
-        positive(c, "max_batch", m->open_corrections->max_batch, 1 << 20);
+        positive(c, "max_batch", m->open_corrections->max_batch, 1 << 16);
         break;
     default:
         break;
@@ -108,7 +107,7 @@ static void check_kind(struct check *c, const csl_control *m) {
         positive(c, "error", m->failure->error, CSL_ERR_COUNT - 1);
         break;
     case CSL__PB__CONTROL__KIND_EPOCH_NONCE:
-        exact(c, "nonce", &m->epoch_nonce->nonce, NONCE_BYTES);
+        exact(c, "nonce", &m->epoch_nonce->nonce, CSL_NONCE_BYTES);
         break;
     case CSL__PB__CONTROL__KIND_EPOCH_GRANT:
         check_grant(c, m->epoch_grant);
@@ -117,7 +116,7 @@ static void check_kind(struct check *c, const csl_control *m) {
         exact(c, "session_id", &m->corrections_wanted->session_id, CSL_SESSION_ID_BYTES);
         break;
     case CSL__PB__CONTROL__KIND_WANT_CORRECTIONS:
-        positive(c, "count", m->want_corrections->count, 1 << 20);
+        positive(c, "count", m->want_corrections->count, 1 << 16);
         break;
     case CSL__PB__CONTROL__KIND_SHARE_MODEL:
         bounded(c, "manifest", &m->share_model->manifest, PLAN_MAX);
@@ -176,7 +175,7 @@ enum csl_err csl_hello_decode(Csl__Pb__Hello **out, const uint8_t *p, size_t n, 
     }
     struct check c = {.message = "hello", .diag = diag, .err = CSL_OK};
     exact(&c, "roster_digest", &h->roster_digest, CSL_DIGEST_BYTES);
-    text(&c, "software", h->software, CSL_NAME_MAX);
+    text(&c, "software", h->software, CSL_MODEL_NAME_MAX);
     if (h->purpose == CSL__PB__PURPOSE__PURPOSE_PEER || h->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS) {
         exact(&c, "session_id", &h->session_id, CSL_SESSION_ID_BYTES);
     }
@@ -196,7 +195,7 @@ enum csl_err csl_hello_ack_decode(Csl__Pb__HelloAck **out, const uint8_t *p, siz
     }
     struct check c = {.message = "hello_ack", .diag = diag, .err = CSL_OK};
     exact(&c, "roster_digest", &h->roster_digest, CSL_DIGEST_BYTES);
-    text(&c, "software", h->software, CSL_NAME_MAX);
+    text(&c, "software", h->software, CSL_MODEL_NAME_MAX);
     text(&c, "reason", h->reason, TEXT_MAX);
     if (h->error >= CSL_ERR_COUNT) {
         fail(&c, "error", "is out of range");

@@ -7,13 +7,12 @@
 #define CSL_ROLES_MESSAGE_H
 
 #include "control.pb-c.h"
-#include "crypto/err.h"
+#include "mpc/epoch.h"
+#include "net/roster.h"
 
 enum {
     CSL_PROTOCOL_VERSION = 1,
     CSL_SESSION_ID_BYTES = 16,
-    CSL_DIGEST_BYTES = 32,
-    CSL_NAME_MAX = 64,
 };
 
 typedef Csl__Pb__Control csl_control;

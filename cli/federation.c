@@ -1,0 +1,288 @@
+#include "cli/federation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/federation_internal.h"
+#include "crypto/cert.h"
+
+/* ---- Folders, keys, certificates ---- */
+
+static void site_dir(char out[CSL_PATH_MAX], const struct csl_federation *fed, const char *name) {
+    (void)snprintf(out, CSL_PATH_MAX, "%s/%s", fed->dir, name);
+}
+
+static enum csl_err write_file(const char *path, const char *text, struct csl_diag *diag) {
+    FILE *f = fopen(path, "wxe");
+    if (f == NULL) {
+        return csl_fail(diag, CSL_ECREATE, "%s: %s", path, strerror(errno));
+    }
+    bool bad = fputs(text, f) == EOF;
+    bad = fclose(f) != 0 || bad;
+    return bad ? csl_fail(diag, CSL_EIO, "%s: cannot be written", path) : CSL_OK;
+}
+
+static void name_members(struct csl_federation *fed) {
+    for (unsigned i = 0; i < fed->n_parties; i++) {
+        (void)snprintf(fed->members[i].name, sizeof fed->members[i].name, "hospital-%c", (char)('a' + i));
+        fed->members[i].roles = CSL_ROLE_PARTY;
+    }
+    static const struct {
+        const char *name;
+        unsigned role;
+    } others[] = {{"dealer", CSL_ROLE_DEALER}, {"model-owner", CSL_ROLE_OWNER}, {"clinic", CSL_ROLE_CLIENT}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct csl_fed_member *m = &fed->members[fed->n_parties + i];
+        (void)snprintf(m->name, sizeof m->name, "%s", others[i].name);
+        m->roles = others[i].role;
+    }
+    fed->n_members = fed->n_parties + 3;
+}
+
+/* RSA keys take half a second each: two threads share the list. */
+struct keygen {
+    struct csl_federation *fed;
+    unsigned first;
+    enum csl_err err;
+    struct csl_diag diag;
+};
+
+static void *keygen_thread(void *arg) {
+    struct keygen *g = arg;
+    for (unsigned i = g->first; i < g->fed->n_members && g->err == CSL_OK; i += 2) {
+        char dir[CSL_PATH_MAX];
+        site_dir(dir, g->fed, g->fed->members[i].name);
+        g->err = csl_site_keygen(dir, g->fed->members[i].name, &g->diag);
+    }
+    return NULL;
+}
+
+static enum csl_err make_keys(struct csl_federation *fed, struct csl_diag *diag) {
+    struct keygen g[2] = {{.fed = fed, .first = 0}, {.fed = fed, .first = 1}};
+    pthread_t thread;
+    bool threaded = pthread_create(&thread, NULL, keygen_thread, &g[1]) == 0;
+    keygen_thread(&g[0]);
+    if (threaded) {
+        pthread_join(thread, NULL);
+    } else {
+        keygen_thread(&g[1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (g[i].err != CSL_OK) {
+            return csl_fail(diag, g[i].err, "%s", g[i].diag.text);
+        }
+    }
+    return CSL_OK;
+}
+
+/* Request, CA signature, import: the same steps as on separate machines. */
+static enum csl_err certify(struct csl_federation *fed, struct csl_fed_member *m, const char *ca_dir,
+                            struct csl_diag *diag) {
+    char dir[CSL_PATH_MAX], crt[CSL_PATH_MAX + 16], ca_crt[CSL_PATH_MAX + 16];
+    site_dir(dir, fed, m->name);
+    (void)snprintf(crt, sizeof crt, "%s/%s.crt", ca_dir, m->name);
+    (void)snprintf(ca_crt, sizeof ca_crt, "%s/ca.crt", ca_dir);
+    struct csl_site site = {0};
+    struct csl_enrolment e = {0};
+    char *request = NULL, *pem = NULL;
+    const char *hosts[] = {"127.0.0.1"};
+    enum csl_err err = CSL_OK;
+    TRY_OUT(csl_site_load_keys(&site, dir, diag));
+    TRY_OUT(csl_enrolment_write(&request, &site, hosts, 1, diag));
+    TRY_OUT(csl_enrolment_parse(&e, request, strlen(request), diag));
+    TRY_OUT(csl_ca_sign(&pem, ca_dir, &e, CSL_CERT_DAYS_DEFAULT, diag));
+    TRY_OUT(write_file(crt, pem, diag));
+    TRY_OUT(csl_site_import_cert(dir, crt, ca_crt, diag));
+    memcpy(m->tls_spki, e.tls_spki, sizeof m->tls_spki);
+    m->wrap_key = e.wrap_key;
+    m->sign_key = e.sign_key;
+    EVP_PKEY_up_ref(m->wrap_key);
+    EVP_PKEY_up_ref(m->sign_key);
+out:
+    free(request);
+    free(pem);
+    csl_enrolment_free(&e);
+    csl_site_free(&site);
+    return err;
+}
+
+static enum csl_err certify_all(struct csl_federation *fed, struct csl_diag *diag) {
+    char ca_dir[CSL_PATH_MAX];
+    site_dir(ca_dir, fed, "ca");
+    TRY(csl_ca_create(ca_dir, "Consilium CA on this machine", CSL_CA_DAYS_DEFAULT, diag));
+    for (unsigned i = 0; i < fed->n_members; i++) {
+        TRY(certify(fed, &fed->members[i], ca_dir, diag));
+    }
+    return CSL_OK;
+}
+
+/* ---- Sockets and the roster ---- */
+
+static enum csl_err bind_loopback(int *fd, uint16_t *port, struct csl_diag *diag) {
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof a) != 0 || listen(s, 256) != 0 ||
+        getsockname(s, (struct sockaddr *)&a, &n) != 0) {
+        enum csl_err err = csl_fail(diag, CSL_EOS, "cannot listen on 127.0.0.1: %s", strerror(errno));
+        if (s >= 0) {
+            close(s);
+        }
+        return err;
+    }
+    *fd = s;
+    *port = ntohs(a.sin_port);
+    return CSL_OK;
+}
+
+static void fill_member(struct csl_member *out, const struct csl_fed_member *m) {
+    (void)snprintf(out->name, sizeof out->name, "%s", m->name);
+    out->roles = m->roles;
+    memcpy(out->tls_spki, m->tls_spki, sizeof out->tls_spki);
+    out->wrap_key = m->wrap_key;
+    out->sign_key = m->sign_key;
+    if (m->listen_fd >= 0) {
+        (void)snprintf(out->host, sizeof out->host, "127.0.0.1");
+        out->port = m->port;
+    }
+}
+
+static enum csl_err load_ca(X509 **ca, const struct csl_federation *fed, struct csl_diag *diag) {
+    char path[CSL_PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/ca/ca.crt", fed->dir);
+    char pem[16384];
+    FILE *f = fopen(path, "re");
+    size_t n = f == NULL ? 0 : fread(pem, 1, sizeof pem, f);
+    if (f != NULL) {
+        fclose(f);
+    }
+    return csl_cert_parse(ca, pem, n, path, diag);
+}
+
+static enum csl_err write_roster(struct csl_federation *fed, const struct csl_federation_options *opt,
+                                 struct csl_diag *diag) {
+    struct csl_member members[CSL_ROSTER_PARTIES_MAX + 3];
+    memset(members, 0, sizeof members);
+    size_t client = fed->n_parties + 2;
+    struct csl_model_rule rule = {.owner = fed->n_parties + 1, .clients = &client, .n_clients = 1};
+    (void)snprintf(rule.name, sizeof rule.name, "%s", opt->model);
+    struct csl_roster r = {.members = members, .n_members = fed->n_members, .models = &rule, .n_models = 1};
+    (void)snprintf(r.consortium, sizeof r.consortium, "this-machine");
+    csl_roster_defaults(&r);
+    r.limits.max_batch = opt->max_batch;
+    r.limits.lanes = opt->lanes != 0 ? opt->lanes : r.limits.lanes;
+    for (size_t i = 0; i < fed->n_members; i++) {
+        fill_member(&members[i], &fed->members[i]);
+    }
+    char *text = NULL;
+    enum csl_err err = CSL_OK;
+    TRY_OUT(load_ca(&r.ca, fed, diag));
+    TRY_OUT(csl_roster_write(&text, &r, diag));
+    for (size_t i = 0; i < fed->n_members; i++) {
+        char path[CSL_PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s/%s/roster.yaml", fed->dir, fed->members[i].name);
+        TRY_OUT(write_file(path, text, diag));
+    }
+out:
+    free(text);
+    X509_free(r.ca);
+    return err;
+}
+
+/* ---- Start and stop ---- */
+
+static enum csl_err make_dir(struct csl_federation *fed, const char *dir, struct csl_diag *diag) {
+    if (dir != NULL) {
+        (void)snprintf(fed->dir, sizeof fed->dir, "%s", dir);
+        if (mkdir(dir, 0700) != 0) {
+            return csl_fail(diag, CSL_ECREATE, "%s: %s; name a folder that does not exist", dir,
+                            strerror(errno));
+        }
+        return CSL_OK;
+    }
+    const char *tmp = getenv("TMPDIR");
+    (void)snprintf(fed->dir, sizeof fed->dir, "%s/consilium-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    if (mkdtemp(fed->dir) == NULL) {
+        return csl_fail(diag, CSL_ECREATE, "%s: %s", fed->dir, strerror(errno));
+    }
+    fed->remove_dir = true;
+    return CSL_OK;
+}
+
+static enum csl_err start(struct csl_federation *fed, const struct csl_federation_options *opt,
+                          struct csl_diag *diag) {
+    TRY(make_dir(fed, opt->dir, diag));
+    name_members(fed);
+    TRY(make_keys(fed, diag));
+    TRY(certify_all(fed, diag));
+    for (unsigned i = 0; i <= fed->n_parties; i++) { /* parties and the dealer listen */
+        TRY(bind_loopback(&fed->members[i].listen_fd, &fed->members[i].port, diag));
+    }
+    TRY(write_roster(fed, opt, diag));
+    for (unsigned i = 0; i <= fed->n_parties; i++) {
+        TRY(csl__federation_spawn_daemon(fed, &fed->members[i], opt->wait, diag));
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_federation_start(struct csl_federation **out, const struct csl_federation_options *opt,
+                                  struct csl_diag *diag) {
+    *out = NULL;
+    if (opt->n_parties < 2 || opt->n_parties > CSL_ROSTER_PARTIES_MAX) {
+        return csl_fail(diag, CSL_EUSAGE, "--parties must be 2 to %d", CSL_ROSTER_PARTIES_MAX);
+    }
+    struct csl_federation *fed = calloc(1, sizeof *fed);
+    if (fed == NULL) {
+        return CSL_ENOMEM;
+    }
+    fed->n_parties = opt->n_parties;
+    for (size_t i = 0; i < CSL_ROSTER_PARTIES_MAX + 3; i++) {
+        fed->members[i].listen_fd = -1;
+    }
+    enum csl_err err = start(fed, opt, diag);
+    if (err != CSL_OK) {
+        csl_federation_stop(fed, NULL);
+        return err;
+    }
+    *out = fed;
+    return CSL_OK;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void csl_federation_stop(struct csl_federation *fed, json_t *rss) {
+    if (fed == NULL) {
+        return;
+    }
+    csl__federation_stop_daemons(fed, rss);
+    for (size_t i = 0; i < fed->n_members; i++) {
+        EVP_PKEY_free(fed->members[i].wrap_key);
+        EVP_PKEY_free(fed->members[i].sign_key);
+    }
+    if (fed->remove_dir) {
+        (void)nftw(fed->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    free(fed);
+}
+
+const char *csl_federation_party_name(const struct csl_federation *fed, unsigned i) {
+    return fed->members[i].name;
+}
+
+const char *csl_federation_dir(const struct csl_federation *fed) {
+    return fed->dir;
+}

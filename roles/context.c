@@ -1,0 +1,126 @@
+#include "roles/context.h"
+
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/cert.h"
+
+static enum csl_err pem_of(BIO **bio, X509 *first, STACK_OF(X509) * rest) {
+    BIO *b = BIO_new(BIO_s_mem());
+    bool ok = b != NULL && PEM_write_bio_X509(b, first) == 1;
+    for (int i = 0; ok && rest != NULL && i < sk_X509_num(rest); i++) {
+        ok = PEM_write_bio_X509(b, sk_X509_value(rest, i)) == 1;
+    }
+    if (!ok) {
+        BIO_free(b);
+        return CSL_ENOMEM;
+    }
+    *bio = b;
+    return CSL_OK;
+}
+
+static enum csl_err make_tls(struct csl_tls_ctx **tls, const struct csl_context *ctx, struct csl_diag *diag) {
+    BIO *chain = NULL, *ca = NULL;
+    enum csl_err err = CSL_OK;
+    TRY_OUT(pem_of(&chain, ctx->site.tls_cert, ctx->site.tls_chain));
+    TRY_OUT(pem_of(&ca, ctx->roster.ca, NULL));
+    char *chain_text = NULL, *ca_text = NULL;
+    long chain_n = BIO_get_mem_data(chain, &chain_text), ca_n = BIO_get_mem_data(ca, &ca_text);
+    struct csl_tls_config config = {.chain_pem = chain_text,
+                                    .chain_n = (size_t)chain_n,
+                                    .key = ctx->site.tls_key,
+                                    .ca_pem = ca_text,
+                                    .ca_n = (size_t)ca_n};
+    err = csl_tls_ctx_new(tls, &config, diag);
+out:
+    BIO_free(chain);
+    BIO_free(ca);
+    return err;
+}
+
+static enum csl_err load(struct csl_context *ctx, const char *dir, const char *roster_path,
+                         struct csl_diag *diag) {
+    ctx->dir = strdup(dir);
+    char own[4096];
+    if (ctx->dir == NULL) {
+        return CSL_ENOMEM;
+    }
+    TRY(csl_site_load(&ctx->site, dir, diag));
+    (void)snprintf(own, sizeof own, "%s/roster.yaml", dir);
+    const char *path = roster_path != NULL ? roster_path : own;
+    TRY(csl_roster_load(&ctx->roster, path, diag));
+    TRY(csl_roster_digest(ctx->roster_digest, &ctx->roster));
+    ctx->self = csl_roster_member(&ctx->roster, ctx->site.name);
+    if (ctx->self == NULL) {
+        return csl_fail(diag, CSL_ECONFIG, "%s: no member named %s; ask for a roster that lists this site",
+                        path, ctx->site.name);
+    }
+    if (memcmp(ctx->self->tls_spki, ctx->site.tls_spki, CSL_SPKI_BYTES) != 0 ||
+        memcmp(ctx->self->wrap_spki, ctx->site.wrap_spki, CSL_SPKI_BYTES) != 0 ||
+        memcmp(ctx->self->sign_spki, ctx->site.sign_spki, CSL_SPKI_BYTES) != 0) {
+        return csl_fail(diag, CSL_ECONFIG,
+                        "%s: member %s has other keys than %s; compare with `consilium cert show --site %s`",
+                        path, ctx->site.name, dir, dir);
+    }
+    TRY(csl_cert_verify(ctx->site.tls_cert, ctx->site.tls_chain, ctx->roster.ca, -1, diag));
+    return make_tls(&ctx->tls, ctx, diag);
+}
+
+enum csl_err csl_context_load(struct csl_context *ctx, const char *dir, const char *roster_path,
+                              struct csl_diag *diag) {
+    memset(ctx, 0, sizeof *ctx);
+    enum csl_err err = load(ctx, dir, roster_path, diag);
+    if (err != CSL_OK) {
+        csl_context_free(ctx);
+    }
+    return err;
+}
+
+void csl_context_free(struct csl_context *ctx) {
+    csl_tls_ctx_free(ctx->tls);
+    csl_roster_free(&ctx->roster);
+    csl_site_free(&ctx->site);
+    free(ctx->dir);
+    memset(ctx, 0, sizeof *ctx);
+}
+
+enum csl_err csl_context_reload(struct csl_context *ctx, bool *changed, struct csl_diag *diag) {
+    *changed = false;
+    bool site_changed;
+    TRY(csl_site_reload_cert(&ctx->site, &site_changed, ctx->dir, diag));
+    if (site_changed) {
+        struct csl_tls_ctx *tls;
+        TRY(make_tls(&tls, ctx, diag));
+        csl_tls_ctx_free(ctx->tls);
+        ctx->tls = tls;
+        *changed = true;
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_context_require(const struct csl_context *ctx, enum csl_role role, struct csl_diag *diag) {
+    if ((ctx->self->roles & (unsigned)role) != 0) {
+        return CSL_OK;
+    }
+    char want[CSL_ROLES_TEXT], have[CSL_ROLES_TEXT];
+    return csl_fail(diag, CSL_EPERM, "the roster gives %s the role %s, not %s", ctx->self->name,
+                    csl_roles_text(have, ctx->self->roles), csl_roles_text(want, role));
+}
+
+static enum csl_err judge(void *arg, const char *name, const uint8_t spki[32], X509 *cert,
+                          struct csl_diag *diag) {
+    const struct csl_context *ctx = arg;
+    const struct csl_member *member;
+    (void)cert;
+    return csl_roster_verify_peer(&ctx->roster, &member, name, spki, diag);
+}
+
+void csl_context_conn_options(const struct csl_context *ctx, struct csl_conn_options *opt) {
+    csl_conn_options_init(opt);
+    opt->connect_ms = ctx->roster.timeouts.connect_ms;
+    opt->handshake_ms = ctx->roster.timeouts.handshake_ms;
+    opt->verify = judge;
+    opt->verify_arg = (void *)(uintptr_t)ctx;
+}
