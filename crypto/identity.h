@@ -18,7 +18,7 @@
 #ifndef CSL_CRYPTO_IDENTITY_H
 #define CSL_CRYPTO_IDENTITY_H
 
-#include <openssl/types.h>
+#include <openssl/x509.h>
 
 #include "crypto/err.h"
 
@@ -94,9 +94,8 @@ bool csl_key_is_sign(EVP_PKEY *key); /* Ed25519 */
  *   URI  consilium:wrap:sha256:<64 hex digits>     SHA-256 of the wrapping key's SubjectPublicKeyInfo
  *   URI  consilium:sign:sha256:<64 hex digits>     the same of the signing key
  *   DNS and IP names of the site (optional)
- * followed by the PEM of the two public keys. The request's self-signature thus covers all three keys; the
- * signing key also signs the SHA-256 of the rest of the file ("# sign-key-signature: <hex>"), which shows
- * that its holder asked. */
+ * followed by the PEM of the wrapping and of the signing public key. The request's self-signature thus covers
+ * all three. */
 struct csl_enrolment {
     char name[CSL_NAME_MAX + 1];
     X509_REQ *req;

@@ -139,7 +139,7 @@ CSL_MUST_CHECK enum csl_err csl_roster_verify_peer(const struct csl_roster *r,
                                                    const struct csl_member **member, const char *name,
                                                    const uint8_t spki[CSL_SPKI_BYTES], struct csl_diag *diag);
 
-/* SHA-256 over a canonical encoding of the parsed content (source: docs/design.md, Roster digest).
+/* SHA-256 over a canonical encoding of the parsed content (net/roster_digest.c).
  * Independent of comments, key order, white space, and of whether a default is written out; covers everything
  * else. */
 CSL_MUST_CHECK enum csl_err csl_roster_digest(uint8_t out[32], const struct csl_roster *r);
