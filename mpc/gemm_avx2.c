@@ -11,9 +11,7 @@
 
 #include <immintrin.h>
 
-#define UNROLL _Pragma("GCC unroll 16")
-
-enum { ROWS = 3, COLS = 8, GEMV_VECTORS = 4 };
+enum { ROWS = 3, COLS = 8 };
 
 static inline __m256i load(const uint64_t *p) {
     return _mm256_loadu_si256((const __m256i *)p);
@@ -41,65 +39,95 @@ static inline __m256i swap_halves(__m256i d) {
     return _mm256_shuffle_epi32(d, 0xb1);
 }
 
-/* `rows` is a constant at every call, so that the accumulators live in registers. */
-static inline __attribute__((always_inline)) void tile_rows(uint64_t *y, size_t ldy, const uint64_t *d,
-                                                            size_t ldd, const uint64_t *w, size_t ldw,
-                                                            size_t k, const size_t rows) {
-    __m256i low[ROWS][2], cross[ROWS][2];
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        low[r][0] = low[r][1] = cross[r][0] = cross[r][1] = _mm256_setzero_si256();
+/* clang-format off */
+#define REP1(X) X(0)
+#define REP2(X) REP1(X) X(1)
+#define REP3(X) REP2(X) X(2)
+#define REP4(X) REP3(X) X(3)
+
+#define ROW_ZERO(r) __m256i a##r = _mm256_setzero_si256(), b##r = a##r, ax##r = a##r, bx##r = a##r;
+#define ROW_STEP(r)                                                                                          \
+    v = broadcast(d[(r) * ldd + p]);                                                                         \
+    s = swap_halves(v);                                                                                      \
+    mul_acc(&a##r, &ax##r, v, s, w0);                                                                        \
+    mul_acc(&b##r, &bx##r, v, s, w1);
+#define ROW_STORE(r) add_to(y + (r) * ldy, a##r, ax##r); add_to(y + (r) * ldy + 4, b##r, bx##r);
+
+#define DEFINE_TILE(name, REP)                                                                               \
+    static void name(uint64_t *y, size_t ldy, const uint64_t *d, size_t ldd, const uint64_t *w, size_t ldw,  \
+                     size_t k) {                                                                             \
+        REP(ROW_ZERO)                                                                                        \
+        size_t p = 0;                                                                                        \
+        do {                                                                                                 \
+            __m256i w0 = load(w), w1 = load(w + 4), v, s;                                                    \
+            REP(ROW_STEP)                                                                                    \
+            w += ldw;                                                                                        \
+        } while (++p < k);                                                                                   \
+        REP(ROW_STORE)                                                                                       \
     }
-    for (size_t p = 0; p < k; p++, w += ldw) {
-        __m256i w0 = load(w), w1 = load(w + 4);
-        UNROLL for (size_t r = 0; r < rows; r++) {
-            __m256i v = broadcast(d[r * ldd + p]), s = swap_halves(v);
-            mul_acc(&low[r][0], &cross[r][0], v, s, w0);
-            mul_acc(&low[r][1], &cross[r][1], v, s, w1);
-        }
-    }
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        add_to(y + r * ldy, low[r][0], cross[r][0]);
-        add_to(y + r * ldy + 4, low[r][1], cross[r][1]);
-    }
-}
+/* clang-format on */
+
+DEFINE_TILE(tile_3, REP3)
+DEFINE_TILE(tile_2, REP2)
+DEFINE_TILE(tile_1, REP1)
 
 static void tile(uint64_t *y, size_t ldy, const uint64_t *d, size_t ldd, const uint64_t *w, size_t ldw,
                  size_t k, size_t rows) {
     if (rows == 3) {
-        tile_rows(y, ldy, d, ldd, w, ldw, k, 3);
+        tile_3(y, ldy, d, ldd, w, ldw, k);
     } else if (rows == 2) {
-        tile_rows(y, ldy, d, ldd, w, ldw, k, 2);
+        tile_2(y, ldy, d, ldd, w, ldw, k);
     } else {
-        tile_rows(y, ldy, d, ldd, w, ldw, k, 1);
+        tile_1(y, ldy, d, ldd, w, ldw, k);
     }
 }
 
-/* One row of Y, 16 columns at a time: streams W by whole cache lines, without a copy. Returns the columns
- * done. */
-static size_t gemv(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t k, size_t n) {
-    size_t j = 0;
-    for (; j + 4 * GEMV_VECTORS <= n; j += 4 * GEMV_VECTORS) {
-        __m256i low[GEMV_VECTORS], cross[GEMV_VECTORS];
-        UNROLL for (size_t c = 0; c < GEMV_VECTORS; c++) {
-            low[c] = cross[c] = _mm256_setzero_si256();
-        }
-        const uint64_t *row = w + j;
-        for (size_t p = 0; p < k; p++, row += n) {
-            __m256i v = broadcast(d[p]), s = swap_halves(v);
-            UNROLL for (size_t c = 0; c < GEMV_VECTORS; c++) {
-                mul_acc(&low[c], &cross[c], v, s, load(row + 4 * c));
-            }
-        }
-        UNROLL for (size_t c = 0; c < GEMV_VECTORS; c++) {
-            add_to(y + j + 4 * c, low[c], cross[c]);
-        }
+#define COLUMN_ZERO(c) __m256i a##c = _mm256_setzero_si256(), ax##c = a##c;
+#define COLUMN_STEP(c) mul_acc(&a##c, &ax##c, v, s, load(w + 4 * (c)));
+#define COLUMN_STORE(c) add_to(y + 4 * (c), a##c, ax##c);
+
+/* One row of Y, 16 columns. */
+static void gemv_16(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw, size_t k) {
+    REP4(COLUMN_ZERO)
+    for (size_t p = 0; p < k; p++, w += ldw) {
+        __m256i v = broadcast(d[p]), s = swap_halves(v);
+        REP4(COLUMN_STEP)
     }
-    return j;
+    REP4(COLUMN_STORE)
+}
+
+/* One row of Y, up to 4 columns. */
+static void gemv_4(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw, size_t k, size_t width) {
+    uint64_t sum[4] = {0};
+    __m256i columns = _mm256_cmpgt_epi64(broadcast(width), _mm256_setr_epi64x(0, 1, 2, 3));
+    __m256i low = _mm256_setzero_si256(), cross = low;
+    for (size_t p = 0; p < k; p++, w += ldw) {
+        __m256i v = broadcast(d[p]);
+        mul_acc(&low, &cross, v, swap_halves(v), _mm256_maskload_epi64((const long long *)w, columns));
+    }
+    add_to(sum, low, cross);
+    for (size_t c = 0; c < width; c++) {
+        y[c] += sum[c];
+    }
+}
+
+/* m = 1: streams W, without a copy. */
+static void gemv(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t k, size_t n) {
+    size_t j = 0;
+    for (; j + 16 <= n; j += 16) {
+        gemv_16(y + j, d, w + j, n, k);
+    }
+    for (; j < n; j += 4) {
+        gemv_4(y + j, d, w + j, n, k, n - j < 4 ? n - j : 4);
+    }
 }
 
 void csl__gemm_avx2(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n) {
-    size_t first = m == 1 ? gemv(y, d, w, k, n) : 0;
-    csl__tiled_product(y, d, w, m, k, n, first, tile, ROWS, COLS);
+    if (m == 1) {
+        gemv(y, d, w, k, n);
+    } else {
+        csl__tiled_product(y, d, w, m, k, n, tile, ROWS, COLS);
+    }
 }
 
 #endif

@@ -1,22 +1,23 @@
 /* The loops around a register tile, shared by the vector paths.
  *
- * K is cut into blocks of at most CSL__K_BLOCK, W into panels of `cols` columns. A panel that serves several
- * row tiles, or is narrower than `cols`, is copied into contiguous memory on the stack first: then it stays
- * in L1 whatever the stride of W, and a tile always has its full width. (Goto, van de Geijn: Anatomy of
- * High-Performance Matrix Multiplication, 2008.)
+ * K is cut into blocks of at most CSL__K_BLOCK, W into panels of `cols` columns, a multiple of 8. A panel
+ * that serves several row tiles, or is narrower than `cols`, is copied into contiguous memory on the stack
+ * first: then it stays in L1 whatever the stride of W, and a tile always has its full width. (Goto, van de
+ * Geijn: Anatomy of High-Performance Matrix Multiplication, 2008.)
  */
 #ifndef CSL_MPC_GEMM_TILE_H
 #define CSL_MPC_GEMM_TILE_H
 
 #include "crypto/secret.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 enum { CSL__K_BLOCK = 200, CSL__COLS_MAX = 16, CSL__ROWS_MAX = 12, CSL__COPY_FROM_ROWS = 6 };
 
-/* y[rows][cols] += d[rows][k] . w[k][cols], rows 1..CSL__ROWS_MAX, with row strides in elements. */
+/* y[rows][cols] += d[rows][k] . w[k][cols], rows 1..CSL__ROWS_MAX, k >= 1, with row strides in elements. */
 typedef void csl__tile_fn(uint64_t *y, size_t ldy, const uint64_t *d, size_t ldd, const uint64_t *w,
                           size_t ldw, size_t k, size_t rows);
 
@@ -33,10 +34,24 @@ struct csl__product {
 
 static inline void csl__copy_panel(uint64_t *restrict panel, size_t cols, const uint64_t *restrict w,
                                    size_t ldw, size_t k, size_t width) {
-    for (size_t p = 0; p < k; p++) {
-        memcpy(panel + p * cols, w + p * ldw, width * sizeof *w);
-        memset(panel + p * cols + width, 0, (cols - width) * sizeof *w);
+    if (width == cols) {
+        for (size_t p = 0; p < k; p++) {
+            for (size_t c = 0; c < cols; c += 8) {
+                memcpy(panel + p * cols + c, w + p * ldw + c, 8 * sizeof *w);
+            }
+        }
+        return;
     }
+    memset(panel, 0, k * cols * sizeof *panel);
+    for (size_t p = 0; p < k; p++) {
+        for (size_t c = 0; c < width; c++) {
+            panel[p * cols + c] = w[p * ldw + c];
+        }
+    }
+}
+
+static inline bool csl__copies_panels(const struct csl__product *g) {
+    return g->m >= CSL__COPY_FROM_ROWS || g->n % g->cols != 0;
 }
 
 /* Rows i.. of columns j..j+width-1, K block p..p+kc-1, for a panel narrower than a tile. */
@@ -70,9 +85,9 @@ static inline void csl__panel_product(const struct csl__product *g, size_t j, si
     }
 }
 
-/* Columns first..n-1 of Y += D.W. */
+/* Y += D.W by tiles of rows x cols. */
 static inline void csl__tiled_product(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k,
-                                      size_t n, size_t first, csl__tile_fn *tile, size_t rows, size_t cols) {
+                                      size_t n, csl__tile_fn *tile, size_t rows, size_t cols) {
     _Alignas(64) uint64_t panel[CSL__K_BLOCK * CSL__COLS_MAX];
     _Alignas(64) uint64_t edge[CSL__ROWS_MAX * CSL__COLS_MAX];
     struct csl__product g = {.y = y,
@@ -86,18 +101,20 @@ static inline void csl__tiled_product(uint64_t *y, const uint64_t *d, const uint
                              .cols = cols,
                              .panel = panel,
                              .edge = edge};
-    if (m == 0 || k == 0 || first >= n) {
+    if (m == 0 || k == 0 || n == 0) {
         return;
     }
     size_t blocks = (k - 1) / CSL__K_BLOCK + 1;
     size_t step = (k - 1) / blocks + 1; /* blocks of nearly equal depth */
     for (size_t p = 0; p < k; p += step) {
-        for (size_t j = first; j < n; j += cols) {
+        for (size_t j = 0; j < n; j += cols) {
             csl__panel_product(&g, j, p, k - p < step ? k - p : step);
         }
     }
-    csl_wipe(panel, sizeof panel);
-    csl_wipe(edge, sizeof edge);
+    if (csl__copies_panels(&g)) {
+        csl_wipe(panel, step * cols * sizeof *panel);
+        csl_wipe(edge, rows * cols * sizeof *edge);
+    }
 }
 
 #endif
