@@ -1,0 +1,135 @@
+/* Matrix products and packing of every path on one core, beside the multiply peak of the vpmullq instruction.
+ *
+ * The peak is measured by a loop of its own that calls nothing of the project: independent multiplications,
+ * no memory and no additions. A product also adds, on the same two ports: 3/4 of the peak is all that
+ * multiplying by vpmullq can give where vpmullq is three micro-operations. Paths take turns and the best of
+ * several turns counts, so that a change of clock frequency hits all alike.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "mpc/gemm.h"
+#include "mpc/gemm_internal.h"
+#include "mpc/pack.h"
+
+enum { TURNS = 12, TURN_MULTIPLICATIONS = 30000000, PACK_VALUES = 1 << 16, PACK_TURNS = 200 };
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+#if defined(__x86_64__)
+#define MUL(r) "vpmullq %%zmm16, %%zmm" #r ", %%zmm" #r "\n\t"
+
+/* Multiplications per second of 16 independent chains: more than latency times throughput. */
+__attribute__((target("avx512f,avx512dq"))) static double vpmullq_turn(void) {
+    enum { STEPS = TURN_MULTIPLICATIONS / (8 * 16) };
+    double from = now_s();
+    for (int i = 0; i < STEPS; i++) {
+        __asm__ volatile(MUL(0) MUL(1) MUL(2) MUL(3) MUL(4) MUL(5) MUL(6) MUL(7) MUL(8) MUL(9) MUL(10) MUL(11)
+                             MUL(12) MUL(13) MUL(14) MUL(15)::
+                                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                                   "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    }
+    return 8.0 * 16 * STEPS / (now_s() - from);
+}
+#endif
+
+static const struct {
+    const char *name;
+    enum csl__gemm_kind kind;
+    csl__gemm_fn *fn;
+} paths[] = {
+    {"portable", CSL__GEMM_PORTABLE, csl__gemm_portable},
+#if defined(__x86_64__)
+    {"avx2", CSL__GEMM_AVX2, csl__gemm_avx2},
+    {"avx512", CSL__GEMM_AVX512, csl__gemm_avx512},
+    {"ifma (mod 2^52)", CSL__GEMM_IFMA_LOW, csl__gemm_ifma_low},
+#endif
+};
+enum { N_PATHS = sizeof paths / sizeof *paths };
+
+static uint64_t *values(size_t n) {
+    uint64_t *v = calloc(n, sizeof *v);
+    if (v == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < n; i++) {
+        v[i] = (i + 1) * 0x9e3779b97f4a7c15;
+    }
+    return v;
+}
+
+/* Prints every path, and its ratio to the vpmullq peak measured between the same turns. */
+static void bench_product(size_t m, size_t k, size_t n) {
+    uint64_t *y = values(m * n), *d = values(m * k), *w = values(k * n);
+    double best[N_PATHS] = {0}, peak = 0;
+    size_t repeat = TURN_MULTIPLICATIONS / (m * k * n) + 1;
+    for (int t = 0; t < TURNS; t++) {
+#if defined(__x86_64__)
+        if (csl__gemm_has(CSL__GEMM_AVX512)) {
+            double rate = vpmullq_turn();
+            peak = rate > peak ? rate : peak;
+        }
+#endif
+        for (size_t x = 0; x < N_PATHS; x++) {
+            if (csl__gemm_has(paths[x].kind)) {
+                double from = now_s();
+                for (size_t i = 0; i < repeat; i++) {
+                    paths[x].fn(y, d, w, m, k, n);
+                }
+                double rate = (double)(m * k * n) * (double)repeat / (now_s() - from);
+                best[x] = rate > best[x] ? rate : best[x];
+            }
+        }
+    }
+    for (size_t x = 0; x < N_PATHS; x++) {
+        if (best[x] > 0) {
+            printf("product %zux%zux%zu %-16s %9.2f us  %6.2f G mul/s", m, k, n, paths[x].name,
+                   (double)(m * k * n) / best[x] * 1e6, best[x] * 1e-9);
+            if (peak > 0) {
+                printf("  %5.2f x the vpmullq peak of %.2f", best[x] / peak, peak * 1e-9);
+            }
+            printf("\n");
+        }
+    }
+    free(y), free(d), free(w);
+}
+
+static void bench_pack(unsigned bits) {
+    uint64_t *in = values(PACK_VALUES), *out = values(PACK_VALUES);
+    uint8_t *bytes = calloc(PACK_VALUES, sizeof *in);
+    double pack_s = 1e9, unpack_s = 1e9;
+    if (bytes == NULL) {
+        abort();
+    }
+    for (int t = 0; t < PACK_TURNS; t++) {
+        double from = now_s();
+        csl_pack_bits(bytes, in, PACK_VALUES, bits);
+        double middle = now_s();
+        csl_unpack_bits(out, bytes, PACK_VALUES, bits);
+        double to = now_s();
+        pack_s = middle - from < pack_s ? middle - from : pack_s;
+        unpack_s = to - middle < unpack_s ? to - middle : unpack_s;
+    }
+    printf("pack %2u bits  %6.2f GB/s of u64  unpack %6.2f GB/s\n", bits, 8e-9 * PACK_VALUES / pack_s,
+           8e-9 * PACK_VALUES / unpack_s);
+    free(in), free(out), free(bytes);
+}
+
+int main(void) {
+    bench_product(128, 784, 128);
+    bench_product(1, 784, 128);
+    bench_product(128, 128, 128);
+    bench_product(128, 128, 10);
+    bench_product(1, 128, 10);
+    bench_product(128, 1024, 1024);
+    static const unsigned widths[] = {1, 16, 27, 32, 43, 57, 60, 64};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        bench_pack(widths[i]);
+    }
+    return 0;
+}
