@@ -126,8 +126,8 @@ const struct csl_member *csl_roster_dealer(const struct csl_roster *r);
 /* Whether member a opens the connection to member b. False for a == b and for pairs that never talk (no party
  * in the pair). Default: if only one of the two has an address, the other dials it; else the later party in
  * the list dials the earlier, parties dial the dealer, owners and clients dial parties. `connections`
- * overrides. It speaks of the standing links of daemons. A short-lived owner or client program always dials,
- * also when its site is a party as well: then it dials all parties, its own included, at their addresses. */
+ * overrides. Where a site is a party and also a client or owner, this is about its party daemon; its client
+ * or owner program dials every party, its own included. */
 bool csl_roster_dials(const struct csl_roster *r, const struct csl_member *a, const struct csl_member *b);
 
 bool csl_roster_may_query(const struct csl_roster *r, const char *client, const char *model);
