@@ -1,0 +1,208 @@
+#include "mpc/bits_internal.h"
+#include "mpc/correlation.h"
+#include "mpc/pack.h"
+#include "mpc/products_internal.h"
+
+#include <string.h>
+
+/* ---- demands ---- */
+
+struct csl_trunc_params csl_trunc_params_default(unsigned k, unsigned f, unsigned out_bits) {
+    struct csl_trunc_params t = {.k = (uint8_t)(k < 255 ? k : 255),
+                                 .f = (uint8_t)(f < 255 ? f : 255),
+                                 .out_bits = (uint8_t)(out_bits < 255 ? out_bits : 255)};
+    if (k < 2 || k - 1 > CSL_MAX_DIGITS * CSL_MAX_DIGIT_BITS) {
+        return t;
+    }
+    unsigned n = (k - 1 + CSL_MAX_DIGIT_BITS - 1) / CSL_MAX_DIGIT_BITS;
+    for (unsigned j = 0; j < n; j++) {
+        t.digit_bits[j] = (uint8_t)((k - 1) / n + (j < (k - 1) % n));
+    }
+    t.n_digits = (uint8_t)n;
+    return t;
+}
+
+struct csl_demand csl_demand_linear(uint32_t k_dim, uint32_t n_dim, unsigned bits) {
+    return (struct csl_demand){.kind = CSL_DEMAND_LINEAR,
+                               .k_dim = k_dim,
+                               .n_dim = n_dim,
+                               .bits = (uint8_t)(bits < 255 ? bits : 255)};
+}
+
+struct csl_demand csl_demand_relu(uint32_t count, unsigned k, unsigned f, unsigned out_bits) {
+    return (struct csl_demand){
+        .kind = CSL_DEMAND_RELU, .count = count, .trunc = csl_trunc_params_default(k, f, out_bits)};
+}
+
+struct csl_demand csl_demand_trunc(uint32_t count, unsigned k, unsigned f, unsigned out_bits) {
+    struct csl_trunc_params t = csl_trunc_params_default(k, f, out_bits);
+    t.n_digits = 0;
+    memset(t.digit_bits, 0, sizeof t.digit_bits);
+    return (struct csl_demand){.kind = CSL_DEMAND_TRUNC, .count = count, .trunc = t};
+}
+
+static enum csl_err check_dim(const char *name, uint32_t dim, struct csl_diag *diag) {
+    if (dim == 0 || dim > CSL_MAX_DIM) {
+        return csl_fail(diag, CSL_EDATA, "%s is %u; it must be 1..%u", name, dim, (unsigned)CSL_MAX_DIM);
+    }
+    return CSL_OK;
+}
+
+static enum csl_err check_digits(const struct csl_trunc_params *t, bool wanted, struct csl_diag *diag) {
+    if (!wanted) {
+        return t->n_digits == 0 ? CSL_OK : csl_fail(diag, CSL_EDATA, "a truncation has no digits");
+    }
+    if (t->n_digits == 0 || t->n_digits > CSL_MAX_DIGITS) {
+        return csl_fail(diag, CSL_EDATA, "%u digits for k = %u; 1..%d digits of at most %d bits hold k <= %d",
+                        t->n_digits, t->k, CSL_MAX_DIGITS, CSL_MAX_DIGIT_BITS,
+                        CSL_MAX_DIGITS * CSL_MAX_DIGIT_BITS + 1);
+    }
+    unsigned sum = 0;
+    for (unsigned j = 0; j < t->n_digits; j++) {
+        if (t->digit_bits[j] == 0 || t->digit_bits[j] > CSL_MAX_DIGIT_BITS) {
+            return csl_fail(diag, CSL_EDATA, "digit %u has %u bits; it must have 1..%d", j, t->digit_bits[j],
+                            CSL_MAX_DIGIT_BITS);
+        }
+        sum += t->digit_bits[j];
+    }
+    if (sum != t->k - 1u) {
+        return csl_fail(diag, CSL_EDATA, "the digits hold %u bits; k = %u needs %u", sum, t->k, t->k - 1u);
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_demand_check(const struct csl_demand *d, struct csl_diag *diag) {
+    const struct csl_trunc_params *t = &d->trunc;
+    switch (d->kind) {
+    case CSL_DEMAND_LINEAR:
+        TRY(check_dim("k_dim", d->k_dim, diag));
+        TRY(check_dim("n_dim", d->n_dim, diag));
+        if (d->bits < 1 || d->bits > 64) {
+            return csl_fail(diag, CSL_EDATA, "a linear layer mod 2^%u; it must be 2^1..2^64", d->bits);
+        }
+        return CSL_OK;
+    case CSL_DEMAND_RELU:
+    case CSL_DEMAND_TRUNC:
+        TRY(check_dim("count", d->count, diag));
+        if (t->f < 1 || t->k < 2 || t->k + t->f > 62) {
+            return csl_fail(diag, CSL_EDATA, "k = %u, f = %u; needed are k >= 2, f >= 1, k + f <= 62", t->k,
+                            t->f);
+        }
+        if (t->out_bits < t->k || t->out_bits > 64) {
+            return csl_fail(diag, CSL_EDATA, "the result mod 2^%u cannot hold k = %u bits; needed are k..64",
+                            t->out_bits, t->k);
+        }
+        return check_digits(t, d->kind == CSL_DEMAND_RELU, diag);
+    default:
+        return csl_fail(diag, CSL_EDATA, "there is no correlation of kind %d", (int)d->kind);
+    }
+}
+
+/* ---- fields ---- */
+
+static struct csl_field vector(const char *name, enum csl_field_form form, bool dealt, unsigned bits,
+                               uint32_t count) {
+    struct csl_field f = {.name = name, .form = form, .dealt = dealt, .bits = (uint8_t)bits, .count = count};
+    if (bits != 0) {
+        f.row_words = count;
+        f.row_bytes = csl__bits_bytes((size_t)count * bits);
+    }
+    return f;
+}
+
+static struct csl_field planes(const char *name, bool dealt, unsigned n_planes, uint32_t count) {
+    return (struct csl_field){.name = name,
+                              .form = CSL_FIELD_PLANES,
+                              .dealt = dealt,
+                              .bits = 1,
+                              .count = count,
+                              .planes = n_planes,
+                              .row_words = n_planes * csl__bits_words(count),
+                              .row_bytes = n_planes * csl__bits_bytes(count)};
+}
+
+static size_t relu_fields(struct csl_field *f, const struct csl_demand *d) {
+    static const char *const table[CSL_MAX_DIGITS] = {"table 0", "table 1", "table 2",
+                                                      "table 3", "table 4", "table 5"};
+    const struct csl_trunc_params *t = &d->trunc;
+    uint32_t n = d->count;
+    unsigned o = t->out_bits;
+    struct csl__products p;
+    csl__products_init(&p, t->n_digits);
+    f[CSL_RELU_R] = vector("r", CSL_FIELD_RING, false, t->k + t->f, n);
+    f[CSL_RELU_M] = planes("masks", false, p.n_inputs, n);
+    f[CSL_RELU_BETA] = planes("beta", false, 1, n);
+    for (unsigned j = 0; j < CSL_MAX_DIGITS; j++) {
+        unsigned width = j < t->n_digits ? 1u << t->digit_bits[j] : 0;
+        f[CSL_RELU_TABLE + j] = vector(table[j], CSL_FIELD_TABLE, true, width, n);
+    }
+    f[CSL_RELU_PRODUCTS] = planes("products of masks", true, p.n_products, n);
+    f[CSL_RELU_S_BIT] = planes("<s>", true, 1, n);
+    f[CSL_RELU_BETA_R] = vector("[beta]", CSL_FIELD_RING, true, o, n);
+    f[CSL_RELU_R_HIGH] = vector("[r']", CSL_FIELD_RING, true, o, n);
+    f[CSL_RELU_R_BETA] = vector("[r' beta]", CSL_FIELD_RING, true, o, n);
+    f[CSL_RELU_S] = vector("[s]", CSL_FIELD_RING, true, o - t->k, n);
+    f[CSL_RELU_S_BETA] = vector("[s beta]", CSL_FIELD_RING, true, o - t->k, n);
+    return CSL_RELU_N_FIELDS;
+}
+
+size_t csl_demand_fields(struct csl_field fields[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    _Static_assert((int)CSL_RELU_N_FIELDS <= (int)CSL_MAX_FIELDS, "the field table is too small");
+    const struct csl_trunc_params *t = &d->trunc;
+    memset(fields, 0, CSL_MAX_FIELDS * sizeof *fields);
+    switch (d->kind) {
+    case CSL_DEMAND_LINEAR:
+        fields[CSL_LINEAR_A] = vector("A", CSL_FIELD_RING, false, d->bits, d->k_dim);
+        fields[CSL_LINEAR_C] = vector("C", CSL_FIELD_RING, true, d->bits, d->n_dim);
+        return CSL_LINEAR_N_FIELDS;
+    case CSL_DEMAND_RELU:
+        return relu_fields(fields, d);
+    case CSL_DEMAND_TRUNC:
+        fields[CSL_TRUNC_R] = vector("r", CSL_FIELD_RING, false, t->k + t->f, d->count);
+        fields[CSL_TRUNC_R_HIGH] = vector("[r']", CSL_FIELD_RING, true, t->out_bits, d->count);
+        fields[CSL_TRUNC_S] = vector("[s]", CSL_FIELD_RING, true, t->out_bits - t->k, d->count);
+        return CSL_TRUNC_N_FIELDS;
+    }
+    return 0;
+}
+
+size_t csl_correction_bytes(const struct csl_demand *demands, size_t n_demands) {
+    size_t total = 0;
+    if (n_demands > CSL_MAX_DEMANDS) {
+        return 0;
+    }
+    for (size_t d = 0; d < n_demands; d++) {
+        struct csl_field f[CSL_MAX_FIELDS];
+        if (csl_demand_check(&demands[d], NULL) != CSL_OK) {
+            return 0;
+        }
+        size_t n = csl_demand_fields(f, &demands[d]);
+        for (size_t i = 0; i < n; i++) {
+            if (f[i].dealt && __builtin_add_overflow(total, f[i].row_bytes, &total)) {
+                return 0;
+            }
+        }
+    }
+    return total;
+}
+
+/* ---- products of masks ---- */
+
+void csl__products_init(struct csl__products *p, unsigned n_digits) {
+    memset(p, 0, sizeof *p);
+    unsigned n_e = n_digits - 1;
+    unsigned next = 2 * n_e;
+    p->n_digits = n_digits;
+    p->n_inputs = next;
+    for (unsigned set = 1; set < 1u << n_e; set++) {
+        bool single = (set & (set - 1)) == 0;
+        p->e_plane[set] = (uint8_t)(single ? (unsigned)__builtin_ctz(set) : next++);
+    }
+    for (unsigned low = 0; low < n_e; low++) {
+        p->l_plane[low][0] = (uint8_t)(n_e + low);
+        for (unsigned set = 1u << low; set < 1u << n_e; set += 1u << low) {
+            p->l_plane[low][set] = (uint8_t)next++;
+        }
+    }
+    p->n_products = next - p->n_inputs;
+}

@@ -1,0 +1,44 @@
+/* The local work of a ReLU between its rounds, one row at a time; one table of kernels an instruction set.
+ *
+ * Bit rows are whole words, 64 elements each, padding zero in what they read; what they write there is not
+ * specified (openings cut it off). Constant time in shares; tables are read at public digits.
+ */
+#ifndef CSL_MPC_RELU_KERNELS_H
+#define CSL_MPC_RELU_KERNELS_H
+
+#include "mpc/products_internal.h"
+
+/* One row of T5. */
+struct csl__relu_finish {
+    const uint64_t *c_high; /* c', public */
+    const uint64_t *e;      /* bits, public */
+    const uint64_t *beta;   /* shares from here on */
+    const uint64_t *r_high;
+    const uint64_t *r_beta;
+    const uint64_t *s; /* NULL with s_beta when out_bits = k */
+    const uint64_t *s_beta;
+    size_t n;
+    unsigned k;
+    unsigned out_bits;
+    uint64_t one; /* 1 at party 0, else 0: a share of the constant 1 */
+};
+
+struct csl__relu_kernels {
+    /* T2: lt bits of a digit (at `shift`, `width` bits wide) and eq bits where eq is not NULL. one: as above.
+     */
+    void (*read_table)(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high, size_t n,
+                       unsigned shift, unsigned width, uint64_t one);
+    /* T3: lt, which holds <lt_{D-1}>, becomes <lt>. u: opened inputs, m: their masks, products: dealt; planes
+     * of n_words. ones: all bits set at party 0, else 0. */
+    void (*combine)(uint64_t *lt, const uint64_t *u, const uint64_t *m, const uint64_t *products,
+                    const struct csl__products *p, size_t n_words, uint64_t ones);
+    void (*finish)(uint64_t *y, const struct csl__relu_finish *f);
+};
+
+extern const struct csl__relu_kernels csl__relu_portable;
+extern const struct csl__relu_kernels csl__relu_avx2; /* needs AVX2; equal to portable elsewhere */
+
+/* What csl_cpu_level() permits. */
+const struct csl__relu_kernels *csl__relu_kernels_get(void);
+
+#endif

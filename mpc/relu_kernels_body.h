@@ -1,0 +1,150 @@
+/* The kernels' C, compiled once for each instruction set: the includer defines CSL__KERNELS, the table's
+ * name. */
+#include "mpc/relu_kernels.h"
+
+#include "crypto/secret.h"
+#include "mpc/ring.h"
+
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+
+/* 64 elements: bit d[i] of a[i], gathered into one word. */
+static inline uint64_t pick_bits(const uint64_t *a, const uint64_t *d) {
+    uint64_t out = 0;
+    for (unsigned i = 0; i < 64; i += 4) {
+        __m256i top = _mm256_sub_epi64(_mm256_set1_epi64x(63), _mm256_loadu_si256((const __m256i *)(d + i)));
+        __m256i bit = _mm256_sllv_epi64(_mm256_loadu_si256((const __m256i *)(a + i)), top);
+        out |= (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(bit)) << i;
+    }
+    return out;
+}
+#else
+static inline uint64_t pick_bits(const uint64_t *a, const uint64_t *d) {
+    uint64_t out = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        out = out >> 1 | (a[i] >> d[i]) << 63;
+    }
+    return out;
+}
+#endif
+
+/* T2. With T shifted by one, and a share of the constant 1 as T(-1), eq(v) is bit v of T ^ (T << 1 | 1). */
+static inline void read_block(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high,
+                              unsigned shift, uint64_t mask, uint64_t one) {
+    uint64_t digit[64], edge[64];
+    for (unsigned i = 0; i < 64; i++) {
+        digit[i] = c_high[i] >> shift & mask;
+    }
+    *lt = pick_bits(table, digit);
+    if (eq != NULL) {
+        for (unsigned i = 0; i < 64; i++) {
+            edge[i] = table[i] ^ (table[i] << 1 | one);
+        }
+        *eq = pick_bits(edge, digit);
+    }
+}
+
+static void read_table(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high, size_t n,
+                       unsigned shift, unsigned width, uint64_t one) {
+    uint64_t mask = csl_ring_mask(width);
+    size_t full = n / 64;
+    for (size_t w = 0; w < full; w++) {
+        read_block(lt + w, eq == NULL ? NULL : eq + w, table + 64 * w, c_high + 64 * w, shift, mask, one);
+    }
+    if (n % 64 != 0) {
+        uint64_t last_table[64] = {0}, last_c[64] = {0};
+        memcpy(last_table, table + 64 * full, n % 64 * sizeof *table);
+        memcpy(last_c, c_high + 64 * full, n % 64 * sizeof *c_high);
+        read_block(lt + full, eq == NULL ? NULL : eq + full, last_table, last_c, shift, mask, one);
+        csl_wipe(last_table, sizeof last_table);
+    }
+}
+
+enum { BLOCK = 8 }; /* words */
+
+struct planes {
+    const uint64_t *m;
+    const uint64_t *products;
+    unsigned n_inputs;
+    size_t n_words;
+};
+
+/* The product of masks on a plane, from word `at` on. */
+static inline const uint64_t *plane(const struct planes *p, unsigned i, size_t at) {
+    return i < p->n_inputs ? p->m + i * p->n_words + at : p->products + (i - p->n_inputs) * p->n_words + at;
+}
+
+/* T3 for nb words: each product of (u ^ m) is the sum, over all subsets of its factors, of the product of the
+ * subset's masks and of the other factors' u. */
+static inline void combine_block(uint64_t *lt, const uint64_t *u, const struct csl__products *p,
+                                 const struct planes *planes, size_t at, size_t nb, uint64_t ones) {
+    uint64_t open[CSL__MAX_SETS][BLOCK], constant[BLOCK];
+    unsigned n_e = p->n_digits - 1, all = (1u << n_e) - 1;
+    for (size_t i = 0; i < nb; i++) {
+        open[0][i] = UINT64_MAX;
+        constant[i] = ones;
+    }
+    for (unsigned set = 1; set <= all; set++) {
+        const uint64_t *last = u + (unsigned)__builtin_ctz(set) * planes->n_words + at;
+        for (size_t i = 0; i < nb; i++) {
+            open[set][i] = open[set & (set - 1)][i] & last[i];
+        }
+    }
+    for (unsigned low = 0; low < n_e; low++) {
+        const uint64_t *l = u + (n_e + low) * planes->n_words + at;
+        unsigned high = all & ~((1u << low) - 1);
+        for (unsigned set = 0; set <= all; set += 1u << low) {
+            const uint64_t *e_mask = set == 0 ? constant : plane(planes, p->e_plane[set], at);
+            const uint64_t *l_mask = plane(planes, p->l_plane[low][set], at);
+            for (size_t i = 0; i < nb; i++) {
+                lt[at + i] ^= open[high ^ set][i] & ((l[i] & e_mask[i]) ^ l_mask[i]);
+            }
+        }
+    }
+}
+
+static void combine(uint64_t *lt, const uint64_t *u, const uint64_t *m, const uint64_t *products,
+                    const struct csl__products *p, size_t n_words, uint64_t ones) {
+    const struct planes planes = {m, products, p->n_inputs, n_words};
+    size_t at = 0;
+    for (; at + BLOCK <= n_words; at += BLOCK) {
+        combine_block(lt, u, p, &planes, at, BLOCK, ones);
+    }
+    if (at < n_words) {
+        combine_block(lt, u, p, &planes, at, n_words - at, ones);
+    }
+}
+
+/* Up to 64 elements of T5. With m = e - 1 (all ones where e = 0), (1-e) x + (2e-1) y = (x & m) + ((y ^ m) -
+ * m). */
+static inline void finish_block(uint64_t *y, const struct csl__relu_finish *f, size_t at, size_t n,
+                                bool wrap) {
+    uint64_t e = f->e[at / 64], one = f->one, mask = csl_ring_mask(f->out_bits);
+    unsigned k = f->k;
+    const uint64_t *c = f->c_high + at, *b = f->beta + at, *r = f->r_high + at, *rb = f->r_beta + at;
+    const uint64_t *s = wrap ? f->s + at : r, *sb = wrap ? f->s_beta + at : r;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t m = (e >> i & 1) - 1;
+        uint64_t keep = (one & m) + ((b[i] ^ m) - m);
+        uint64_t v = keep * c[i] - (r[i] & m) - ((rb[i] ^ m) - m);
+        if (wrap) {
+            uint64_t top_is_zero = (c[i] >> (k - 1) & 1) - 1;
+            v += (((s[i] & m) + ((sb[i] ^ m) - m)) & top_is_zero) << k;
+        }
+        y[i] = v & mask;
+    }
+}
+
+static void finish(uint64_t *y, const struct csl__relu_finish *f) {
+    size_t at = 0;
+    for (; f->s != NULL && at + 64 <= f->n; at += 64) {
+        finish_block(y + at, f, at, 64, true);
+    }
+    for (; at < f->n; at += 64) {
+        finish_block(y + at, f, at, f->n - at < 64 ? f->n - at : 64, f->s != NULL);
+    }
+}
+
+const struct csl__relu_kernels CSL__KERNELS = {read_table, combine, finish};

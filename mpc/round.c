@@ -1,0 +1,281 @@
+#include "mpc/round.h"
+
+#include "crypto/secret.h"
+#include "mpc/bits_internal.h"
+#include "mpc/pack.h"
+#include "mpc/ring.h"
+#include "mpc/round_internal.h"
+
+#include <string.h>
+
+/* ---- arenas ---- */
+
+uint64_t *csl__arena_take(struct csl__arena *a, size_t n) {
+    size_t need;
+    if (__builtin_add_overflow(a->used, n, &need)) {
+        return NULL;
+    }
+    if (need > a->n_words) {
+        size_t grown = a->n_words <= SIZE_MAX / 32 ? a->n_words * 2 : need;
+        grown = grown > need ? grown : need;
+        uint64_t *words = csl_secret_alloc(grown, sizeof *words);
+        if (words == NULL) {
+            return NULL;
+        }
+        if (a->used != 0) {
+            memcpy(words, a->words, a->used * sizeof *words);
+        }
+        csl_secret_free(a->words);
+        a->words = words;
+        a->n_words = grown;
+    }
+    uint64_t *p = a->words + a->used;
+    a->used = need;
+    return p;
+}
+
+void csl__arena_reset(struct csl__arena *a) {
+    csl_wipe(a->words, a->used * sizeof *a->words);
+    a->used = 0;
+}
+
+void csl__arena_free(struct csl__arena *a) {
+    csl_secret_free(a->words);
+    *a = (struct csl__arena){0};
+}
+
+/* ---- queueing ---- */
+
+struct csl_round *csl_round_begin(struct csl_session *s) {
+    struct csl_round *r = &s->round;
+    csl__arena_reset(&r->values);
+    csl__arena_reset(&r->wire);
+    r->n_items = 0;
+    r->n_wire = 0;
+    r->err = CSL_OK;
+    r->flushed = false;
+    return r;
+}
+
+void csl__round_free(struct csl_round *r) {
+    csl__arena_free(&r->values);
+    csl__arena_free(&r->wire);
+    r->n_items = 0;
+    r->flushed = false;
+}
+
+static void refuse(struct csl_round *r, enum csl_err e) {
+    if (r->err == CSL_OK) {
+        r->err = e;
+    }
+}
+
+/* Adds an item of n_words values and n_bytes on the wire. NULL, with the reason kept, when it cannot be. */
+static uint64_t *queue(struct csl_round *r, struct csl__item item, size_t n_words, size_t n_bytes) {
+    if (r->flushed || r->n_items == CSL_ROUND_MAX_ITEMS || item.n == 0 ||
+        __builtin_add_overflow(r->n_wire, n_bytes, &(size_t){0})) {
+        refuse(r, CSL_EINTERNAL);
+        return NULL;
+    }
+    uint64_t *values = csl__arena_take(&r->values, n_words);
+    if (values == NULL) {
+        refuse(r, CSL_ENOMEM);
+        return NULL;
+    }
+    item.value = (size_t)(values - r->values.words);
+    item.wire = r->n_wire;
+    r->items[r->n_items++] = item;
+    r->n_wire += n_bytes;
+    return values;
+}
+
+static uint64_t *queue_ring(struct csl_round *r, size_t n, unsigned bits) {
+    size_t n_bytes;
+    if (csl_pack_size(&n_bytes, n, bits) != CSL_OK) {
+        refuse(r, CSL_EINTERNAL);
+        return NULL;
+    }
+    return queue(r, (struct csl__item){.n = n, .n_bits = bits, .is_bits = false}, n, n_bytes);
+}
+
+size_t csl_round_open_ring(struct csl_round *r, const uint64_t *x, size_t n, unsigned bits) {
+    size_t handle = r->n_items;
+    uint64_t *v = queue_ring(r, n, bits);
+    if (v != NULL) {
+        csl_reduce_mod(v, x, n, bits);
+    }
+    return handle;
+}
+
+size_t csl_round_open_diff(struct csl_round *r, const uint64_t *x, const uint64_t *a, size_t n,
+                           unsigned bits) {
+    size_t handle = r->n_items;
+    uint64_t *v = queue_ring(r, n, bits);
+    if (v != NULL) {
+        csl_sub_mod(v, x, a, n, bits);
+    }
+    return handle;
+}
+
+size_t csl_round_open_sum(struct csl_round *r, const uint64_t *x, const uint64_t *a, size_t n,
+                          unsigned bits) {
+    size_t handle = r->n_items;
+    uint64_t *v = queue_ring(r, n, bits);
+    if (v != NULL) {
+        csl_add_mod(v, x, a, n, bits);
+    }
+    return handle;
+}
+
+size_t csl_round_open_bits(struct csl_round *r, const uint64_t *x, const uint64_t *m, size_t n_rows,
+                           size_t n_bits) {
+    size_t handle = r->n_items;
+    size_t row_words = csl__bits_words(n_bits);
+    size_t n_words;
+    if (n_bits == 0 || __builtin_mul_overflow(n_rows, row_words, &n_words) || n_words > SIZE_MAX / 8) {
+        refuse(r, CSL_EINTERNAL);
+        return handle;
+    }
+    struct csl__item item = {.n = n_rows, .n_bits = n_bits, .is_bits = true};
+    uint64_t *v = queue(r, item, n_words, n_rows * csl__bits_bytes(n_bits));
+    if (v == NULL) {
+        return handle;
+    }
+    for (size_t i = 0; i < n_words; i++) {
+        v[i] = m == NULL ? x[i] : x[i] ^ m[i];
+    }
+    for (size_t i = row_words - 1; i < n_words; i += row_words) {
+        v[i] &= csl__bits_tail(n_bits);
+    }
+    return handle;
+}
+
+/* ---- flushing ---- */
+
+enum { BLOCK = 512 }; /* elements; a whole number of bytes at any width */
+
+static void pack_item(uint8_t *wire, const struct csl__item *item, const uint64_t *values) {
+    if (!item->is_bits) {
+        csl_pack_bits(wire, values, item->n, (unsigned)item->n_bits);
+        return;
+    }
+    for (size_t row = 0; row < item->n; row++) {
+        csl__bits_store(wire + row * csl__bits_bytes(item->n_bits),
+                        values + row * csl__bits_words(item->n_bits), item->n_bits);
+    }
+}
+
+static enum csl_err add_ring(uint64_t *values, const uint8_t *in, const struct csl__item *item,
+                             struct csl_diag *diag) {
+    uint64_t part[BLOCK];
+    unsigned bits = (unsigned)item->n_bits;
+    for (size_t at = 0; at < item->n; at += BLOCK) {
+        size_t n = item->n - at < BLOCK ? item->n - at : BLOCK;
+        size_t n_bytes;
+        TRY(csl_pack_size(&n_bytes, n, bits));
+        TRY(csl_unpack_bits_strict(part, in + at / 8 * bits, n_bytes, n, bits, diag));
+        csl_add_mod(values + at, values + at, part, n, bits);
+    }
+    return CSL_OK;
+}
+
+static enum csl_err add_bits(uint64_t *values, const uint8_t *in, const struct csl__item *item,
+                             struct csl_diag *diag) {
+    size_t row_words = csl__bits_words(item->n_bits);
+    size_t row_bytes = csl__bits_bytes(item->n_bits);
+    uint64_t padding = 0;
+    for (size_t row = 0; row < item->n; row++) {
+        uint64_t *v = values + row * row_words;
+        for (size_t i = 0; i < row_words; i++) {
+            v[i] ^= csl__bits_load(in + row * row_bytes, i, item->n_bits);
+        }
+        padding |=
+            csl__bits_load(in + row * row_bytes, row_words - 1, item->n_bits) & ~csl__bits_tail(item->n_bits);
+    }
+    if (padding != 0) {
+        return csl_fail(diag, CSL_EPROTO, "padding bits are set");
+    }
+    return CSL_OK;
+}
+
+static enum csl_err combine(struct csl_round *r, uint8_t *const in[CSL_MAX_PARTIES]) {
+    struct csl_session *s = r->session;
+    for (unsigned p = 0; p < s->n_parties; p++) {
+        for (size_t i = 0; i < r->n_items && p != s->self; i++) {
+            const struct csl__item *item = &r->items[i];
+            struct csl_diag diag = {""};
+            uint64_t *v = r->values.words + item->value;
+            enum csl_err err = item->is_bits ? add_bits(v, in[p] + item->wire, item, &diag)
+                                             : add_ring(v, in[p] + item->wire, item, &diag);
+            if (err != CSL_OK) {
+                return csl_session_fail(s, err, "party %u, round %u: %s", p, s->stats.rounds + 1, diag.text);
+            }
+        }
+    }
+    return CSL_OK;
+}
+
+static enum csl_err exchange(struct csl_round *r) {
+    struct csl_session *s = r->session;
+    size_t slot = r->n_wire / 8 + 1; /* words for one message */
+    size_t n_words;
+    if (__builtin_mul_overflow(slot, (size_t)s->n_parties, &n_words)) {
+        return csl_session_fail(s, CSL_EINTERNAL, "round %u is too large", s->stats.rounds + 1);
+    }
+    uint64_t *wire = csl__arena_take(&r->wire, n_words);
+    if (wire == NULL) {
+        return csl_session_fail(s, CSL_ENOMEM, "no memory for round %u", s->stats.rounds + 1);
+    }
+    uint8_t *in[CSL_MAX_PARTIES] = {0};
+    for (unsigned p = 0; p < s->n_parties; p++) {
+        in[p] = (uint8_t *)(wire + p * slot);
+    }
+    uint8_t *out = in[s->self];
+    for (size_t i = 0; i < r->n_items; i++) {
+        pack_item(out + r->items[i].wire, &r->items[i], r->values.words + r->items[i].value);
+    }
+    CSL_PUBLIC(out, r->n_wire);
+    struct csl_diag diag = {""};
+    enum csl_err err = s->link->ops->exchange(s->link, in, s->stats.rounds + 1, out, r->n_wire, &diag);
+    if (err != CSL_OK) {
+        return csl_session_fail(s, err, "%s", diag.text);
+    }
+    return combine(r, in);
+}
+
+enum csl_err csl_round_flush(struct csl_round *r) {
+    struct csl_session *s = r->session;
+    TRY(csl_session_error(s));
+    if (r->err != CSL_OK) {
+        return csl_session_fail(s, r->err, "round %u: an opening could not be queued (%s)",
+                                s->stats.rounds + 1, csl_err_text(r->err));
+    }
+    if (r->flushed || r->n_items == 0) {
+        return csl_session_fail(s, CSL_EINTERNAL, "round %u: flushed twice, or empty", s->stats.rounds + 1);
+    }
+    enum csl_err err = exchange(r);
+    if (err != CSL_OK) {
+        (void)csl_round_begin(s); /* wipes */
+        return err;
+    }
+    CSL_PUBLIC(r->values.words, r->values.used * sizeof *r->values.words);
+    s->stats.rounds++;
+    s->stats.bytes_per_peer += r->n_wire;
+    r->flushed = true;
+    return CSL_OK;
+}
+
+static const uint64_t *opened(const struct csl_round *r, size_t h, bool is_bits) {
+    if (!r->flushed || h >= r->n_items || r->items[h].is_bits != is_bits) {
+        return NULL;
+    }
+    return r->values.words + r->items[h].value;
+}
+
+const uint64_t *csl_round_ring(const struct csl_round *r, size_t h) {
+    return opened(r, h, false);
+}
+
+const uint64_t *csl_round_bits(const struct csl_round *r, size_t h) {
+    return opened(r, h, true);
+}

@@ -1,0 +1,39 @@
+#include "mpc/session.h"
+
+#include "mpc/round_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum csl_err csl_session_init(struct csl_session *s, struct csl_link *link) {
+    memset(s, 0, sizeof *s);
+    s->round.session = s;
+    if (link == NULL || link->n_parties < 2 || link->n_parties > CSL_MAX_PARTIES ||
+        link->self >= link->n_parties) {
+        return csl_session_fail(s, CSL_EINTERNAL, "session: the link has no valid party numbers");
+    }
+    s->link = link;
+    s->n_parties = link->n_parties;
+    s->self = link->self;
+    return CSL_OK;
+}
+
+void csl_session_clear(struct csl_session *s) {
+    csl__round_free(&s->round);
+    csl__arena_free(&s->scratch);
+    if (s->err == CSL_OK) {
+        (void)csl_session_fail(s, CSL_EINTERNAL, "session: used after it was cleared");
+    }
+}
+
+enum csl_err csl_session_fail(struct csl_session *s, enum csl_err e, const char *fmt, ...) {
+    if (s->err == CSL_OK) {
+        va_list ap;
+        va_start(ap, fmt);
+        (void)vsnprintf(s->diag.text, sizeof s->diag.text, fmt, ap);
+        va_end(ap);
+        s->err = e != CSL_OK ? e : CSL_EINTERNAL;
+    }
+    return s->err;
+}
