@@ -29,7 +29,9 @@ function(csl_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LIBS})
 endfunction()
 
-# csl_test(name SOURCES ... LIBS ...): a cmocka test, one ctest entry.
+# csl_test(name SOURCES ... LIBS ... [LABELS ...]): a cmocka test, one ctest entry. Labels:
+#   data  needs the MNIST files, or skips
+#   ct    runs under valgrind in the ct preset: no branch, index or message may depend on a secret
 function(csl_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -38,10 +40,24 @@ function(csl_test name)
   add_executable(${name} ${ARG_SOURCES})
   csl_flags(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} PkgConfig::CMOCKA)
-  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set(runner "")
+  if(CSL_MEMCHECK AND "ct" IN_LIST ARG_LABELS)
+    set(runner ${CSL_VALGRIND})
+  endif()
+  add_test(NAME ${name} COMMAND ${runner} $<TARGET_FILE:${name}> WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  if(runner)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "CONSILIUM_CPU=portable")
+  endif()
   # Exit code 77 is a skip with its reason on stdout.
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
+
+# Memcheck reads CSL_SECRET and CSL_PUBLIC; it knows no AVX-512, hence CONSILIUM_CPU=portable above.
+set(CSL_VALGRIND valgrind --quiet --error-exitcode=99 --fair-sched=yes
+  "--suppressions=${CMAKE_CURRENT_LIST_DIR}/../tests/ct/valgrind.supp")
+
+# All fuzz targets: cmake --build build/fuzz --target fuzzers
+add_custom_target(fuzzers)
 
 # csl_fuzz(name SOURCE file LIBS ... CORPUS dir): with CSL_FUZZ a libFuzzer binary; otherwise a test that
 # replays the corpus folder through the same LLVMFuzzerTestOneInput.
@@ -57,6 +73,7 @@ function(csl_fuzz name)
     add_test(NAME ${name} COMMAND ${name} "${ARG_CORPUS}")
   endif()
   csl_flags(${name})
+  add_dependencies(fuzzers ${name})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS})
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 300)
 endfunction()
