@@ -10,7 +10,8 @@
  * csl_prg_init() takes the fastest that csl_cpu_level() permits.
  *
  * Constant time in the seed; lengths, streams and offsets are public. Outputs are marked CSL_SECRET.
- * One csl_prg belongs to one thread at a time: the EVP path keeps its context inside.
+ * One csl_prg belongs to one thread at a time: the EVP path keeps its context inside
+ * (so do not copy one either).
  */
 #ifndef CSL_CRYPTO_PRG_H
 #define CSL_CRYPTO_PRG_H
