@@ -1,0 +1,265 @@
+/* The tiny rings, exhaustively (l = 4 and 5, N = 2): for every z in range and every mask the result is right,
+ * and the view of each party has exactly the same distribution over the other's masks, whatever z.
+ *
+ * Each element of one ReLU is one combination of everything that the protocol draws. Viewer v holds its own
+ * masks, its share of z and its dealt shares; the latter are a fixed function of the former, so that the
+ * other party's dealt shares are the values minus those. The other's own masks are enumerated. A view is what
+ * v holds and what the other party sends it.
+ */
+#include "mpc/bits_internal.h"
+#include "mpc/pack.h"
+#include "parties.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct world {
+    struct csl_demand demand;
+    unsigned l, m_bits; /* widths of r and of the masks m */
+    unsigned viewer;
+    bool broken;      /* negative control: the other's r is even */
+    bool broken_m;    /* negative control: the other's lowest mask bit is stuck */
+    size_t n_own;     /* combinations of the viewer's r, m, beta */
+    size_t n_other;   /* of the other's */
+    uint64_t z_share; /* the viewer's */
+    int64_t z_lo;
+    size_t n_z;
+    size_t n; /* elements */
+    uint64_t *z[2], *y[2];
+    uint64_t *seen; /* what the other party sent: c | u << l | e << (l + m_bits) */
+};
+
+/* r | m << l | beta << (l + m_bits) of one party at element i */
+static uint64_t own_masks(const struct world *w, unsigned party, size_t i) {
+    if (party == w->viewer) {
+        return i / w->n_other % w->n_own;
+    }
+    uint64_t own = i % w->n_other;
+    own &= w->broken ? ~(uint64_t)1 : ~(uint64_t)0;
+    return own & (w->broken_m ? ~((uint64_t)1 << w->l) : ~(uint64_t)0);
+}
+
+static int64_t z_of(const struct world *w, size_t i) {
+    return w->z_lo + (int64_t)(i / (w->n_other * w->n_own));
+}
+
+/* A fixed function of what the viewer holds: its dealt share of one field. */
+static uint64_t dealt_share(uint64_t own, unsigned field, unsigned plane) {
+    uint64_t h = own * 0x9e3779b97f4a7c15u + field * 0xc2b2ae3d27d4eb4fu + plane * 0x165667b19e3779f9u + 1;
+    h ^= h >> 29;
+    h *= 0xbf58476d1ce4e5b9u;
+    return h ^ h >> 32;
+}
+
+static void set_own(const struct world *w, unsigned party, struct csl__corr_demand *cd) {
+    size_t words = csl__bits_words(w->n);
+    for (size_t i = 0; i < w->n; i++) {
+        uint64_t own = own_masks(w, party, i);
+        cd->data[CSL_RELU_R][i] = own & csl_ring_mask(w->l);
+        for (unsigned p = 0; p < w->m_bits; p++) {
+            cd->data[CSL_RELU_M][p * words + i / 64] |= (own >> (w->l + p) & 1) << i % 64;
+        }
+        cd->data[CSL_RELU_BETA][i / 64] |= (own >> (w->l + w->m_bits) & 1) << i % 64;
+    }
+}
+
+/* The viewer's dealt shares, and the other's as value minus those. */
+static void set_dealt(const struct world *w, struct csl__corr_demand *mine, struct csl__corr_demand *other) {
+    uint64_t *values[CSL_MAX_FIELDS] = {0};
+    size_t words = csl__bits_words(w->n);
+    for (unsigned f = 0; f < mine->n_fields; f++) {
+        const struct csl_field *field = &mine->fields[f];
+        values[f] = field->row_words == 0 ? NULL : alloc_words(field->row_words);
+        for (size_t i = 0; !field->dealt && i < field->row_words; i++) {
+            values[f][i] = f == CSL_RELU_R ? (mine->data[f][i] + other->data[f][i]) & csl_ring_mask(w->l)
+                                           : mine->data[f][i] ^ other->data[f][i];
+        }
+    }
+    csl__demand_values(values, &w->demand);
+    for (unsigned f = 0; f < mine->n_fields; f++) {
+        const struct csl_field *field = &mine->fields[f];
+        for (size_t i = 0; field->dealt && field->form == CSL_FIELD_PLANES && i < w->n; i++) {
+            for (unsigned p = 0; p < field->planes; p++) {
+                uint64_t bit = dealt_share(own_masks(w, w->viewer, i), f, p) & 1;
+                mine->data[f][p * words + i / 64] |= bit << i % 64;
+            }
+        }
+        for (size_t i = 0; field->dealt && i < field->row_words; i++) {
+            if (field->form == CSL_FIELD_PLANES) {
+                other->data[f][i] = values[f][i] ^ mine->data[f][i];
+                continue;
+            }
+            uint64_t mask = csl_ring_mask(field->bits);
+            mine->data[f][i] = dealt_share(own_masks(w, w->viewer, i), f, 0) & mask;
+            other->data[f][i] = field->form == CSL_FIELD_RING ? (values[f][i] - mine->data[f][i]) & mask
+                                                              : values[f][i] ^ mine->data[f][i];
+        }
+        free(values[f]);
+    }
+}
+
+static void tap(void *arg, unsigned party, uint32_t round, const uint8_t *out, size_t n_bytes) {
+    struct world *w = arg;
+    if (party == w->viewer) {
+        return;
+    }
+    if (round == 1) {
+        csl_unpack_bits(w->seen, out, w->n, w->l);
+        return;
+    }
+    unsigned rounds = w->m_bits == 0 ? 2 : 3;
+    size_t planes = round == rounds ? 1 : w->m_bits, shift = w->l + (round == rounds ? w->m_bits : 0);
+    assert_int_equal(n_bytes, planes * csl__bits_bytes(w->n));
+    for (size_t p = 0; p < planes; p++) {
+        const uint8_t *plane = out + p * csl__bits_bytes(w->n);
+        for (size_t i = 0; i < w->n; i++) {
+            w->seen[i] |= (uint64_t)(plane[i / 8] >> i % 8 & 1) << (shift + p);
+        }
+    }
+}
+
+static enum csl_err run(struct party *p) {
+    struct world *w = p->arg;
+    return csl_relu(&p->s, w->y[p->s.self], w->z[p->s.self], p->corr, 0);
+}
+
+static void evaluate(struct world *w, struct parties *all) {
+    parties_init(all, 2);
+    for (unsigned p = 0; p < 2; p++) {
+        assert_int_equal(csl_corr_new(&all->party[p].corr, &w->demand, 1, 2, p, 1, NULL), CSL_OK);
+        struct csl__corr_demand *cd = all->party[p].corr->demands;
+        set_own(w, p, cd);
+        cd->filled[0] = UINT32_MAX;
+        w->z[p] = alloc_words(w->n);
+        w->y[p] = alloc_words(w->n);
+    }
+    unsigned other = 1 - w->viewer;
+    set_dealt(w, all->party[w->viewer].corr->demands, all->party[other].corr->demands);
+    for (size_t i = 0; i < w->n; i++) {
+        w->z[w->viewer][i] = w->z_share;
+        w->z[other][i] = ((uint64_t)z_of(w, i) - w->z_share) & csl_ring_mask(w->l);
+    }
+    w->seen = alloc_words(w->n);
+    csl_mem_net_tap(all->net, tap, w);
+    parties_run_ok(all, run, w);
+}
+
+static void check_results(const struct world *w) {
+    unsigned f = w->demand.trunc.f, o = w->demand.trunc.out_bits;
+    for (size_t i = 0; i < w->n; i++) {
+        uint64_t r = own_masks(w, 0, i) + own_masks(w, 1, i);
+        int64_t z = z_of(w, i);
+        int64_t want = z < 0 ? 0 : (z + (int64_t)(r & csl_ring_mask(f))) >> f;
+        assert_int_equal((w->y[0][i] + w->y[1][i]) & csl_ring_mask(o), (uint64_t)want);
+    }
+}
+
+/* Whether, for every value of what the viewer holds, the histogram of messages is the same for every z. */
+static bool views_are_equal(const struct world *w) {
+    size_t n_messages = (size_t)2 << (w->l + w->m_bits), per_z = w->n_other * w->n_own;
+    uint32_t *first = calloc(w->n_own * n_messages, sizeof *first);
+    uint32_t *now = calloc(w->n_own * n_messages, sizeof *now);
+    assert_non_null(first);
+    assert_non_null(now);
+    bool equal = true;
+    for (size_t z = 0; z < w->n_z && equal; z++) {
+        uint32_t *count = z == 0 ? first : now;
+        memset(now, 0, w->n_own * n_messages * sizeof *now);
+        for (size_t i = z * per_z; i < (z + 1) * per_z; i++) {
+            assert_true(w->seen[i] < n_messages);
+            count[own_masks(w, w->viewer, i) * n_messages + w->seen[i]]++;
+        }
+        equal = z == 0 || memcmp(first, now, w->n_own * n_messages * sizeof *now) == 0;
+    }
+    free(first);
+    free(now);
+    return equal;
+}
+
+/* One world for each share of z that the viewer may hold (a sample of them, step apart). */
+static void explore(struct csl_demand demand, unsigned viewer, unsigned own_step, unsigned z_share_step,
+                    bool broken, bool broken_m) {
+    unsigned k = demand.trunc.k, f = demand.trunc.f, l = k + f;
+    struct world w = {.demand = demand,
+                      .l = l,
+                      .m_bits = 2 * (demand.trunc.n_digits - 1u),
+                      .viewer = viewer,
+                      .broken = broken,
+                      .broken_m = broken_m,
+                      .z_lo = -((int64_t)1 << (l - 1))};
+    w.n_z = ((size_t)1 << l) - ((size_t)1 << f) + 1; /* -2^(l-1) .. 2^(l-1) - 2^f */
+    w.n_other = (size_t)2 << (l + w.m_bits);
+    w.n_own = w.n_other / own_step;
+    w.n = w.n_z * w.n_own * w.n_other;
+    w.demand.count = (uint32_t)w.n;
+    bool equal = true;
+    for (uint64_t share = 0; share < (uint64_t)1 << l; share += z_share_step) {
+        struct parties all;
+        w.z_share = share;
+        evaluate(&w, &all);
+        check_results(&w);
+        equal = equal && views_are_equal(&w);
+        for (unsigned p = 0; p < 2; p++) {
+            free(w.z[p]);
+            free(w.y[p]);
+        }
+        free(w.seen);
+        parties_clear(&all);
+    }
+    assert_true(equal == !(broken || broken_m));
+}
+
+static struct csl_demand tiny(unsigned k, unsigned f, unsigned n_digits) {
+    struct csl_demand d = csl_demand_relu(1, k, f, k + f);
+    d.trunc.n_digits = (uint8_t)n_digits;
+    for (unsigned j = 0; j < n_digits && n_digits > 1; j++) {
+        d.trunc.digit_bits[j] = (uint8_t)((k - 1) / n_digits + (j < (k - 1) % n_digits));
+    }
+    return d;
+}
+
+static void one_digit(void **state) {
+    (void)state;
+    for (unsigned viewer = 0; viewer < 2; viewer++) {
+        explore(tiny(3, 1, 1), viewer, 1, 1, false, false);
+        explore(tiny(2, 2, 1), viewer, 1, 1, false, false);
+        explore(tiny(2, 1, 1), viewer, 1, 1, false, false);
+    }
+}
+
+/* Every mask of both parties: r, m and beta, and every share of z. */
+static void two_digits(void **state) {
+    (void)state;
+    for (unsigned viewer = 0; viewer < 2; viewer++) {
+        explore(tiny(3, 1, 2), viewer, 1, 2, false, false);
+    }
+}
+
+/* l = 5, three digits of one bit: products of masks of all sizes. The viewer's r is enumerated (its m and
+ * beta are zero), the other's masks are all there. */
+static void three_digits(void **state) {
+    (void)state;
+    for (unsigned viewer = 0; viewer < 2; viewer++) {
+        explore(tiny(4, 1, 3), viewer, 32, 11, false, false);
+    }
+}
+
+/* The same test must fail when a mask is not uniform. */
+static void a_broken_mask_is_seen(void **state) {
+    (void)state;
+    for (unsigned viewer = 0; viewer < 2; viewer++) {
+        explore(tiny(3, 1, 1), viewer, 1, 5, true, false);
+        explore(tiny(2, 2, 1), viewer, 1, 5, true, false);
+        explore(tiny(3, 1, 2), viewer, 16, 7, false, true);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_digit),
+        cmocka_unit_test(two_digits),
+        cmocka_unit_test(three_digits),
+        cmocka_unit_test(a_broken_mask_is_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
