@@ -33,17 +33,21 @@ static size_t utf8_length(const unsigned char *p) {
     return n;
 }
 
-/* A copy that is fit for a terminal: what is not UTF-8 and control characters become '?'. */
-static char *copy_name(const char *name) {
-    char *copy = strdup(name);
-    unsigned char *p = (unsigned char *)copy;
-    while (p != NULL && *p != '\0') {
+void csl_text_clean(char *text) {
+    for (unsigned char *p = (unsigned char *)text; *p != '\0';) {
         size_t n = utf8_length(p);
         if (n == 0 || *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0)) {
             *p = '?';
             n = 1;
         }
         p += n;
+    }
+}
+
+static char *copy_name(const char *name) {
+    char *copy = strdup(name);
+    if (copy != NULL) {
+        csl_text_clean(copy);
     }
     return copy;
 }

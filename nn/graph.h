@@ -124,6 +124,10 @@ enum csl_err csl_issues_fail(const struct csl_issues *issues, struct csl_diag *d
 
 const char *csl_op_text(enum csl_op op);
 
+/* Makes text from outside fit for terminals and JSON: control characters and what is not UTF-8 (also a
+ * character that was cut at the end) become '?'. */
+void csl_text_clean(char *text);
+
 CSL_MUST_CHECK enum csl_err csl_graph_new(struct csl_graph **graph, const char *name);
 void csl_graph_free(struct csl_graph *graph); /* NULL is fine */
 

@@ -27,6 +27,9 @@ enum csl_err csl_issues_add(struct csl_issues *issues, const char *node, const c
     va_start(args, fmt);
     vsnprintf(issue->reason, sizeof issue->reason, fmt, args);
     va_end(args);
+    csl_text_clean(issue->node);
+    csl_text_clean(issue->op);
+    csl_text_clean(issue->reason);
     return CSL_OK;
 }
 
