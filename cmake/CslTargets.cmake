@@ -54,7 +54,7 @@ endfunction()
 
 # Memcheck reads CSL_SECRET and CSL_PUBLIC; it knows no AVX-512, hence CONSILIUM_CPU=portable above.
 set(CSL_VALGRIND valgrind --quiet --error-exitcode=99 --fair-sched=yes
-  "--suppressions=${CMAKE_CURRENT_LIST_DIR}/../tests/ct/valgrind.supp")
+  "--suppressions=${CMAKE_CURRENT_LIST_DIR}/../tests/ct.supp")
 
 # All fuzz targets: cmake --build build/fuzz --target fuzzers
 add_custom_target(fuzzers)
