@@ -7,14 +7,15 @@
  *   PNG    gray (1 channel) or RGB and palette (3 channels), 1 to 16 bit; alpha or transparency is refused;
  *          samples as stored, no gamma
  *   .npy   versions 1 to 3, C order, dtype u1, i4, i8, f4, f8, little-endian;
- *          shapes H x W, N x H x W, N x C x H x W; with CSL_NPY_FEATURES N x F instead of H x W
+ *          shapes N x H x W, N x C x H x W, and two-dimensional ones as enum csl_npy_shape says
  *   gzip   of an IDX or .npy file; inflates to no more than the size that the inner header declares
  *
  * Pixel values are in raw units: 0..255, whatever the file's sample depth (v * 255 / maxval). Numbers of a
  * .npy file are kept as they stand. A file never says how it was normalised: the caller declares it.
  *
- * Limits: at most 2^31 elements, every declared size is checked against the bytes that are there before
- * memory is taken. Errors name the file, the offset or field, the reason, and what to do.
+ * Limits: at most 2^31 elements and no dimension of 0, NaN and infinity are refused, every declared size is
+ * checked against the bytes that are there before memory is taken. Errors name the file, the offset or field,
+ * the reason, and what to do.
  */
 #ifndef CSL_NN_IMAGE_H
 #define CSL_NN_IMAGE_H
@@ -30,8 +31,9 @@ struct csl_images {
 
 /* How a two-dimensional .npy array is to be read; every other format ignores it. */
 enum csl_npy_shape {
-    CSL_NPY_IMAGES,  /* H x W: one image */
-    CSL_NPY_FEATURES /* N x F: N inputs of 1 x 1 x F */
+    CSL_NPY_UNDECLARED, /* refused, and the error says what to declare */
+    CSL_NPY_IMAGES,     /* H x W: one image */
+    CSL_NPY_FEATURES    /* N x F: N inputs of 1 x 1 x F */
 };
 
 struct csl_image_options {
@@ -45,7 +47,8 @@ void csl_images_clear(struct csl_images *images);
 size_t csl_images_stride(const struct csl_images *images);
 
 /* Reads the files one after another into one tensor; all must have the same channels, height and width.
- * opt may be NULL. CSL_ENOINPUT, CSL_EDATA, CSL_ENOMEM; then *out is empty. */
+ * opt may be NULL: all images, nothing declared. CSL_ENOINPUT, CSL_EDATA, CSL_EIO, CSL_ENOMEM; then *out is
+ * empty. */
 CSL_MUST_CHECK enum csl_err csl_images_load(struct csl_images *out, const char *const *paths, size_t n_paths,
                                             const struct csl_image_options *opt, struct csl_diag *diag);
 
