@@ -37,3 +37,16 @@ enum csl_err csl_session_fail(struct csl_session *s, enum csl_err e, const char 
     }
     return s->err;
 }
+
+enum csl_err csl_session_exchange(struct csl_session *s, uint8_t *const in[CSL_MAX_PARTIES], const uint8_t *out,
+                                  size_t n) {
+    TRY(csl_session_error(s));
+    struct csl_diag diag = {""};
+    enum csl_err err = s->link->ops->exchange(s->link, in, s->stats.rounds + 1, out, n, &diag);
+    if (err != CSL_OK) {
+        return csl_session_fail(s, err, "%s", diag.text);
+    }
+    s->stats.rounds++;
+    s->stats.bytes_per_peer += n;
+    return CSL_OK;
+}

@@ -39,6 +39,11 @@ void csl_session_clear(struct csl_session *s);
 enum csl_err csl_session_fail(struct csl_session *s, enum csl_err e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* One round of public bytes that are no opening (an agreement before the protocol): sends out[0..n) to every peer,
+ * receives n bytes of each peer p into in[p]. Counts as a round. A failure poisons the session. */
+CSL_MUST_CHECK enum csl_err csl_session_exchange(struct csl_session *s, uint8_t *const in[CSL_MAX_PARTIES],
+                                                 const uint8_t *out, size_t n);
+
 /* The first error, or CSL_OK. */
 static inline enum csl_err csl_session_error(const struct csl_session *s) {
     return s->err;
