@@ -142,6 +142,31 @@ enum csl_err csl_roster_verify_peer(const struct csl_roster *r, const struct csl
     return CSL_OK;
 }
 
+enum csl_err csl_roster_verify_site(const struct csl_roster *r, const struct csl_member **self,
+                                    const struct csl_site *site, struct csl_diag *diag) {
+    *self = NULL;
+    const struct csl_member *m = csl_roster_member(r, site->name);
+    if (m == NULL) {
+        return csl_fail(diag, CSL_ECONFIG, "this site, %s, is not in the roster; is it the right roster?",
+                        site->name);
+    }
+    const char *what = memcmp(m->tls_spki, site->tls_spki, CSL_SPKI_BYTES) != 0     ? "TLS"
+                       : memcmp(m->wrap_spki, site->wrap_spki, CSL_SPKI_BYTES) != 0 ? "wrapping"
+                       : memcmp(m->sign_spki, site->sign_spki, CSL_SPKI_BYTES) != 0 ? "signing"
+                                                                                    : NULL;
+    if (what != NULL) {
+        return csl_fail(diag, CSL_ECONFIG,
+                        "the roster has another %s key for %s than this site: the roster must be built again "
+                        "with this site's present request",
+                        what, site->name);
+    }
+    if (X509_cmp(r->ca, site->ca) != 0) {
+        return csl_fail(diag, CSL_ECONFIG, "the CA of the roster is not this site's ca.crt");
+    }
+    *self = m;
+    return CSL_OK;
+}
+
 /* ---- Small texts ---- */
 
 static const char *const role_names[4] = {"party", "dealer", "owner", "client"};

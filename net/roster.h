@@ -139,6 +139,11 @@ CSL_MUST_CHECK enum csl_err csl_roster_verify_peer(const struct csl_roster *r,
                                                    const struct csl_member **member, const char *name,
                                                    const uint8_t spki[CSL_SPKI_BYTES], struct csl_diag *diag);
 
+/* The member that this site itself is: its name, its three keys and its CA must be those of the roster. site
+ * must be fully loaded. CSL_ECONFIG says what differs. A daemon calls it when it starts. */
+CSL_MUST_CHECK enum csl_err csl_roster_verify_site(const struct csl_roster *r, const struct csl_member **self,
+                                                   const struct csl_site *site, struct csl_diag *diag);
+
 /* SHA-256 over a canonical encoding of the parsed content (net/roster_digest.c).
  * Independent of comments, key order, white space, and of whether a default is written out; covers everything
  * else. */
