@@ -4,7 +4,8 @@
  * once, always from the loop (never from inside a csl_conn_ call), for every conn that was dialled,
  * attached or handed out, unless it is detached. No function here blocks.
  *
- * PING, PONG and BYE are handled here and never reach on_frame.
+ * PING, PONG and BYE are handled here and never reach on_frame. ABORT does: it is also what a peer gets
+ * whom the verify callback refused (csl_abort_decode, CSL_EPERM), since its own handshake had succeeded.
  */
 #ifndef CSL_NET_CONN_H
 #define CSL_NET_CONN_H
@@ -129,7 +130,8 @@ const struct csl_conn_counters *csl_conn_counters(const struct csl_conn *conn);
 
 /* Moving a conn to another loop and thread. detach takes everything (socket, TLS state, half a frame,
  * unsent bytes) out of the loop; the conn is gone and on_close will not come. NULL when it is not open.
- * May be called from a callback; the frame in hand is then finished, all others are in the parts. */
+ * May be called from on_open and on_frame (not on_header): the frame in hand is then finished and its
+ * payload gone, all later ones are in the parts. */
 struct csl_conn_parts;
 struct csl_conn_parts *csl_conn_detach(struct csl_conn *conn);
 /* Puts it into a loop. Consumes the parts, also on error. opt NULL: as before. on_open is not called

@@ -79,18 +79,21 @@ void csl_frame_decoder_clear(struct csl_frame_decoder *d) {
     memset(d, 0, sizeof *d);
 }
 
-/* Room for at least one more byte of the payload, doubling, never beyond the payload. */
-static bool grow(struct csl_frame_decoder *d) {
+/* Our buffer holds at least `need` bytes; its first `keep` bytes stay. */
+static bool reserve(struct csl_frame_decoder *d, size_t need, size_t keep) {
+    if (need <= d->own_cap) {
+        return true;
+    }
     size_t cap = d->own_cap < FIRST_CHUNK ? FIRST_CHUNK : d->own_cap;
-    while (cap <= d->have) {
-        cap *= 2; /* have < 2^30 */
+    while (cap < need) {
+        cap *= 2; /* need <= 2^30 */
     }
     uint8_t *p = malloc(cap);
     if (p == NULL) {
         return false;
     }
     if (d->own != NULL) {
-        memcpy(p, d->own, d->have);
+        memcpy(p, d->own, keep);
         csl_wipe(d->own, d->own_cap);
         free(d->own);
     }
@@ -114,7 +117,7 @@ enum csl_err csl_frame_space(struct csl_frame_decoder *d, uint8_t **dst, size_t 
         *n = left;
         return CSL_OK;
     }
-    if (d->have >= d->own_cap && !grow(d)) {
+    if (!reserve(d, d->have + 1, d->have)) {
         return csl_fail(diag, CSL_ENOMEM, "out of memory for a %s frame of %lu bytes",
                         csl_frame_type_name(d->h.type), (unsigned long)d->h.n);
     }
@@ -159,17 +162,14 @@ enum csl_err csl_frame_undirect(struct csl_frame_decoder *d) {
     }
     const uint8_t *from = d->dst;
     d->dst = NULL;
-    size_t have = d->have;
-    if (have == 0) {
+    if (!d->in_body || d->have == 0) {
         return CSL_OK;
     }
-    d->have = have - 1; /* grow() makes room beyond the last byte */
-    if (d->own_cap < have && !grow(d)) {
+    if (!reserve(d, d->have, 0)) {
         d->failed = true;
         return CSL_ENOMEM;
     }
-    memcpy(d->own, from, have);
-    d->have = have;
+    memcpy(d->own, from, d->have);
     return CSL_OK;
 }
 
@@ -220,4 +220,28 @@ enum csl_err csl_frame_feed(struct csl_frame_decoder *d, const uint8_t *in, size
         }
     }
     return CSL_OK;
+}
+
+size_t csl_abort_encode(uint8_t out[CSL_ABORT_MAX], enum csl_err err, const char *reason) {
+    size_t n = strlen(reason);
+    if (n > CSL_ABORT_MAX - 4) {
+        n = CSL_ABORT_MAX - 4;
+    }
+    put32(out, (uint32_t)err);
+    memcpy(out + 4, reason, n);
+    return n + 4;
+}
+
+enum csl_err csl_abort_decode(struct csl_diag *reason, const uint8_t *payload, size_t n) {
+    uint32_t code = n >= 4 ? get32(payload) : (uint32_t)CSL_EPEER;
+    size_t len = 0;
+    for (size_t i = 4; i < n && len < sizeof reason->text - 1; i++) {
+        uint8_t c = payload[i];
+        reason->text[len++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+    }
+    reason->text[len] = '\0';
+    if (len == 0) {
+        (void)csl_fail(reason, CSL_EPEER, "no reason given");
+    }
+    return code != CSL_OK && code < CSL_ERR_COUNT ? (enum csl_err)code : CSL_EPEER;
 }

@@ -25,7 +25,7 @@
     X(DATA, 4, "DATA", CSL_FRAME_FORBIDDEN)                                                                  \
     X(PING, 5, "PING", 0)                                                                                    \
     X(PONG, 6, "PONG", 0)                                                                                    \
-    X(ABORT, 7, "ABORT", 1024)                                                                               \
+    X(ABORT, 7, "ABORT", CSL_ABORT_MAX)                                                                      \
     X(BYE, 8, "BYE", 0)
 
 enum csl_frame_type {
@@ -125,5 +125,11 @@ enum csl_err csl_frame_feed(struct csl_frame_decoder *d, const uint8_t *in, size
                             enum csl_err (*on_frame)(void *arg, const struct csl_frame_header *h,
                                                      const uint8_t *payload),
                             void *arg, struct csl_diag *diag);
+
+/* The payload of ABORT: u32 code (enum csl_err), then the reason, UTF-8. Encode truncates to fit and returns
+ * the length; decode makes the text printable. */
+enum { CSL_ABORT_MAX = 1024 };
+size_t csl_abort_encode(uint8_t out[CSL_ABORT_MAX], enum csl_err err, const char *reason);
+enum csl_err csl_abort_decode(struct csl_diag *reason, const uint8_t *payload, size_t n);
 
 #endif

@@ -76,10 +76,4 @@ void csl_mesh_link_set_wait(struct csl_mesh_link *link, enum csl_wait wait);
  * runs once more in csl_loop_clear to flush. NULL is allowed. */
 void csl_mesh_link_free(struct csl_mesh_link *link);
 
-/* The payload of ABORT: u32 code (enum csl_err), then the reason, UTF-8. For other users of ABORT (control
- * connections). Encode truncates to fit and returns the length; decode makes the text printable. */
-enum { CSL_ABORT_MAX = 1024 };
-size_t csl_abort_encode(uint8_t out[CSL_ABORT_MAX], enum csl_err err, const char *reason);
-enum csl_err csl_abort_decode(struct csl_diag *reason, const uint8_t *payload, size_t n);
-
 #endif

@@ -10,29 +10,26 @@
 #ifndef CSL_NET_TLS_H
 #define CSL_NET_TLS_H
 
-#include "crypto/err.h"
-
-#include <openssl/evp.h>
-#include <openssl/x509.h>
-#include <time.h>
-
-enum { CSL_SITE_NAME_MAX = 63 };
-#define CSL_SITE_URI_PREFIX "consilium:site:"
+#include "crypto/cert.h"
 
 /* Certificate, key and CA of this site. Immutable and counted: a renewed certificate is a new ctx, used
  * by later connections, while running ones keep theirs. May be shared among threads. */
 struct csl_tls_ctx;
 
 struct csl_tls_config {
-    /* The certificate chain, PEM, own certificate first: bytes, or (when NULL) a path. */
+    /* The certificate chain: objects (references are taken), or when cert is NULL PEM bytes, own
+     * certificate first, or when those are NULL too the path of a PEM file. */
+    X509 *cert;
+    STACK_OF(X509) * chain; /* intermediate certificates for cert, or NULL */
     const void *chain_pem;
     size_t chain_n;
     const char *chain_path;
-    /* The private key: an object (a reference is taken), or (when NULL) the path of a PEM file without
+    /* The private key: an object (a reference is taken), or when NULL the path of a PEM file without
      * a passphrase. */
     EVP_PKEY *key;
     const char *key_path;
-    /* The CA certificates that peers must chain to, PEM. */
+    /* The CA that peers must chain to: an object, or when NULL PEM bytes (one or more certificates). */
+    X509 *ca;
     const void *ca_pem;
     size_t ca_n;
 };
@@ -93,12 +90,6 @@ X509 *csl_tls_peer_cert(const struct csl_tls *tls);
 int64_t csl_tls_peer_not_after(const struct csl_tls *tls);
 const char *csl_tls_cipher(const struct csl_tls *tls);
 /* SHA-256 of the DER SubjectPublicKeyInfo of the peer's certificate. */
-void csl_tls_peer_spki_sha256(const struct csl_tls *tls, uint8_t out[32]);
-
-/* The site name of a certificate: CSL_EAUTH when it has none, two, or one outside [A-Za-z0-9._-]{1,63}. */
-CSL_MUST_CHECK enum csl_err csl_tls_site_name(char out[CSL_SITE_NAME_MAX + 1], X509 *cert,
-                                              struct csl_diag *diag);
-/* SHA-256 of a certificate's DER SubjectPublicKeyInfo. */
-CSL_MUST_CHECK enum csl_err csl_tls_spki_sha256(uint8_t out[32], X509 *cert);
+void csl_tls_peer_spki_sha256(const struct csl_tls *tls, uint8_t out[CSL_SPKI_BYTES]);
 
 #endif
