@@ -21,13 +21,18 @@ include=$prefix/usr/include/consilium
 # Nothing private is there, and every header compiles alone.
 [ -z "$(find "$include" -name '*_internal.h' -o -name '*.pb-c.h')" ] || fail "a private header is installed"
 n=0
+: >"$prefix/all.c"
 for header in $(cd "$include" && find . -name '*.h' | sed 's|^\./||'); do
     echo "#include \"$header\"" >"$prefix/one.c"
     # shellcheck disable=SC2046
     "$cc" -std=gnu11 -Wall -Werror -fsyntax-only $(pkg-config --cflags consilium) "$prefix/one.c" ||
         fail "$header does not compile alone"
+    cat "$prefix/one.c" >>"$prefix/all.c"
     n=$((n + 1))
 done
+# shellcheck disable=SC2046
+"$cc" -std=gnu11 -Wall -Werror -fsyntax-only $(pkg-config --cflags consilium) "$prefix/all.c" ||
+    fail "the headers do not compile together"
 [ "$n" -ge 20 ] || fail "only $n headers are installed"
 
 # The shared library exports csl_* and nothing else.
