@@ -1,6 +1,7 @@
 /* Bit packing against a bit-by-bit reference, and the ring helpers. */
 #include "mpc/pack.h"
 
+#include "crypto/secret.h"
 #include "mpc/ring.h"
 
 #include <setjmp.h>
@@ -40,11 +41,17 @@ static void check(size_t n, unsigned bits) {
     }
     pack_by_bits(want, in, n, bits);
     memset(got, 0xff, n_bytes + 1);
+    CSL_SECRET(in, n * 8);
     csl_pack_bits(got, in, n, bits);
+    CSL_PUBLIC(in, n * 8);
+    CSL_PUBLIC(got, n_bytes);
     assert_memory_equal(got, want, n_bytes);
     assert_int_equal(got[n_bytes], 0xff);
     memcpy(exact, got, n_bytes);
+    CSL_SECRET(exact, n_bytes);
     csl_unpack_bits(back, exact, n, bits);
+    CSL_PUBLIC(exact, n_bytes);
+    CSL_PUBLIC(back, n * 8);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(back[i], in[i] & csl_ring_mask(bits));
     }
@@ -146,10 +153,17 @@ static void test_ring(void **state) {
             a[i] = next_random();
             b[i] = i == 0 ? UINT64_MAX : next_random();
         }
+        CSL_SECRET(a, sizeof a);
+        CSL_SECRET(b, sizeof b);
         csl_add_mod(sum, a, b, N, bits);
         csl_sub_mod(back, sum, b, N, bits);
         csl_neg_mod(negative, a, N, bits);
         csl_add_mod(negative, negative, a, N, bits); /* in place */
+        CSL_PUBLIC(a, sizeof a);
+        CSL_PUBLIC(b, sizeof b);
+        CSL_PUBLIC(sum, sizeof sum);
+        CSL_PUBLIC(back, sizeof back);
+        CSL_PUBLIC(negative, sizeof negative);
         for (size_t i = 0; i < N; i++) {
             assert_int_equal(sum[i], (a[i] + b[i]) & mask);
             assert_int_equal(back[i], a[i] & mask);
