@@ -1,0 +1,344 @@
+/* Demands, fields, the dealer's corrections, other makers, and use that must be refused. */
+#include "parties.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void check(struct csl_demand d, enum csl_err want) {
+    struct csl_diag diag = {""};
+    assert_int_equal(csl_demand_check(&d, &diag), want);
+    assert_true((diag.text[0] != '\0') == (want != CSL_OK));
+    assert_int_equal(csl_correction_bytes(&d, 1) != 0, want == CSL_OK);
+    assert_int_equal(csl_corr_bytes(&d, 1, 1) != 0, want == CSL_OK);
+    struct csl_corr *c = NULL;
+    if (want != CSL_OK) {
+        assert_int_equal(csl_corr_new(&c, &d, 1, 2, 0, 1, &diag), want);
+        assert_null(c);
+        assert_non_null(strstr(diag.text, "demand 0"));
+    }
+}
+
+static void demands_at_their_limits(void **state) {
+    (void)state;
+    check(csl_demand_linear(1, 1, 1), CSL_OK);
+    check(csl_demand_linear(784, 128, 64), CSL_OK);
+    check(csl_demand_linear(0, 1, 8), CSL_EDATA);
+    check(csl_demand_linear(1, 0, 8), CSL_EDATA);
+    check(csl_demand_linear(CSL_MAX_DIM + 1, 1, 8), CSL_EDATA);
+    check(csl_demand_linear(1, UINT32_MAX, 8), CSL_EDATA);
+    check(csl_demand_linear(1, 1, 0), CSL_EDATA);
+    check(csl_demand_linear(1, 1, 65), CSL_EDATA);
+    check(csl_demand_linear(1, 1, 1u << 31), CSL_EDATA);
+    check(csl_demand_relu(1, 2, 1, 2), CSL_OK);
+    check(csl_demand_relu(1, 37, 25, 64), CSL_OK);
+    check(csl_demand_relu(0, 24, 16, 64), CSL_EDATA);
+    check(csl_demand_relu(1, 1, 16, 64), CSL_EDATA);
+    check(csl_demand_relu(1, 24, 0, 64), CSL_EDATA);
+    check(csl_demand_relu(1, 37, 26, 64), CSL_EDATA);
+    check(csl_demand_relu(1, 38, 16, 64), CSL_EDATA); /* seven digits */
+    check(csl_demand_relu(1, 24, 16, 23), CSL_EDATA);
+    check(csl_demand_relu(1, 24, 16, 65), CSL_EDATA);
+    check(csl_demand_relu(1, 1000, 1000, 1000), CSL_EDATA);
+    check(csl_demand_trunc(1, 61, 1, 61), CSL_OK);
+    check(csl_demand_trunc(1, 2, 60, 2), CSL_OK);
+    check(csl_demand_trunc(1, 2, 61, 2), CSL_EDATA);
+    struct csl_demand d = csl_demand_relu(1, 24, 16, 64);
+    d.trunc.digit_bits[0]++;
+    check(d, CSL_EDATA);
+    d = csl_demand_relu(1, 24, 16, 64);
+    d.trunc.digit_bits[0] = 0;
+    check(d, CSL_EDATA);
+    d.trunc.digit_bits[0] = 7;
+    d.trunc.digit_bits[3] = 4;
+    check(d, CSL_EDATA);
+    d = csl_demand_relu(1, 24, 16, 64);
+    d.trunc.n_digits = 7;
+    check(d, CSL_EDATA);
+    d = csl_demand_trunc(1, 24, 16, 64);
+    d.trunc.n_digits = 1;
+    check(d, CSL_EDATA);
+    d.kind = (enum csl_demand_kind)9;
+    check(d, CSL_EDATA);
+}
+
+static void default_digits_cover_k(void **state) {
+    (void)state;
+    for (unsigned k = 2; k <= 37; k++) {
+        struct csl_trunc_params t = csl_trunc_params_default(k, 1, k);
+        unsigned sum = 0;
+        for (unsigned j = 0; j < t.n_digits; j++) {
+            sum += t.digit_bits[j];
+            assert_true(j == 0 || t.digit_bits[j] <= t.digit_bits[j - 1]);
+        }
+        assert_int_equal(sum, k - 1);
+        assert_int_equal(t.n_digits, (k - 1 + 5) / 6);
+    }
+    assert_int_equal(csl_trunc_params_default(2, 1, 2).digit_bits[0], 1);
+    assert_int_equal(csl_trunc_params_default(1, 1, 2).n_digits, 0);
+}
+
+static void shapes_that_overflow(void **state) {
+    (void)state;
+    struct csl_demand d[2] = {csl_demand_linear(CSL_MAX_DIM, CSL_MAX_DIM, 64),
+                              csl_demand_relu(CSL_MAX_DIM, 37, 25, 64)};
+    struct csl_corr *c = NULL;
+    struct csl_diag diag;
+    assert_int_equal(csl_corr_new(&c, d, 2, 2, 0, 0, &diag), CSL_EDATA);
+    assert_int_equal(csl_corr_new(&c, d, 2, 2, 0, SIZE_MAX, &diag), CSL_EDATA);
+    assert_int_equal(csl_corr_new(&c, d, 0, 2, 0, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_corr_new(&c, d, SIZE_MAX, 2, 0, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_corr_new(&c, d, 1, 1, 0, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_corr_new(&c, d, 1, 17, 0, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_corr_new(&c, d, 1, 2, 2, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_corr_bytes(d, 2, CSL_MAX_BATCH + 1), 0);
+    assert_int_equal(csl_corr_bytes(d, 2, 0), 0);
+    assert_null(c);
+    csl_corr_free(NULL);
+}
+
+static void the_dealer_checks_its_arguments(void **state) {
+    (void)state;
+    struct csl_demand d[2] = {csl_demand_linear(3, 2, 20), csl_demand_relu(3, 5, 2, 9)};
+    uint8_t seeds[64] = {1}, out[200];
+    const uint64_t b[6] = {0};
+    const uint64_t *masks[2] = {b, NULL}, *none[2] = {NULL, NULL};
+    size_t n = csl_correction_bytes(d, 2);
+    struct csl_diag diag;
+    assert_true(n < sizeof out);
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 2, seeds, masks, 1, &diag), CSL_OK);
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 2, seeds, none, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 2, seeds, NULL, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_dealer_corrections(out, n + 1, d, 2, 2, seeds, masks, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 2, seeds, masks, 2, &diag), CSL_EDATA);
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 1, seeds, masks, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 17, seeds, masks, 1, &diag), CSL_EDATA);
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 2, seeds, masks, 0, &diag), CSL_EDATA);
+    d[1].trunc.f = 0;
+    assert_int_equal(csl_dealer_corrections(out, n, d, 2, 2, seeds, masks, 1, &diag), CSL_EDATA);
+    assert_non_null(strstr(diag.text, "demand 1"));
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(out[i], 0); /* after an error */
+    }
+}
+
+/* The relations between fields that the protocols rely on, for a batch of several rows. */
+static void dealt_fields_hold(void **state) {
+    (void)state;
+    const unsigned n_parties[] = {2, 3, 16};
+    enum { K = 7, N = 5, R = 70, BATCH = 3 };
+    struct csl_demand d[3] = {csl_demand_linear(K, N, 43), csl_demand_relu(R, 14, 9, 30),
+                              csl_demand_trunc(R, 30, 9, 40)};
+    uint64_t b[K * N], a[BATCH * K], c[BATCH * N], r[BATCH * R], rh[BATCH * R], s[BATCH * R],
+        table[BATCH * R];
+    test_random(b, K * N, 43, 4);
+    const uint64_t *masks[3] = {b, NULL, NULL};
+    for (size_t t = 0; t < 3; t++) {
+        struct parties all;
+        parties_init(&all, n_parties[t]);
+        parties_deal(&all, d, 3, masks, BATCH, 8);
+        join_field(a, &all, 0, CSL_LINEAR_A);
+        join_field(c, &all, 0, CSL_LINEAR_C);
+        for (size_t i = 0; i < BATCH * N; i++) {
+            uint64_t sum = 0;
+            for (size_t j = 0; j < K; j++) {
+                sum += a[i / N * K + j] * b[j * N + i % N];
+            }
+            assert_int_equal(c[i], sum & csl_ring_mask(43));
+        }
+        join_field(r, &all, 1, CSL_RELU_R);
+        join_field(rh, &all, 1, CSL_RELU_R_HIGH);
+        join_field(s, &all, 1, CSL_RELU_S);
+        join_field(table, &all, 1, CSL_RELU_TABLE + 1);
+        for (size_t i = 0; i < BATCH * R; i++) {
+            assert_int_equal(rh[i], r[i] >> 9);
+            assert_int_equal(s[i], r[i] >> 22);
+            assert_int_equal(table[i], ((uint64_t)1 << (r[i] >> (9 + 5) & 15)) - 1); /* digits 5 4 4 */
+        }
+        join_field(r, &all, 2, CSL_TRUNC_R);
+        join_field(rh, &all, 2, CSL_TRUNC_R_HIGH);
+        join_field(s, &all, 2, CSL_TRUNC_S);
+        for (size_t i = 0; i < BATCH * R; i++) {
+            assert_int_equal(rh[i], r[i] >> 9);
+            assert_int_equal(s[i], r[i] >> 38);
+        }
+        parties_clear(&all);
+    }
+}
+
+struct relu_case {
+    uint64_t *z[CSL_MAX_PARTIES], *y[CSL_MAX_PARTIES];
+};
+
+static enum csl_err run_relu(struct party *p) {
+    struct relu_case *c = p->arg;
+    return csl_relu(&p->s, c->y[p->s.self], c->z[p->s.self], p->corr, 0);
+}
+
+static void a_correlation_serves_once(void **state) {
+    (void)state;
+    enum { N = 10 };
+    struct csl_demand d = csl_demand_relu(N, 10, 5, 20);
+    uint64_t z[N] = {0};
+    struct relu_case c;
+    make_shares(c.z, 2, z, N, 15, 1);
+    alloc_shares(c.y, 2, N);
+    struct parties all;
+    parties_init(&all, 2);
+    parties_deal(&all, &d, 1, NULL, 1, 3);
+    parties_run_ok(&all, run_relu, &c);
+    assert_null(all.party[0].corr->demands[0].words); /* wiped where it was used */
+    struct csl_session *s = &all.party[0].s;
+    uint32_t rounds = s->stats.rounds;
+    memset(c.y[0], 1, N * sizeof *c.y[0]);
+    assert_int_equal(csl_relu(s, c.y[0], c.z[0], all.party[0].corr, 0), CSL_EINTERNAL);
+    assert_non_null(strstr(s->diag.text, "used before"));
+    assert_int_equal(s->stats.rounds, rounds);
+    assert_int_equal(c.y[0][0], 0);
+    /* poisoned: a fresh correlation does not help, and is used up too */
+    parties_deal(&all, &d, 1, NULL, 1, 4);
+    assert_int_equal(csl_relu(s, c.y[0], c.z[0], all.party[0].corr, 0), CSL_EINTERNAL);
+    assert_true(all.party[0].corr->demands[0].used);
+    uint8_t seed[32];
+    test_seed(seed, 3, 0, 0);
+    struct csl_diag diag;
+    assert_int_equal(csl_corr_expand(all.party[0].corr, 0, seed, NULL, 0, &diag), CSL_EINTERNAL);
+    assert_int_equal(csl_corr_put(all.party[0].corr, 0, CSL_RELU_R, 0, z, &diag), CSL_EINTERNAL);
+    parties_clear(&all);
+    free_shares(c.z, 2);
+    free_shares(c.y, 2);
+}
+
+static void wrong_use_is_refused(void **state) {
+    (void)state;
+    struct csl_demand d[2] = {csl_demand_linear(3, 2, 20), csl_demand_relu(3, 5, 2, 9)};
+    struct csl_corr *c = NULL;
+    struct csl_diag diag;
+    uint8_t seed[32] = {1}, chunk[200] = {0};
+    uint64_t e[6] = {0}, x[8] = {0}, y[8] = {0};
+    size_t n = csl_correction_bytes(d, 2);
+    assert_int_equal(csl_corr_new(&c, d, 2, 2, 1, 2, &diag), CSL_OK);
+    /* the last party needs its corrections, whole and with clean padding */
+    assert_int_equal(csl_corr_expand(c, 0, seed, NULL, 0, &diag), CSL_EPROTO);
+    assert_int_equal(csl_corr_expand(c, 0, seed, chunk, n - 1, &diag), CSL_EPROTO);
+    assert_int_equal(csl_corr_expand(c, 0, seed, NULL, n, &diag), CSL_EPROTO);
+    assert_int_equal(csl_corr_expand(c, 2, seed, chunk, n, &diag), CSL_EINTERNAL);
+    chunk[n - 1] = 0x80; /* [s beta]: 3 elements of 4 bits */
+    assert_int_equal(csl_corr_expand(c, 0, seed, chunk, n, &diag), CSL_EPROTO);
+    assert_non_null(strstr(diag.text, "[s beta]"));
+    chunk[n - 1] = 0;
+    assert_int_equal(csl_corr_expand(c, 0, seed, chunk, n, &diag), CSL_OK);
+    assert_int_equal(csl_corr_expand(c, 0, seed, chunk, n, &diag), CSL_EINTERNAL);
+    /* rows are missing */
+    assert_int_equal(csl_corr_bind_weights(c, 0, e, &diag), CSL_EINTERNAL);
+    assert_int_equal(csl_corr_put(c, 0, CSL_LINEAR_A, 0, x, &diag), CSL_EINTERNAL);
+    assert_int_equal(csl_corr_put(c, 0, 2, 1, x, &diag), CSL_EINTERNAL);
+    assert_int_equal(csl_corr_put(c, 1, CSL_RELU_TABLE + 5, 1, x, &diag), CSL_EINTERNAL); /* empty */
+    assert_int_equal(csl_corr_put(c, 2, 0, 1, x, &diag), CSL_EINTERNAL);
+    assert_int_equal(csl_corr_expand_own(c, 1, seed, &diag), CSL_OK);
+    assert_int_equal(csl_corr_bind_weights(c, 0, e, &diag), CSL_EINTERNAL);
+    assert_int_equal(csl_corr_put(c, 0, CSL_LINEAR_C, 1, x, &diag), CSL_OK);
+    assert_int_equal(csl_corr_bind_weights(c, 0, e, &diag), CSL_OK);
+    assert_int_equal(csl_corr_bind_weights(c, 0, e, &diag), CSL_EINTERNAL);
+    assert_int_equal(csl_corr_bind_weights(c, 1, e, &diag), CSL_EINTERNAL);
+    for (int what = 0; what < 5; what++) {
+        struct parties all;
+        parties_init(&all, what == 0 ? 3 : 2);
+        struct csl_session *s = &all.party[what == 1 ? 0 : 1].s; /* other count, other party */
+        struct csl_linear layer = {e, NULL, 3, what == 3 ? 1 : 2, 20};
+        enum csl_err err = what == 2   ? csl_relu(s, y, x, c, 1) /* row 1 has no dealt fields */
+                           : what == 3 ? csl_linear_forward(s, y, &layer, x, c, 0)
+                           : what == 4 ? csl_trunc(s, y, x, c, 0)
+                                       : csl_relu(s, y, x, c, what == 1 ? 1 : 7);
+        assert_int_equal(err, CSL_EINTERNAL);
+        assert_int_equal(s->stats.rounds, 0);
+        parties_clear(&all);
+    }
+    csl_corr_free(c);
+}
+
+/* A flipped bit in the corrections gives wrong results, never a crash. */
+static void flipped_corrections(void **state) {
+    (void)state;
+    enum { N = 40 };
+    struct csl_demand d = csl_demand_relu(N, 12, 4, 20);
+    size_t n = csl_correction_bytes(&d, 1);
+    uint64_t z[N], right[N], got[N];
+    test_random(z, N, 15, 2);
+    size_t wrong = 0;
+    for (size_t at = 0; at <= n; at += at == 0 ? 1 : 17) {
+        struct relu_case c;
+        make_shares(c.z, 2, z, N, 16, 1);
+        alloc_shares(c.y, 2, N);
+        struct parties all;
+        parties_init(&all, 2);
+        uint8_t seeds[64], *chunk = malloc(n);
+        assert_non_null(chunk);
+        test_seed(seeds, 1, 0, 0);
+        test_seed(seeds + 32, 1, 0, 1);
+        assert_int_equal(csl_dealer_corrections(chunk, n, &d, 1, 2, seeds, NULL, 1, NULL), CSL_OK);
+        chunk[at == 0 ? 0 : at - 1] ^= at == 0 ? 0 : 0x01; /* the lowest bit is never padding */
+        for (unsigned p = 0; p < 2; p++) {
+            assert_int_equal(csl_corr_new(&all.party[p].corr, &d, 1, 2, p, 1, NULL), CSL_OK);
+            assert_int_equal(csl_corr_expand(all.party[p].corr, 0, seeds + 32 * p, p == 1 ? chunk : NULL,
+                                             p == 1 ? n : 0, NULL),
+                             CSL_OK);
+        }
+        parties_run_ok(&all, run_relu, &c);
+        join_shares(at == 0 ? right : got, c.y, 2, N, 20);
+        wrong += at != 0 && memcmp(right, got, sizeof got) != 0;
+        parties_clear(&all);
+        free_shares(c.z, 2);
+        free_shares(c.y, 2);
+        free(chunk);
+    }
+    assert_true(wrong > 3);
+}
+
+/* Another maker: every field by csl_corr_put(), from what the dealer's parties hold. */
+static void another_maker(void **state) {
+    (void)state;
+    enum { N = 70, BATCH = 2 };
+    struct csl_demand d = csl_demand_relu(N, 15, 6, 25);
+    uint64_t z[BATCH * N], first[BATCH * N], second[BATCH * N];
+    test_random(z, BATCH * N, 20, 2);
+    struct relu_case c;
+    make_shares(c.z, 3, z, BATCH * N, 21, 1);
+    alloc_shares(c.y, 3, BATCH * N);
+    struct parties all, copy;
+    parties_init(&all, 3);
+    parties_init(&copy, 3);
+    parties_deal(&all, &d, 1, NULL, BATCH, 3);
+    for (unsigned p = 0; p < 3; p++) {
+        struct csl_corr *from = all.party[p].corr;
+        assert_int_equal(csl_corr_new(&copy.party[p].corr, &d, 1, 3, p, BATCH, NULL), CSL_OK);
+        for (size_t row = 0; row < BATCH; row++) {
+            for (unsigned f = 0; f < from->demands[0].n_fields; f++) {
+                if (from->demands[0].fields[f].row_words != 0) {
+                    assert_int_equal(csl_corr_put(copy.party[p].corr, 0, f, row,
+                                                  csl__corr_row(&from->demands[0], f, row), NULL),
+                                     CSL_OK);
+                }
+            }
+        }
+    }
+    parties_run_ok(&all, run_relu, &c);
+    join_shares(first, c.y, 3, BATCH * N, 25);
+    parties_run_ok(&copy, run_relu, &c);
+    join_shares(second, c.y, 3, BATCH * N, 25);
+    assert_memory_equal(first, second, sizeof first);
+    parties_clear(&all);
+    parties_clear(&copy);
+    free_shares(c.z, 3);
+    free_shares(c.y, 3);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(demands_at_their_limits), cmocka_unit_test(default_digits_cover_k),
+        cmocka_unit_test(shapes_that_overflow),    cmocka_unit_test(the_dealer_checks_its_arguments),
+        cmocka_unit_test(dealt_fields_hold),       cmocka_unit_test(a_correlation_serves_once),
+        cmocka_unit_test(wrong_use_is_refused),    cmocka_unit_test(flipped_corrections),
+        cmocka_unit_test(another_maker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

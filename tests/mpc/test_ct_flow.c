@@ -1,0 +1,155 @@
+/* A whole inference with every share, seed and mask marked secret: input, linear, ReLU, truncation, linear,
+ * output. In the ct preset it runs under valgrind, which reports each branch or index on a secret, and each
+ * share that leaves unopened. `test_ct_flow leak` is the negative control: a party sends a share that nobody
+ * opened; it must be reported.
+ */
+#include "crypto/secret.h"
+#include "mpc/epoch.h"
+#include "mpc/share.h"
+#include "parties.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 2, K = 9, H = 70, O = 4, L = 31, F = 10, KBITS = 21, CUT = 3 };
+
+struct flow {
+    struct csl_demand demands[4];
+    struct csl_epoch_keys keys[CSL_MAX_PARTIES];
+    uint8_t mask_id[32];
+    uint64_t *masks[4];
+    uint64_t *w[2][CSL_MAX_PARTIES];
+    uint8_t input_seeds[15 * 32];
+    uint64_t input_last[BATCH * K];
+    uint64_t *out[CSL_MAX_PARTIES];
+};
+
+static enum csl_err infer(struct party *p) {
+    struct flow *c = p->arg;
+    unsigned me = p->s.self;
+    uint64_t x[BATCH * K], h[BATCH * H], y[BATCH * O], e[K * H], b[K * H];
+    const struct csl_linear first = {c->w[0][me], NULL, K, H, L}, second = {c->w[1][me], NULL, H, O, L};
+    if (me + 1 == p->s.n_parties) {
+        memcpy(x, c->input_last, sizeof x);
+        CSL_SECRET(x, sizeof x);
+    } else {
+        TRY(csl_share_expand(x, c->input_seeds + 32 * me, BATCH * K, L));
+    }
+    TRY(csl_weight_mask(b, &c->keys[me], c->mask_id, 0, K * H, L));
+    TRY(csl_linear_open_weights(&p->s, e, first.w, b, K * H, L));
+    TRY(csl_corr_bind_weights(p->corr, 0, e, &p->s.diag));
+    TRY(csl_weight_mask(b, &c->keys[me], c->mask_id, 3, H * O, L));
+    TRY(csl_linear_open_weights(&p->s, e, second.w, b, H * O, L));
+    TRY(csl_corr_bind_weights(p->corr, 3, e, &p->s.diag));
+    TRY(csl_linear_forward(&p->s, h, &first, x, p->corr, 0));
+    TRY(csl_relu(&p->s, h, h, p->corr, 1));
+    for (size_t i = 0; i < BATCH * H; i++) {
+        h[i] <<= F; /* so that the truncation has something to cut */
+    }
+    TRY(csl_trunc(&p->s, h, h, p->corr, 2));
+    TRY(csl_linear_forward(&p->s, y, &second, h, p->corr, 3));
+    csl_output_cut(c->out[me], y, BATCH * O, L, CUT);
+    CSL_PUBLIC(c->out[me], BATCH * O * sizeof(uint64_t)); /* sealed to the client */
+    return CSL_OK;
+}
+
+static void set_up(struct flow *c, unsigned n, uint64_t *w0, uint64_t *w1) {
+    uint8_t id[32] = "epoch", package[32] = "package", seed[32];
+    assert_int_equal(csl_mask_id(c->mask_id, package, id), CSL_OK);
+    for (unsigned p = 0; p < n; p++) {
+        memset(seed, (int)p + 1, sizeof seed);
+        CSL_SECRET(seed, sizeof seed);
+        assert_int_equal(csl_epoch_keys_derive(&c->keys[p], id, seed), CSL_OK);
+    }
+    c->demands[0] = csl_demand_linear(K, H, L);
+    c->demands[1] = csl_demand_relu(H, KBITS, F, L);
+    c->demands[2] = csl_demand_trunc(H, KBITS, F, L);
+    c->demands[3] = csl_demand_linear(H, O, L);
+    for (size_t d = 0; d < 4; d += 3) {
+        size_t size = d == 0 ? K * H : H * O;
+        c->masks[d] = alloc_words(size);
+        assert_int_equal(csl_weight_mask_sum(c->masks[d], c->keys, n, c->mask_id, (uint32_t)d, size, L),
+                         CSL_OK);
+    }
+    make_shares(c->w[0], n, w0, K * H, L, 3);
+    make_shares(c->w[1], n, w1, H * O, L, 4);
+    alloc_shares(c->out, n, BATCH * O);
+}
+
+static int64_t clear_output(const uint64_t *x, const uint64_t *w0, const uint64_t *w1, size_t row, size_t o) {
+    int64_t sum = 0;
+    for (size_t h = 0; h < H; h++) {
+        int64_t v = 0;
+        for (size_t k = 0; k < K; k++) {
+            v += (int64_t)x[row * K + k] * (int64_t)w0[k * H + h];
+        }
+        sum += (v < 0 ? 0 : v >> F) * (int64_t)w1[h * O + o];
+    }
+    return sum;
+}
+
+static void flow(unsigned n) {
+    struct flow c = {.masks = {NULL}};
+    uint64_t w0[K * H], w1[H * O], x[BATCH * K];
+    test_random(w0, K * H, 10, 1);
+    test_random(w1, H * O, 4, 2);
+    test_random(x, BATCH * K, 10, 3);
+    for (size_t i = 0; i < K * H; i++) {
+        w0[i] -= 512;
+    }
+    set_up(&c, n, w0, w1);
+    assert_int_equal(csl_share_input(c.input_seeds, c.input_last, x, BATCH * K, L, n), CSL_OK);
+    CSL_PUBLIC(c.input_seeds, sizeof c.input_seeds); /* sealed to the parties */
+    CSL_PUBLIC(c.input_last, sizeof c.input_last);
+    struct parties all;
+    parties_init(&all, n);
+    parties_deal(&all, c.demands, 4, (const uint64_t *const *)c.masks, BATCH, 5);
+    parties_run_ok(&all, infer, &c);
+    int64_t out[BATCH * O];
+    csl_output_join(out, (const uint64_t *const *)c.out, n, BATCH * O, L, CUT);
+    for (size_t i = 0; i < BATCH * O; i++) {
+        int64_t want = clear_output(x, w0, w1, i / O, i % O) >> CUT;
+        int64_t slack =
+            (H << 4 >> CUT) + (int64_t)n; /* one unit of rounding a ReLU, times the largest weight */
+        assert_true(out[i] >= want - slack && out[i] <= want + slack);
+    }
+    parties_clear(&all);
+    free(c.masks[0]);
+    free(c.masks[3]);
+    free_shares(c.w[0], n);
+    free_shares(c.w[1], n);
+    free_shares(c.out, n);
+}
+
+static void whole_flow(void **state) {
+    (void)state;
+    flow(2);
+    flow(3);
+}
+
+/* Sends a share as it is. */
+static enum csl_err leak(struct party *p) {
+    uint8_t share[8], in_bytes[CSL_MAX_PARTIES][8];
+    uint8_t *in[CSL_MAX_PARTIES];
+    for (size_t i = 0; i < CSL_MAX_PARTIES; i++) {
+        in[i] = in_bytes[i];
+    }
+    memset(share, (int)p->s.self, sizeof share);
+    CSL_SECRET(share, sizeof share);
+    return p->s.link->ops->exchange(p->s.link, in, 1, share, sizeof share, NULL);
+}
+
+static void leak_a_share(void **state) {
+    (void)state;
+    struct parties all;
+    parties_init(&all, 2);
+    parties_run_ok(&all, leak, NULL);
+    parties_clear(&all);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest good[] = {cmocka_unit_test(whole_flow)};
+    const struct CMUnitTest bad[] = {cmocka_unit_test(leak_a_share)};
+    return argc > 1 && strcmp(argv[1], "leak") == 0 ? cmocka_run_group_tests(bad, NULL, NULL)
+                                                    : cmocka_run_group_tests(good, NULL, NULL);
+}
