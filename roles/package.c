@@ -51,7 +51,7 @@ enum csl_err csl_manifest_decode(struct csl_manifest *out, const uint8_t *bytes,
     enum csl_err err = manifest_fields(out, m, diag);
     csl__pb__model_manifest__free_unpacked(m, NULL);
     if (err == CSL_OK) {
-        err = csl_sha256(out->digest, bytes, n);
+        err = csl_sha256_once(out->digest, bytes, n);
     }
     if (err != CSL_OK) {
         memset(out, 0, sizeof *out);
@@ -79,7 +79,7 @@ enum csl_err csl_manifest_encode(uint8_t **bytes, size_t *n, struct csl_manifest
         return CSL_ENOMEM;
     }
     size_t size = csl__pb__model_manifest__pack(&pb, p);
-    enum csl_err err = csl_sha256(m->digest, p, size);
+    enum csl_err err = csl_sha256_once(m->digest, p, size);
     if (err != CSL_OK) {
         free(p);
         return err;
@@ -104,7 +104,7 @@ enum csl_err csl_part_commit(uint8_t out[CSL_DIGEST_BYTES], const uint8_t nonce[
     struct csl_sha256 h;
     enum csl_err err = csl_sha256_init(&h);
     if (err == CSL_OK) {
-        err = csl_sha256_update(&h, label, sizeof label);
+        err = csl_sha256_update(&h, (const uint8_t *)label, sizeof label);
     }
     if (err == CSL_OK) {
         err = csl_sha256_update(&h, nonce, 32);

@@ -1,0 +1,198 @@
+#include "roles/lane_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "roles/daemon.h"
+
+/* ---- Made and freed in the main thread ---- */
+
+enum csl_err csl_lane_new(struct csl_lane **out, const struct csl_lane_options *opt, struct csl_diag *diag) {
+    *out = NULL;
+    struct csl_lane *l = calloc(1, sizeof *l);
+    if (l == NULL) {
+        csl_conn_parts_free(opt->client_parts);
+        csl_package_unref(opt->package);
+        csl_party_epoch_unref(opt->epoch);
+        return CSL_ENOMEM;
+    }
+    l->opt = *opt;
+    l->self = (unsigned)opt->ctx->self->party;
+    l->n_parties = opt->ctx->roster.n_parties;
+    l->is_last = l->self + 1 == l->n_parties;
+    (void)pthread_mutex_init(&l->lock, NULL);
+    enum csl_err err = csl_worker_init(&l->worker, opt->ctx, opt->ctx->tls, diag);
+    if (err != CSL_OK) {
+        csl_lane_free(l);
+        return err;
+    }
+    *out = l;
+    return CSL_OK;
+}
+
+void csl_lane_free(struct csl_lane *l) {
+    csl_conn_parts_free(l->opt.client_parts);
+    for (unsigned i = 0; i <= l->n_parties; i++) {
+        csl_conn_parts_free(l->arrived[i]);
+    }
+    csl_opened_unref(l->opened);
+    csl_package_unref(l->opt.package);
+    csl_party_epoch_unref(l->opt.epoch);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+const uint8_t *csl_lane_session_id(const struct csl_lane *l) {
+    return l->opt.session_id;
+}
+
+/* ---- Mailbox ---- */
+
+void csl_lane_arrive(struct csl_lane *l, const struct csl_member *from, struct csl_conn_parts *parts) {
+    unsigned slot = from->party >= 0 ? (unsigned)from->party : l->n_parties;
+    pthread_mutex_lock(&l->lock);
+    if (l->arrived[slot] == NULL && slot != l->self) {
+        l->arrived[slot] = parts;
+        parts = NULL;
+        if (l->awake) {
+            (void)uv_async_send(&l->mail);
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    csl_conn_parts_free(parts); /* a second one for the same place */
+}
+
+void csl_lane_interrupt(struct csl_lane *l, enum csl_err err, const char *reason) {
+    pthread_mutex_lock(&l->lock);
+    if (l->interrupt_err == CSL_OK) {
+        l->interrupt_err = csl_fail(&l->interrupt_diag, err, "%s", reason);
+        if (l->link != NULL) {
+            csl_mesh_link_interrupt(l->link, err, reason);
+        }
+        if (l->awake) {
+            (void)uv_async_send(&l->mail);
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void take_arrived(struct csl_lane *l, unsigned slot, struct csl_conn_parts *parts) {
+    if (parts == NULL) {
+        return;
+    }
+    if (l->present[slot]) {
+        csl_conn_parts_free(parts);
+        return;
+    }
+    struct csl_diag diag = {""};
+    if (csl_talk_adopt(&l->peers[slot], &l->worker, parts, &diag) != CSL_OK) {
+        l->stop_err = csl_fail(&l->stop_diag, CSL_EPEER, "%s", diag.text);
+    }
+    l->present[slot] = true;
+}
+
+static void on_mail(uv_async_t *async) {
+    struct csl_lane *l = async->data;
+    struct csl_conn_parts *arrived[CSL_MAX_PARTIES + 1];
+    pthread_mutex_lock(&l->lock);
+    memcpy(arrived, l->arrived, sizeof arrived);
+    memset(l->arrived, 0, sizeof l->arrived);
+    if (l->stop_err == CSL_OK && l->interrupt_err != CSL_OK) {
+        l->stop_err = l->interrupt_err;
+        l->stop_diag = l->interrupt_diag;
+    }
+    pthread_mutex_unlock(&l->lock);
+    for (unsigned i = 0; i <= l->n_parties; i++) {
+        take_arrived(l, i, arrived[i]);
+    }
+}
+
+static enum csl_err check(void *arg, struct csl_diag *diag) {
+    const struct csl_lane *l = arg;
+    if (l->stop_err != CSL_OK) {
+        return csl_fail(diag, l->stop_err, "%s", l->stop_diag.text);
+    }
+    return l->link != NULL ? csl_mesh_link_error(l->link, diag) : CSL_OK;
+}
+
+static enum csl_err open_mailbox(struct csl_lane *l) {
+    if (uv_async_init(&l->worker.loop.uv, &l->mail, on_mail) != 0) {
+        return csl_fail(&l->diag, CSL_EOS, "no async handle");
+    }
+    l->mail.data = l;
+    l->worker.check = check;
+    l->worker.check_arg = l;
+    pthread_mutex_lock(&l->lock);
+    l->awake = true;
+    pthread_mutex_unlock(&l->lock);
+    on_mail(&l->mail); /* what came before */
+    return CSL_OK;
+}
+
+static void close_mailbox(struct csl_lane *l) {
+    pthread_mutex_lock(&l->lock);
+    bool was = l->awake;
+    l->awake = false;
+    pthread_mutex_unlock(&l->lock);
+    if (was) {
+        uv_close((uv_handle_t *)&l->mail, NULL);
+    }
+}
+
+/* ---- The session ---- */
+
+static void log_end(const struct csl_lane *l, enum csl_err err) {
+    char id[9];
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(id + 2 * (ptrdiff_t)i, 3, "%02x", l->opt.session_id[i]);
+    }
+    if (err == CSL_OK) {
+        csl_log("session %s of %s: closed after %llu batches, %llu inferences", id, l->opt.client->name,
+                (unsigned long long)l->batches, (unsigned long long)l->inferences);
+    } else {
+        csl_log("session %s of %s: aborted in batch %llu: %s (%s)", id, l->opt.client->name,
+                (unsigned long long)l->batches + 1, l->diag.text, csl_err_name(err));
+    }
+}
+
+static enum csl_err run(struct csl_lane *l) {
+    TRY(open_mailbox(l));
+    struct csl_conn_parts *parts = l->opt.client_parts;
+    l->opt.client_parts = NULL;
+    TRY(csl_talk_adopt(&l->client, &l->worker, parts, &l->diag));
+    TRY(csl__lane_open(l));
+    return csl__lane_serve(l);
+}
+
+void csl_lane_run(void *arg) {
+    struct csl_lane *l = arg;
+    enum csl_err err = run(l);
+    if (err != CSL_OK) {
+        if (l->diag.text[0] == '\0') {
+            (void)csl_fail(&l->diag, err, "%s", csl_err_text(err));
+        }
+        if (l->link != NULL) {
+            csl_mesh_link_abort(l->link, err, l->diag.text);
+        }
+        for (unsigned i = 0; i <= l->n_parties; i++) { /* where there is no link yet; and the dealer */
+            csl_talk_send_failure(&l->peers[i], err, l->diag.text);
+        }
+        csl_talk_send_failure(&l->client, err, l->diag.text);
+    }
+    log_end(l, err);
+    if (l->session_open) {
+        csl_session_clear(&l->session);
+    }
+    csl_talk_close(&l->client);
+    for (unsigned i = 0; i <= l->n_parties; i++) {
+        csl_talk_close(&l->peers[i]);
+    }
+    pthread_mutex_lock(&l->lock);
+    struct csl_mesh_link *link = l->link;
+    l->link = NULL;
+    pthread_mutex_unlock(&l->lock);
+    csl_mesh_link_free(link);
+    close_mailbox(l);
+    csl_worker_clear(&l->worker);
+}

@@ -1,0 +1,50 @@
+/* Shared by lane.c (life, mailbox), lane_open.c (setting the session up) and lane_serve.c (batches). */
+#ifndef CSL_ROLES_LANE_INTERNAL_H
+#define CSL_ROLES_LANE_INTERNAL_H
+
+#include "mpc/correlation.h"
+#include "roles/lane.h"
+#include "roles/talk.h"
+
+enum { CSL_LANE_SLOT_SETUP = 0, CSL_LANE_SLOT_ONLINE = 1 }; /* counter slots of the mesh link */
+
+struct csl_lane {
+    struct csl_lane_options opt;
+    unsigned self, n_parties;
+    bool is_last; /* takes corrections from the dealer */
+
+    /* Mailbox: main thread and lane, under lock. */
+    pthread_mutex_t lock;
+    struct csl_conn_parts *arrived[CSL_MAX_PARTIES + 1]; /* by party; the dealer's at n_parties */
+    bool awake;                                          /* the async handle may be used */
+    uv_async_t mail;
+    enum csl_err interrupt_err;
+    struct csl_diag interrupt_diag;
+    struct csl_mesh_link *link; /* set and cleared under lock */
+
+    /* The lane's own. */
+    struct csl_worker worker;
+    enum csl_err stop_err; /* the lane's copy of the interrupt */
+    struct csl_diag stop_diag;
+    struct csl_talk client;
+    struct csl_talk peers[CSL_MAX_PARTIES + 1]; /* until the mesh link has them; the dealer's stays */
+    bool present[CSL_MAX_PARTIES + 1];
+    struct csl_session session;
+    bool session_open;
+    uint32_t stream;
+    struct csl_counter_guard counters;
+    struct csl_opened *opened;
+    struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
+    size_t n_demands;
+    size_t correction_bytes; /* of one index */
+    uint64_t batches, inferences;
+    struct csl_diag diag; /* why the session ended */
+};
+
+/* lane_open.c: connections, agreement, masked weights, the dealer; then tells the client that it may begin.
+ */
+CSL_MUST_CHECK enum csl_err csl__lane_open(struct csl_lane *l);
+/* lane_serve.c: batches until the client says goodbye. */
+CSL_MUST_CHECK enum csl_err csl__lane_serve(struct csl_lane *l);
+
+#endif

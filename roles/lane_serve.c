@@ -1,0 +1,249 @@
+/* Batches: the client announces one, correlations are made ready, the input comes, one evaluation, the
+ * output. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "crypto/secret.h"
+#include "mpc/pack.h"
+#include "mpc/share.h"
+#include "roles/lane_internal.h"
+
+struct batch {
+    uint32_t number, count;
+    struct csl_corr *corr;
+    uint64_t *x, *y; /* shares */
+    size_t n_x, n_y;
+    uint64_t input_ns, output_ns;
+    uint64_t offline_bytes, online_bytes, max_link_bytes;
+    uint32_t rounds;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void batch_clear(struct batch *b) {
+    csl_corr_free(b->corr);
+    csl_secret_free(b->x);
+    csl_secret_free(b->y);
+    memset(b, 0, sizeof *b);
+}
+
+/* ---- Offline: the correlations of one batch ---- */
+
+static enum csl_err expand_row(struct csl_lane *l, struct batch *b, uint32_t first, uint32_t row,
+                               const uint8_t *corrections) {
+    uint8_t seed[CSL_INDEX_SEED_BYTES];
+    enum csl_err err = csl_index_seed(seed, &l->opt.epoch->keys, l->stream, first + row);
+    if (err == CSL_OK) {
+        err = csl_corr_expand(b->corr, row, seed, corrections, corrections == NULL ? 0 : l->correction_bytes,
+                              &l->diag);
+    }
+    csl_wipe(seed, sizeof seed);
+    return err;
+}
+
+static enum csl_err expand_with_corrections(struct csl_lane *l, struct batch *b, uint32_t first) {
+    struct csl_talk *dealer = &l->peers[l->n_parties];
+    CSL_CONTROL(m, body, WantCorrections, WANT_CORRECTIONS, WANT_CORRECTIONS, want_corrections);
+    body.first = first;
+    body.count = b->count;
+    TRY(csl_talk_send(dealer, &m, &l->diag));
+    for (uint32_t row = 0; row < b->count; row++) {
+        struct csl_frame_in *f;
+        TRY(csl_talk_expect_data(dealer, &f, first + row, l->correction_bytes,
+                                 l->opt.ctx->roster.timeouts.round_ms, &l->diag));
+        b->offline_bytes += CSL_FRAME_HEADER_BYTES + f->h.n;
+        CSL_SECRET(f->payload, f->h.n);
+        enum csl_err err = expand_row(l, b, first, row, f->payload);
+        csl_frame_in_free(f);
+        TRY(err);
+    }
+    return CSL_OK;
+}
+
+static enum csl_err prepare(struct csl_lane *l, struct batch *b) {
+    uint32_t first = (uint32_t)l->counters.next;
+    TRY(csl_counter_take(&l->counters, first, b->count, &l->diag)); /* before anything is expanded */
+    TRY(csl_corr_new(&b->corr, l->demands, l->n_demands, l->n_parties, l->self, b->count, &l->diag));
+    if (l->is_last) {
+        TRY(expand_with_corrections(l, b, first));
+    } else {
+        for (uint32_t row = 0; row < b->count; row++) {
+            TRY(expand_row(l, b, first, row, NULL));
+        }
+    }
+    return csl_infer_prepare(b->corr, &l->opened->share, &l->diag);
+}
+
+static enum csl_err expect_prepare(struct csl_lane *l, struct batch *b, bool *closed) {
+    struct csl_frame_in *f;
+    csl_control *m;
+    TRY(csl_talk_receive(&l->client, &f, l->opt.ctx->roster.timeouts.session_idle_ms, &l->diag));
+    TRY(csl_talk_decode(&l->client, &m, f, &l->diag));
+    enum csl_err err = CSL_OK;
+    *closed = m->kind_case == CSL__PB__CONTROL__KIND_CLOSE_SESSION;
+    if (!*closed && m->kind_case != CSL__PB__CONTROL__KIND_PREPARE) {
+        err = csl_fail(&l->diag, CSL_EPROTO, "%s sent %s where prepare is due", l->client.peer,
+                       csl_message_kind_name((int)m->kind_case));
+    } else if (!*closed && (m->prepare->batch != l->batches + 1 || m->prepare->count > l->opt.max_batch)) {
+        err = csl_fail(&l->diag, CSL_EPROTO,
+                       "%s announced batch %u of %u inputs; batch %llu of at most %u is due", l->client.peer,
+                       m->prepare->batch, m->prepare->count, (unsigned long long)l->batches + 1,
+                       l->opt.max_batch);
+    } else if (!*closed) {
+        b->number = m->prepare->batch;
+        b->count = m->prepare->count;
+    }
+    csl_message_free(m);
+    return err;
+}
+
+static enum csl_err give_credit(struct csl_lane *l, const struct batch *b) {
+    CSL_CONTROL(m, body, Credit, CREDIT, CREDIT, credit);
+    body.batch = b->number;
+    return csl_talk_send(&l->client, &m, &l->diag);
+}
+
+/* ---- The input (I1) ---- */
+
+static enum csl_err input_from_seed(struct csl_lane *l, struct batch *b, unsigned bits) {
+    csl_control *m;
+    TRY(csl_talk_expect(&l->client, &m, CSL__PB__CONTROL__KIND_INPUT,
+                        l->opt.ctx->roster.timeouts.session_idle_ms, &l->diag));
+    enum csl_err err;
+    if (m->input->batch != b->number) {
+        err = csl_fail(&l->diag, CSL_EPROTO, "%s sent the input of batch %u where %u is due", l->client.peer,
+                       m->input->batch, b->number);
+    } else {
+        CSL_SECRET(m->input->seed.data, m->input->seed.len);
+        err = csl_share_expand(b->x, m->input->seed.data, b->n_x, bits);
+        csl_wipe(m->input->seed.data, m->input->seed.len);
+    }
+    csl_message_free(m);
+    return err;
+}
+
+static enum csl_err input_from_vector(struct csl_lane *l, struct batch *b, unsigned bits) {
+    size_t n;
+    TRY(csl_pack_size(&n, b->n_x, bits));
+    struct csl_frame_in *f;
+    TRY(csl_talk_expect_data(&l->client, &f, b->number, n, l->opt.ctx->roster.timeouts.session_idle_ms,
+                             &l->diag));
+    CSL_SECRET(f->payload, f->h.n);
+    enum csl_err err = csl_unpack_bits_strict(b->x, f->payload, f->h.n, b->n_x, bits, &l->diag);
+    csl_frame_in_free(f);
+    return err == CSL_OK ? CSL_OK : csl_fail_context(&l->diag, err, "input of %s", l->client.peer);
+}
+
+static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
+    const struct csl_plan *plan = &l->opt.package->plan;
+    b->n_x = (size_t)b->count * csl_plan_n_inputs(plan);
+    b->n_y = (size_t)b->count * csl_plan_n_outputs(plan);
+    b->x = csl_secret_alloc(b->n_x, sizeof *b->x);
+    b->y = csl_secret_alloc(b->n_y, sizeof *b->y);
+    if (b->x == NULL || b->y == NULL) {
+        return csl_fail(&l->diag, CSL_ENOMEM, "no memory for a batch of %u", b->count);
+    }
+    unsigned bits = csl_plan_input_bits(plan);
+    TRY(l->is_last ? input_from_vector(l, b, bits) : input_from_seed(l, b, bits));
+    b->input_ns = now_ns();
+    return CSL_OK;
+}
+
+/* ---- The evaluation and the output (O1) ---- */
+
+static uint64_t sent_to(const struct csl_lane *l, unsigned peer) {
+    return csl_mesh_link_counters(l->link, CSL_LANE_SLOT_ONLINE)->peer[peer].bytes_sent;
+}
+
+static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
+    uint64_t before[CSL_MAX_PARTIES];
+    for (unsigned i = 0; i < l->n_parties; i++) {
+        before[i] = sent_to(l, i);
+    }
+    uint32_t rounds = l->session.stats.rounds;
+    enum csl_err err = csl_infer(&l->session, b->y, &l->opt.package->plan, &l->opened->share, b->corr, b->x);
+    if (err != CSL_OK) {
+        l->diag = l->session.diag;
+        return err;
+    }
+    b->rounds = l->session.stats.rounds - rounds;
+    for (unsigned i = 0; i < l->n_parties; i++) {
+        uint64_t n = sent_to(l, i) - before[i];
+        b->online_bytes += n;
+        b->max_link_bytes = n > b->max_link_bytes ? n : b->max_link_bytes;
+    }
+    return CSL_OK;
+}
+
+static enum csl_err send_output(struct csl_lane *l, struct batch *b) {
+    const struct csl_plan *plan = &l->opt.package->plan;
+    unsigned bits = csl_plan_output_bits(plan);
+    size_t n;
+    csl_output_cut(b->y, b->y, b->n_y, bits, plan->output_cut);
+    TRY(csl_pack_size(&n, b->n_y, bits - plan->output_cut));
+    uint8_t *packed = csl_secret_alloc(n, 1);
+    if (packed == NULL) {
+        return CSL_ENOMEM;
+    }
+    csl_pack_bits(packed, b->y, b->n_y, bits - plan->output_cut);
+    CSL_PUBLIC(packed, n); /* to its one recipient */
+    enum csl_err err = csl_talk_send_data(&l->client, b->number, packed, n, &l->diag);
+    csl_secret_free(packed);
+    b->output_ns = now_ns();
+    b->online_bytes += CSL_FRAME_HEADER_BYTES + n;
+    return err;
+}
+
+static enum csl_err report(struct csl_lane *l, const struct batch *b) {
+    CSL_CONTROL(m, body, BatchDone, BATCH_DONE, BATCH_DONE, batch_done);
+    const struct csl_mesh_counters *setup = csl_mesh_link_counters(l->link, CSL_LANE_SLOT_SETUP);
+    body.batch = b->number;
+    body.rounds = b->rounds;
+    body.online_bytes = b->online_bytes;
+    body.offline_bytes = b->offline_bytes;
+    for (unsigned i = 0; i < l->n_parties; i++) {
+        body.setup_bytes += setup->peer[i].bytes_sent;
+    }
+    body.input_ns = b->input_ns;
+    body.output_ns = b->output_ns;
+    body.max_link_bytes = b->max_link_bytes;
+    return csl_talk_send(&l->client, &m, &l->diag);
+}
+
+static enum csl_err serve_one(struct csl_lane *l, struct batch *b, bool *closed) {
+    TRY(expect_prepare(l, b, closed));
+    if (*closed) {
+        return CSL_OK;
+    }
+    TRY(prepare(l, b));
+    TRY(give_credit(l, b));
+    TRY(take_input(l, b));
+    TRY(evaluate(l, b));
+    TRY(send_output(l, b));
+    TRY(report(l, b));
+    l->batches++;
+    l->inferences += b->count;
+    return CSL_OK;
+}
+
+enum csl_err csl__lane_serve(struct csl_lane *l) {
+    const struct csl_plan *plan = &l->opt.package->plan;
+    size_t n_input;
+    TRY(csl_pack_size(&n_input, (size_t)l->opt.max_batch * csl_plan_n_inputs(plan),
+                      csl_plan_input_bits(plan)));
+    csl_talk_allow_data(&l->client, l->is_last ? n_input : 0);
+    csl_mesh_link_set_slot(l->link, CSL_LANE_SLOT_ONLINE);
+    bool closed = false;
+    while (!closed) {
+        struct batch b = {0};
+        enum csl_err err = serve_one(l, &b, &closed);
+        batch_clear(&b); /* after a failure too: what was drawn is gone */
+        TRY(err);
+    }
+    return CSL_OK;
+}

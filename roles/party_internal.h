@@ -1,0 +1,76 @@
+/* Shared by party.c (life, epochs, connections), party_sessions.c (admission, lanes) and party_models.c
+ * (sharing). */
+#ifndef CSL_ROLES_PARTY_INTERNAL_H
+#define CSL_ROLES_PARTY_INTERNAL_H
+
+#include "roles/lane.h"
+#include "roles/party.h"
+
+enum {
+    CSL_WAITING_MAX = 64, /* sessions that wait for a lane */
+    CSL_PARKED_MAX = 128, /* peers' connections for sessions that the client has not opened here yet */
+    CSL_RECENT_MAX = 4096 /* ids of sessions that were opened here */
+};
+
+struct csl_party;
+
+/* A client's request that waits for a lane or an epoch. */
+struct csl_waiting {
+    struct csl_waiting *next;
+    struct csl_party *party;
+    struct csl_conn *conn;
+    const struct csl_member *client;
+    uint8_t session_id[CSL_SESSION_ID_BYTES];
+    char model[CSL_MODEL_NAME_MAX + 1];
+    uint32_t max_batch;
+    uint64_t deadline_ms; /* loop time */
+};
+
+struct csl_parked {
+    struct csl_conn_parts *parts;
+    const struct csl_member *from;
+    uint8_t session_id[CSL_SESSION_ID_BYTES];
+    uint64_t deadline_ms;
+};
+
+struct csl_running {
+    struct csl_running *next;
+    struct csl_party *party;
+    struct csl_lane *lane;
+};
+
+struct csl_party {
+    struct csl_context *ctx;
+    struct csl_daemon *daemon;
+    enum csl_wait wait;
+    struct csl_store store;
+    struct csl_party_epoch *epoch; /* NULL: none now */
+    uint64_t epoch_wanted;         /* number of the epoch that is being made; 0: none */
+    uint8_t nonce[CSL_NONCE_BYTES];
+    struct csl_waiting *waiting; /* oldest first */
+    unsigned n_waiting;
+    struct csl_running *running;
+    unsigned n_running;
+    struct csl_parked parked[CSL_PARKED_MAX];
+    unsigned n_parked;
+    uint8_t recent[CSL_RECENT_MAX][CSL_SESSION_ID_BYTES];
+    unsigned n_recent; /* ever */
+    unsigned n_storing;
+    uv_timer_t tick; /* deadlines of what waits and what is parked */
+    bool stopping;
+};
+
+void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const struct csl_member *client,
+                             const Csl__Pb__OpenSession *m);
+void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct csl_member *from,
+                       const uint8_t *session_id);
+/* Something changed (a lane ended, an epoch came): starts what can start. */
+void csl__party_admit(struct csl_party *p);
+void csl__party_tick(struct csl_party *p);
+void csl__party_interrupt(struct csl_party *p, const struct csl_member *lost, const char *reason);
+void csl__party_stop_sessions(struct csl_party *p);
+
+void csl__party_share_model(struct csl_party *p, struct csl_conn *conn, const struct csl_member *owner,
+                            const Csl__Pb__ShareModel *m);
+
+#endif

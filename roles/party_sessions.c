@@ -1,0 +1,315 @@
+/* Admission of sessions and the life of their lanes, in the main thread. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "roles/party_internal.h"
+
+static uint64_t loop_ms(struct csl_party *p) {
+    return uv_now(csl_daemon_loop(p->daemon));
+}
+
+static uint64_t patience_ms(const struct csl_party *p) {
+    return (uint64_t)p->ctx->roster.timeouts.connect_ms + p->ctx->roster.timeouts.handshake_ms;
+}
+
+/* ---- Sessions that wait ---- */
+
+static void unlink_waiting(struct csl_waiting *w) {
+    struct csl_waiting **at = &w->party->waiting;
+    while (*at != w) {
+        at = &(*at)->next;
+    }
+    *at = w->next;
+    w->party->n_waiting--;
+}
+
+static void refuse_waiting(struct csl_waiting *w, enum csl_err err, const char *reason) {
+    csl_log("session of %s refused: %s", w->client->name, reason);
+    unlink_waiting(w);
+    csl_conn_refuse(w->conn, err, reason);
+    free(w);
+}
+
+static void waiting_closed(struct csl_conn *conn, enum csl_err err, const struct csl_diag *why, void *arg) {
+    struct csl_waiting *w = arg;
+    (void)conn;
+    (void)err;
+    (void)why;
+    unlink_waiting(w);
+    free(w);
+}
+
+static void waiting_spoke(struct csl_conn *conn, const struct csl_frame_header *h, const uint8_t *payload,
+                          void *arg) {
+    (void)h;
+    (void)payload;
+    (void)arg;
+    csl_conn_close(conn, CSL_EPROTO, "the client spoke before its session was admitted");
+}
+
+static const struct csl_conn_callbacks waiting_callbacks = {.on_frame = waiting_spoke,
+                                                            .on_close = waiting_closed};
+
+static bool seen(const struct csl_party *p, const uint8_t id[CSL_SESSION_ID_BYTES]) {
+    unsigned n = p->n_recent < CSL_RECENT_MAX ? p->n_recent : CSL_RECENT_MAX;
+    for (unsigned i = 0; i < n; i++) {
+        if (memcmp(p->recent[i], id, CSL_SESSION_ID_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum csl_err judge(const struct csl_party *p, const struct csl_member *client,
+                          const Csl__Pb__OpenSession *m, struct csl_diag *diag) {
+    const struct csl_roster *r = &p->ctx->roster;
+    if (!csl_roster_may_query(r, client->name, m->model)) {
+        return csl_fail(diag, CSL_EPERM, "the roster does not let %s query model %s", client->name, m->model);
+    }
+    if (m->max_batch > r->limits.max_batch) {
+        return csl_fail(diag, CSL_EUSAGE, "a batch of %u; the roster's limit is %u", m->max_batch,
+                        r->limits.max_batch);
+    }
+    if (seen(p, m->session_id.data)) {
+        return csl_fail(diag, CSL_ESTALE, "this session id was used before; a session is opened once");
+    }
+    if (p->n_waiting >= CSL_WAITING_MAX || p->stopping) {
+        return csl_fail(diag, CSL_EBUSY, "%u sessions wait already; try again", p->n_waiting);
+    }
+    return CSL_OK;
+}
+
+void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const struct csl_member *client,
+                             const Csl__Pb__OpenSession *m) {
+    struct csl_diag diag = {""};
+    enum csl_err err = judge(p, client, m, &diag);
+    struct csl_waiting *w = err == CSL_OK ? calloc(1, sizeof *w) : NULL;
+    if (w == NULL) {
+        csl_log("session of %s refused: %s", client->name, diag.text);
+        csl_conn_refuse(conn, err == CSL_OK ? CSL_ENOMEM : err, diag.text);
+        return;
+    }
+    memcpy(p->recent[p->n_recent++ % CSL_RECENT_MAX], m->session_id.data, CSL_SESSION_ID_BYTES);
+    w->party = p;
+    w->conn = conn;
+    w->client = client;
+    memcpy(w->session_id, m->session_id.data, sizeof w->session_id);
+    (void)snprintf(w->model, sizeof w->model, "%s", m->model);
+    w->max_batch = m->max_batch;
+    w->deadline_ms = loop_ms(p) + patience_ms(p);
+    csl_conn_set_callbacks(conn, &waiting_callbacks, w);
+    struct csl_waiting **at = &p->waiting;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = w;
+    p->n_waiting++;
+    csl__party_admit(p);
+}
+
+/* ---- Connections of peers, and of a dealer that dials ---- */
+
+static bool same_id(const uint8_t *a, const uint8_t *b) {
+    return memcmp(a, b, CSL_SESSION_ID_BYTES) == 0;
+}
+
+static void unpark(struct csl_party *p, unsigned i) {
+    p->parked[i] = p->parked[--p->n_parked];
+}
+
+void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct csl_member *from,
+                       const uint8_t *session_id) {
+    for (struct csl_running *r = p->running; r != NULL; r = r->next) {
+        if (same_id(csl_lane_session_id(r->lane), session_id)) {
+            csl_lane_arrive(r->lane, from, csl_conn_detach(conn));
+            return;
+        }
+    }
+    bool waits = false;
+    for (struct csl_waiting *w = p->waiting; w != NULL; w = w->next) {
+        waits = waits || same_id(w->session_id, session_id);
+    }
+    if (!waits && seen(p, session_id)) {
+        csl_conn_refuse(conn, CSL_ESTALE, "this session has ended here");
+        return;
+    }
+    if (p->n_parked == CSL_PARKED_MAX) {
+        csl_conn_refuse(conn, CSL_EBUSY, "too many connections for sessions that were not opened here");
+        return;
+    }
+    struct csl_conn_parts *parts = csl_conn_detach(conn);
+    if (parts != NULL) {
+        struct csl_parked *k = &p->parked[p->n_parked++];
+        *k = (struct csl_parked){.parts = parts, .from = from, .deadline_ms = loop_ms(p) + patience_ms(p)};
+        memcpy(k->session_id, session_id, sizeof k->session_id);
+    }
+}
+
+static void hand_parked(struct csl_party *p, struct csl_lane *lane) {
+    for (unsigned i = 0; i < p->n_parked;) {
+        if (same_id(p->parked[i].session_id, csl_lane_session_id(lane))) {
+            csl_lane_arrive(lane, p->parked[i].from, p->parked[i].parts);
+            unpark(p, i);
+        } else {
+            i++;
+        }
+    }
+}
+
+/* ---- Lanes ---- */
+
+static void lane_done(void *arg) {
+    struct csl_running *r = arg;
+    struct csl_party *p = r->party;
+    struct csl_running **at = &p->running;
+    while (*at != r) {
+        at = &(*at)->next;
+    }
+    *at = r->next;
+    p->n_running--;
+    csl_lane_free(r->lane);
+    free(r);
+    if (!p->stopping) {
+        csl__party_admit(p);
+    }
+}
+
+static void lane_body(void *arg) {
+    csl_lane_run(((struct csl_running *)arg)->lane);
+}
+
+/* Where the dealer is the end that dials, it must be told. */
+static void want_dealer(struct csl_party *p, const uint8_t *session_id) {
+    const struct csl_member *dealer = csl_roster_dealer(&p->ctx->roster);
+    bool last = (unsigned)p->ctx->self->party + 1 == p->ctx->roster.n_parties;
+    if (last && csl_roster_dials(&p->ctx->roster, dealer, p->ctx->self)) {
+        CSL_CONTROL(m, body, CorrectionsWanted, CORRECTIONS_WANTED, CORRECTIONS_WANTED, corrections_wanted);
+        body.session_id = csl_bytes(session_id, CSL_SESSION_ID_BYTES);
+        (void)csl_daemon_send(p->daemon, dealer, &m);
+    }
+}
+
+static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_package *package) {
+    struct csl_lane_options opt = {.ctx = p->ctx,
+                                   .store = &p->store,
+                                   .package = package,
+                                   .epoch = csl_party_epoch_ref(p->epoch),
+                                   .client = w->client,
+                                   .max_batch = w->max_batch,
+                                   .wait = p->wait};
+    memcpy(opt.session_id, w->session_id, sizeof opt.session_id);
+    struct csl_diag diag = {""};
+    unlink_waiting(w);
+    opt.client_parts = csl_conn_detach(w->conn);
+    free(w);
+    struct csl_running *r = opt.client_parts != NULL ? calloc(1, sizeof *r) : NULL;
+    if (r == NULL) {
+        csl_conn_parts_free(opt.client_parts);
+        csl_package_unref(package);
+        csl_party_epoch_unref(opt.epoch);
+        return;
+    }
+    if (csl_lane_new(&r->lane, &opt, &diag) != CSL_OK) {
+        csl_log("no lane: %s", diag.text);
+        free(r);
+        return;
+    }
+    r->party = p;
+    hand_parked(p, r->lane);
+    want_dealer(p, opt.session_id);
+    if (csl_daemon_spawn(p->daemon, lane_body, lane_done, r) != CSL_OK) {
+        csl_log("no thread for a lane");
+        csl_lane_free(r->lane);
+        free(r);
+        return;
+    }
+    r->next = p->running;
+    p->running = r;
+    p->n_running++;
+}
+
+void csl__party_admit(struct csl_party *p) {
+    struct csl_waiting *next;
+    for (struct csl_waiting *w = p->waiting; w != NULL; w = next) {
+        next = w->next;
+        struct csl_package *package = csl_store_get(&p->store, w->model);
+        if (package == NULL) {
+            char text[256];
+            (void)snprintf(text, sizeof text,
+                           "model %s was not shared with %s; its owner runs `consilium model share`",
+                           w->model, p->ctx->self->name);
+            refuse_waiting(w, CSL_EUNAVAILABLE, text);
+        } else if (p->epoch == NULL || p->n_running >= p->ctx->roster.limits.lanes) {
+            csl_package_unref(package);
+            return; /* later, in order */
+        } else {
+            start_lane(p, w, package);
+        }
+    }
+}
+
+/* ---- Deadlines and interruptions ---- */
+
+static void refuse_late(struct csl_party *p, struct csl_waiting *w) {
+    char text[400], missing[300];
+    if (p->epoch == NULL) {
+        csl_daemon_missing(p->daemon, missing, sizeof missing);
+        (void)snprintf(text, sizeof text, "%s has no correlations: %s%s; `consilium doctor` says why",
+                       p->ctx->self->name,
+                       missing[0] != '\0' ? "it is not connected to " : "the dealer lacks a party",
+                       missing[0] != '\0' ? missing : "");
+        refuse_waiting(w, CSL_EUNAVAILABLE, text);
+    } else {
+        (void)snprintf(text, sizeof text, "all %u lanes of %s are busy; try again later",
+                       p->ctx->roster.limits.lanes, p->ctx->self->name);
+        refuse_waiting(w, CSL_EBUSY, text);
+    }
+}
+
+void csl__party_tick(struct csl_party *p) {
+    uint64_t now = loop_ms(p);
+    struct csl_waiting *next;
+    for (struct csl_waiting *w = p->waiting; w != NULL; w = next) {
+        next = w->next;
+        if (now >= w->deadline_ms) {
+            refuse_late(p, w);
+        }
+    }
+    for (unsigned i = 0; i < p->n_parked;) {
+        if (now >= p->parked[i].deadline_ms) {
+            csl_log("%s came for a session that no client opened here", p->parked[i].from->name);
+            csl_conn_parts_free(p->parked[i].parts);
+            unpark(p, i);
+        } else {
+            i++;
+        }
+    }
+}
+
+void csl__party_interrupt(struct csl_party *p, const struct csl_member *lost, const char *reason) {
+    bool last = (unsigned)p->ctx->self->party + 1 == p->ctx->roster.n_parties;
+    if (lost->party < 0 && !last) {
+        return; /* only the last party talks to the dealer during a session */
+    }
+    char text[400];
+    (void)snprintf(text, sizeof text, "lost %s: %s", lost->name, reason);
+    for (struct csl_running *r = p->running; r != NULL; r = r->next) {
+        csl_lane_interrupt(r->lane, CSL_EPEER, text);
+    }
+}
+
+void csl__party_stop_sessions(struct csl_party *p) {
+    char text[128];
+    (void)snprintf(text, sizeof text, "the daemon of %s is being stopped", p->ctx->self->name);
+    while (p->waiting != NULL) {
+        refuse_waiting(p->waiting, CSL_EUNAVAILABLE, text);
+    }
+    while (p->n_parked > 0) {
+        csl_conn_parts_free(p->parked[0].parts);
+        unpark(p, 0);
+    }
+    for (struct csl_running *r = p->running; r != NULL; r = r->next) {
+        csl_lane_interrupt(r->lane, CSL_EPEER, text);
+    }
+}
