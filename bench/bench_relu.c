@@ -1,0 +1,143 @@
+/* What a ReLU costs: online in nanoseconds and bytes (N = 2, in-memory link), offline at a party, at the
+ * dealer.
+ *
+ *     bench_relu [count [k [f [out_bits]]]]
+ */
+#include "mpc/dealer.h"
+#include "mpc/link_mem.h"
+#include "mpc/relu.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { N = 2, RUNS = 5 };
+
+static double now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+struct party {
+    struct csl_session s;
+    struct csl_corr *corr;
+    uint64_t *z;
+    pthread_barrier_t *start;
+    double ns;
+    enum csl_err err;
+};
+
+static void *run(void *arg) {
+    struct party *p = arg;
+    pthread_barrier_wait(p->start);
+    double t = now_ns();
+    p->err = csl_relu(&p->s, p->z, p->z, p->corr, 0);
+    p->ns = now_ns() - t;
+    return NULL;
+}
+
+struct times {
+    double online, expand, expand_last, dealer;
+};
+
+static void keep_least(double *best, double ns) {
+    *best = *best == 0 || ns < *best ? ns : *best;
+}
+
+static enum csl_err prepare(struct party *p, const struct csl_demand *d, struct times *t,
+                            struct csl_diag *diag) {
+    size_t chunk = csl_correction_bytes(d, 1);
+    uint8_t seeds[N * 32], *corrections = malloc(chunk);
+    if (corrections == NULL) {
+        return CSL_ENOMEM;
+    }
+    memset(seeds, 7, 32);
+    memset(seeds + 32, 9, 32);
+    double start = now_ns();
+    enum csl_err err = csl_dealer_corrections(corrections, chunk, d, 1, N, seeds, NULL, 1, diag);
+    keep_least(&t->dealer, now_ns() - start);
+    for (unsigned i = 0; i < N && err == CSL_OK; i++) {
+        err = csl_corr_new(&p[i].corr, d, 1, N, i, 1, diag);
+        if (err == CSL_OK) {
+            bool last = i + 1 == N;
+            start = now_ns();
+            err = csl_corr_expand(p[i].corr, 0, seeds + 32 * i, last ? corrections : NULL, last ? chunk : 0,
+                                  diag);
+            keep_least(last ? &t->expand_last : &t->expand, now_ns() - start);
+        }
+    }
+    free(corrections);
+    return err;
+}
+
+static enum csl_err online(struct party *p, struct times *t) {
+    pthread_barrier_t start;
+    pthread_t thread[N];
+    pthread_barrier_init(&start, NULL, N);
+    for (unsigned i = 0; i < N; i++) {
+        p[i].start = &start;
+        if (pthread_create(&thread[i], NULL, run, &p[i]) != 0) {
+            abort();
+        }
+    }
+    for (unsigned i = 0; i < N; i++) {
+        pthread_join(thread[i], NULL);
+        csl_corr_free(p[i].corr);
+        p[i].corr = NULL;
+    }
+    pthread_barrier_destroy(&start);
+    keep_least(&t->online, p[0].ns > p[1].ns ? p[0].ns : p[1].ns);
+    return p[0].err != CSL_OK ? p[0].err : p[1].err;
+}
+
+static unsigned argument(int argc, char **argv, int i, unsigned otherwise) {
+    return argc > i ? (unsigned)strtoul(argv[i], NULL, 10) : otherwise;
+}
+
+int main(int argc, char **argv) {
+    unsigned count = argument(argc, argv, 1, 100000), k = argument(argc, argv, 2, 27);
+    unsigned f = argument(argc, argv, 3, 16);
+    struct csl_demand d = csl_demand_relu(count, k, f, argument(argc, argv, 4, k + f));
+    struct csl_diag diag = {""};
+    struct times t = {0};
+    struct party p[N];
+    memset(p, 0, sizeof p);
+    struct csl_mem_net *net = NULL;
+    enum csl_err err = csl_demand_check(&d, &diag);
+    TRY_OUT(err);
+    TRY_OUT(csl_mem_net_new(&net, N));
+    for (unsigned i = 0; i < N; i++) {
+        TRY_OUT(csl_session_init(&p[i].s, csl_mem_net_link(net, i)));
+        p[i].z = calloc(count, sizeof *p[i].z);
+        if (p[i].z == NULL) {
+            err = CSL_ENOMEM;
+            goto out;
+        }
+    }
+    for (int i = 0; i < RUNS; i++) { /* the first one grows the arenas */
+        TRY_OUT(prepare(p, &d, &t, &diag));
+        TRY_OUT(online(p, &t));
+    }
+    printf("ReLU k=%u f=%u out_bits=%u, %u digits; %u elements, N=2, best of %d\n", k, f, d.trunc.out_bits,
+           d.trunc.n_digits, count, RUNS);
+    printf("online        %8.1f ns each, %.2f ms in all\n", t.online / count, t.online / 1e6);
+    printf("opened        %8.2f bytes each, to each peer\n",
+           (double)p[0].s.stats.bytes_per_peer / RUNS / count);
+    printf("expand        %8.1f ns each; at the last party %.1f\n", t.expand / count, t.expand_last / count);
+    printf("corrections   %8.2f bytes each\n", (double)csl_correction_bytes(&d, 1) / count);
+    printf("dealer        %8.1f ns each\n", t.dealer / count);
+out:
+    if (err != CSL_OK) {
+        fprintf(stderr, "bench_relu: %s %s\n", csl_err_text(err), diag.text);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        csl_session_clear(&p[i].s);
+        csl_corr_free(p[i].corr);
+        free(p[i].z);
+    }
+    csl_mem_net_free(net);
+    return csl_err_exit_code(err);
+}
