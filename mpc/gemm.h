@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CSL_GEMM_STACK = 256 * 1024 };
+enum { CSL_GEMM_STACK = 32 * 1024 };
 
 /* Y = D.W mod 2^64 */
 void csl_gemm(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n);
