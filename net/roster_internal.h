@@ -23,6 +23,9 @@ struct csl__roster_at {
  * deep nesting, more than one document, NUL bytes and text that is not UTF-8 (libcyaml lets these pass). */
 CSL_MUST_CHECK enum csl_err csl__roster_scan(const struct csl__roster_text *t);
 
+/* Whether the schema has this field in a section ("" is the top level). Unknown sections know nothing. */
+bool csl__roster_known(const char *section, const char *field);
+
 /* The line (from 1) of a place in scanned text; that of its entry or section when the field is not there. */
 size_t csl__roster_line(const struct csl__roster_text *t, struct csl__roster_at at);
 

@@ -103,6 +103,26 @@ static const cyaml_schema_field_t roster_fields[] = {
 static const cyaml_schema_value_t roster_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_roster, roster_fields)};
 
+bool csl__roster_known(const char *section, const char *field) {
+    static const struct {
+        const char *section;
+        const cyaml_schema_field_t *fields;
+    } sections[] = {{"", roster_fields},          {"members", member_fields},
+                    {"models", model_fields},     {"connections", connection_fields},
+                    {"timeouts", timeout_fields}, {"limits", limit_fields}};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        if (strcmp(sections[i].section, section) != 0) {
+            continue;
+        }
+        for (const cyaml_schema_field_t *f = sections[i].fields; f->key != NULL; f++) {
+            if (strcmp(f->key, field) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* libcyaml's sentence and backtrace, on one line. */
 struct log {
     char text[400];

@@ -56,13 +56,17 @@ static enum csl_err take_key(struct walk *w, struct frame *f, const yaml_event_t
         return bad_line(w, line, "a field name must be plain text", "");
     }
     const char *key = (const char *)e->data.scalar.value;
-    if (e->data.scalar.length > MAX_FIELD_BYTES || f->n_keys == MAX_FIELDS) {
+    if (e->data.scalar.length > MAX_FIELD_BYTES || strlen(key) != e->data.scalar.length ||
+        f->n_keys == MAX_FIELDS) {
         return bad_line(w, line, "unknown field ", key);
     }
     for (size_t i = 0; i < f->n_keys; i++) {
         if (strcmp(f->keys[i], key) == 0) {
             return bad_line(w, line, "repeated field ", key);
         }
+    }
+    if (!csl__roster_known(w->depth == 1 ? "" : key_of(w, 0), key)) {
+        return bad_line(w, line, "unknown field ", key);
     }
     memcpy(f->keys[f->n_keys++], key, e->data.scalar.length + 1);
     f->at_value = true;

@@ -146,6 +146,7 @@ int csl__tls_verify(int ok, X509_STORE_CTX *store) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+        claimed_name(who, sizeof who, X509_STORE_CTX_get0_cert(store)); /* the site's, not its CA's */
         (void)csl_fail(d, CSL_EAUTH,
                        "the certificate of %s was not issued by our CA (%s); both sites need the same ca.crt",
                        who, tls->ctx->ca_name);
