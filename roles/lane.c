@@ -6,6 +6,60 @@
 
 #include "roles/daemon.h"
 
+/* ---- Mailbox ---- */
+
+void csl_lane_arrive(struct csl_lane *l, const struct csl_member *from, struct csl_conn_parts *parts) {
+    unsigned slot = from->party >= 0 ? (unsigned)from->party : l->n_parties;
+    pthread_mutex_lock(&l->lock);
+    if (l->arrived[slot] == NULL && slot != l->self) {
+        l->arrived[slot] = parts;
+        parts = NULL;
+    }
+    pthread_mutex_unlock(&l->lock);
+    csl_conn_parts_free(parts); /* a second one for the same place */
+    csl_worker_wake(&l->worker);
+}
+
+void csl_lane_interrupt(struct csl_lane *l, enum csl_err err, const char *reason) {
+    pthread_mutex_lock(&l->lock);
+    if (l->link != NULL) {
+        csl_mesh_link_interrupt(l->link, err, reason);
+    }
+    pthread_mutex_unlock(&l->lock);
+    csl_worker_interrupt(&l->worker, err, reason);
+}
+
+static void take_arrived(struct csl_lane *l, unsigned slot, struct csl_conn_parts *parts) {
+    if (parts == NULL) {
+        return;
+    }
+    if (l->present[slot]) {
+        csl_conn_parts_free(parts);
+        return;
+    }
+    l->present[slot] = true;
+    (void)!csl_talk_adopt(&l->peers[slot], &l->worker, parts,
+                          &l->peers[slot].diag); /* the talk keeps the error */
+}
+
+static void on_wake(void *arg) {
+    struct csl_lane *l = arg;
+    struct csl_conn_parts *arrived[CSL_MAX_PARTIES + 1];
+    pthread_mutex_lock(&l->lock);
+    memcpy(arrived, l->arrived, sizeof arrived);
+    memset(l->arrived, 0, sizeof l->arrived);
+    pthread_mutex_unlock(&l->lock);
+    for (unsigned i = 0; i <= l->n_parties; i++) {
+        take_arrived(l, i, arrived[i]);
+    }
+}
+
+/* What ends a session while the lane waits for something else. */
+static enum csl_err check(void *arg, struct csl_diag *diag) {
+    const struct csl_lane *l = arg;
+    return l->link != NULL ? csl_mesh_link_error(l->link, diag) : CSL_OK;
+}
+
 /* ---- Made and freed in the main thread ---- */
 
 enum csl_err csl_lane_new(struct csl_lane **out, const struct csl_lane_options *opt, struct csl_diag *diag) {
@@ -23,6 +77,9 @@ enum csl_err csl_lane_new(struct csl_lane **out, const struct csl_lane_options *
     l->is_last = l->self + 1 == l->n_parties;
     (void)pthread_mutex_init(&l->lock, NULL);
     enum csl_err err = csl_worker_init(&l->worker, opt->ctx, opt->ctx->tls, diag);
+    l->worker.check = check;
+    l->worker.on_wake = on_wake;
+    l->worker.arg = l;
     if (err != CSL_OK) {
         csl_lane_free(l);
         return err;
@@ -47,99 +104,6 @@ const uint8_t *csl_lane_session_id(const struct csl_lane *l) {
     return l->opt.session_id;
 }
 
-/* ---- Mailbox ---- */
-
-void csl_lane_arrive(struct csl_lane *l, const struct csl_member *from, struct csl_conn_parts *parts) {
-    unsigned slot = from->party >= 0 ? (unsigned)from->party : l->n_parties;
-    pthread_mutex_lock(&l->lock);
-    if (l->arrived[slot] == NULL && slot != l->self) {
-        l->arrived[slot] = parts;
-        parts = NULL;
-        if (l->awake) {
-            (void)uv_async_send(&l->mail);
-        }
-    }
-    pthread_mutex_unlock(&l->lock);
-    csl_conn_parts_free(parts); /* a second one for the same place */
-}
-
-void csl_lane_interrupt(struct csl_lane *l, enum csl_err err, const char *reason) {
-    pthread_mutex_lock(&l->lock);
-    if (l->interrupt_err == CSL_OK) {
-        l->interrupt_err = csl_fail(&l->interrupt_diag, err, "%s", reason);
-        if (l->link != NULL) {
-            csl_mesh_link_interrupt(l->link, err, reason);
-        }
-        if (l->awake) {
-            (void)uv_async_send(&l->mail);
-        }
-    }
-    pthread_mutex_unlock(&l->lock);
-}
-
-static void take_arrived(struct csl_lane *l, unsigned slot, struct csl_conn_parts *parts) {
-    if (parts == NULL) {
-        return;
-    }
-    if (l->present[slot]) {
-        csl_conn_parts_free(parts);
-        return;
-    }
-    struct csl_diag diag = {""};
-    if (csl_talk_adopt(&l->peers[slot], &l->worker, parts, &diag) != CSL_OK) {
-        l->stop_err = csl_fail(&l->stop_diag, CSL_EPEER, "%s", diag.text);
-    }
-    l->present[slot] = true;
-}
-
-static void on_mail(uv_async_t *async) {
-    struct csl_lane *l = async->data;
-    struct csl_conn_parts *arrived[CSL_MAX_PARTIES + 1];
-    pthread_mutex_lock(&l->lock);
-    memcpy(arrived, l->arrived, sizeof arrived);
-    memset(l->arrived, 0, sizeof l->arrived);
-    if (l->stop_err == CSL_OK && l->interrupt_err != CSL_OK) {
-        l->stop_err = l->interrupt_err;
-        l->stop_diag = l->interrupt_diag;
-    }
-    pthread_mutex_unlock(&l->lock);
-    for (unsigned i = 0; i <= l->n_parties; i++) {
-        take_arrived(l, i, arrived[i]);
-    }
-}
-
-static enum csl_err check(void *arg, struct csl_diag *diag) {
-    const struct csl_lane *l = arg;
-    if (l->stop_err != CSL_OK) {
-        return csl_fail(diag, l->stop_err, "%s", l->stop_diag.text);
-    }
-    return l->link != NULL ? csl_mesh_link_error(l->link, diag) : CSL_OK;
-}
-
-static enum csl_err open_mailbox(struct csl_lane *l) {
-    if (uv_async_init(&l->worker.loop.uv, &l->mail, on_mail) != 0) {
-        return csl_fail(&l->diag, CSL_EOS, "no async handle");
-    }
-    l->mail.data = l;
-    l->worker.check = check;
-    l->worker.check_arg = l;
-    pthread_mutex_lock(&l->lock);
-    l->awake = true;
-    pthread_mutex_unlock(&l->lock);
-    on_mail(&l->mail); /* what came before */
-    return CSL_OK;
-}
-
-static void close_mailbox(struct csl_lane *l) {
-    pthread_mutex_lock(&l->lock);
-    bool was = l->awake;
-    l->awake = false;
-    pthread_mutex_unlock(&l->lock);
-    if (was) {
-        uv_close((uv_handle_t *)&l->mail, NULL);
-    }
-}
-
 /* ---- The session ---- */
 
 static void log_end(const struct csl_lane *l, enum csl_err err) {
@@ -157,7 +121,6 @@ static void log_end(const struct csl_lane *l, enum csl_err err) {
 }
 
 static enum csl_err run(struct csl_lane *l) {
-    TRY(open_mailbox(l));
     struct csl_conn_parts *parts = l->opt.client_parts;
     l->opt.client_parts = NULL;
     TRY(csl_talk_adopt(&l->client, &l->worker, parts, &l->diag));
@@ -193,6 +156,5 @@ void csl_lane_run(void *arg) {
     l->link = NULL;
     pthread_mutex_unlock(&l->lock);
     csl_mesh_link_free(link);
-    close_mailbox(l);
     csl_worker_clear(&l->worker);
 }

@@ -16,16 +16,10 @@ struct csl_lane {
     /* Mailbox: main thread and lane, under lock. */
     pthread_mutex_t lock;
     struct csl_conn_parts *arrived[CSL_MAX_PARTIES + 1]; /* by party; the dealer's at n_parties */
-    bool awake;                                          /* the async handle may be used */
-    uv_async_t mail;
-    enum csl_err interrupt_err;
-    struct csl_diag interrupt_diag;
-    struct csl_mesh_link *link; /* set and cleared under lock */
+    struct csl_mesh_link *link;                          /* set and cleared under lock */
 
     /* The lane's own. */
     struct csl_worker worker;
-    enum csl_err stop_err; /* the lane's copy of the interrupt */
-    struct csl_diag stop_diag;
     struct csl_talk client;
     struct csl_talk peers[CSL_MAX_PARTIES + 1]; /* until the mesh link has them; the dealer's stays */
     bool present[CSL_MAX_PARTIES + 1];

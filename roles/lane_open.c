@@ -48,7 +48,7 @@ static bool all_present(void *arg) {
             return true;
         }
     }
-    return all || l->client.err != CSL_OK || l->stop_err != CSL_OK;
+    return all || l->client.err != CSL_OK || csl_worker_check(&l->worker, NULL) != CSL_OK;
 }
 
 static enum csl_err missing(struct csl_lane *l) {
@@ -64,9 +64,7 @@ static enum csl_err missing(struct csl_lane *l) {
 static enum csl_err connect_all(struct csl_lane *l) {
     TRY(dial_all(l));
     enum csl_err late = csl_loop_run_until(&l->worker.loop, all_present, l, setup_ms(l));
-    if (l->stop_err != CSL_OK) {
-        return csl_fail(&l->diag, l->stop_err, "%s", l->stop_diag.text);
-    }
+    TRY(csl_worker_check(&l->worker, &l->diag));
     if (l->client.err != CSL_OK) {
         return csl_fail(&l->diag, l->client.err, "%s", l->client.diag.text);
     }

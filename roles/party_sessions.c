@@ -252,7 +252,7 @@ void csl__party_admit(struct csl_party *p) {
 /* ---- Deadlines and interruptions ---- */
 
 static void refuse_late(struct csl_party *p, struct csl_waiting *w) {
-    char text[400], missing[300];
+    char text[512], missing[300];
     if (p->epoch == NULL) {
         csl_daemon_missing(p->daemon, missing, sizeof missing);
         (void)snprintf(text, sizeof text, "%s has no correlations: %s%s; `consilium doctor` says why",

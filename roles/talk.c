@@ -7,28 +7,7 @@
 #include "crypto/secret.h"
 
 /* A peer that sends faster than we consume is slowed down by TCP from here on. */
-enum { QUEUE_HIGH = 8 << 20, CLEAR_MS = 2000 };
-
-/* ---- Worker ---- */
-
-enum csl_err csl_worker_init(struct csl_worker *w, const struct csl_context *ctx, struct csl_tls_ctx *tls,
-                             struct csl_diag *diag) {
-    memset(w, 0, sizeof *w);
-    TRY(csl_loop_init(&w->loop, diag));
-    w->ctx = ctx;
-    w->tls = csl_tls_ctx_ref(tls);
-    return CSL_OK;
-}
-
-void csl_worker_clear(struct csl_worker *w) {
-    (void)csl_loop_clear(&w->loop, CLEAR_MS);
-    csl_tls_ctx_free(w->tls);
-    w->tls = NULL;
-}
-
-static enum csl_err worker_check(struct csl_worker *w, struct csl_diag *diag) {
-    return w->check != NULL ? w->check(w->check_arg, diag) : CSL_OK;
-}
+enum { QUEUE_HIGH = 8 << 20 };
 
 /* ---- Connection callbacks ---- */
 
@@ -113,6 +92,7 @@ static void on_close(struct csl_conn *conn, enum csl_err err, const struct csl_d
     (void)conn;
     t->conn = NULL;
     if (err == CSL_OK) {
+        t->ended = true;
         talk_fail(t, CSL_EPEER, "%s ended the connection%s", "");
     } else if (t->ready) {
         talk_fail(t, err, "lost connection to %s: %s", why->text);
@@ -225,7 +205,7 @@ static bool wait_over(void *arg) {
             all = false;
         }
     }
-    return all || worker_check(x->w, NULL) != CSL_OK;
+    return all || csl_worker_check(x->w, NULL) != CSL_OK;
 }
 
 static enum csl_err wait_late(const struct wait *x, uint64_t timeout_ms, struct csl_diag *diag) {
@@ -242,7 +222,7 @@ static enum csl_err wait_late(const struct wait *x, uint64_t timeout_ms, struct 
 
 static enum csl_err wait_talks(struct wait *x, uint64_t timeout_ms, struct csl_diag *diag) {
     enum csl_err err = csl_loop_run_until(&x->w->loop, wait_over, x, timeout_ms);
-    TRY(worker_check(x->w, diag));
+    TRY(csl_worker_check(x->w, diag));
     for (size_t i = 0; i < x->n; i++) {
         const struct csl_talk *t = x->talks[i];
         if (!satisfied(t, x->frames) && t->err != CSL_OK) {
@@ -272,14 +252,14 @@ struct drain {
 static bool drained(void *arg) {
     const struct drain *d = arg;
     return d->t->err != CSL_OK || d->t->conn == NULL || csl_conn_queued(d->t->conn) <= d->max ||
-           worker_check(d->t->worker, NULL) != CSL_OK;
+           csl_worker_check(d->t->worker, NULL) != CSL_OK;
 }
 
 enum csl_err csl_talk_drain(struct csl_talk *t, size_t max_queued, uint64_t timeout_ms,
                             struct csl_diag *diag) {
     struct drain d = {.t = t, .max = max_queued};
     enum csl_err err = csl_loop_run_until(&t->worker->loop, drained, &d, timeout_ms);
-    TRY(worker_check(t->worker, diag));
+    TRY(csl_worker_check(t->worker, diag));
     if (t->err != CSL_OK) {
         return csl_fail(diag, t->err, "%s", t->diag.text);
     }

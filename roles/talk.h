@@ -6,23 +6,42 @@
 #ifndef CSL_ROLES_TALK_H
 #define CSL_ROLES_TALK_H
 
+#include <pthread.h>
+
 #include "net/channel.h"
 #include "roles/context.h"
 #include "roles/message.h"
 
-/* A thread that waits in its own loop. */
+/* A thread that waits in its own loop, and that others may interrupt. Made and cleared by the one who owns
+ * it; between, everything but csl_worker_interrupt and csl_worker_wake is the thread's own. */
 struct csl_worker {
     struct csl_loop loop;
     const struct csl_context *ctx;
     struct csl_tls_ctx *tls; /* this thread's reference */
-    /* An error from elsewhere that must end every wait (a peer died, we are asked to stop); may be NULL. */
+    /* An error from elsewhere that must end every wait; may be NULL. */
     enum csl_err (*check)(void *arg, struct csl_diag *diag);
-    void *check_arg;
+    /* Called in the thread's loop after csl_worker_wake; may be NULL. */
+    void (*on_wake)(void *arg);
+    void *arg;
+    /* private */
+    uv_async_t async;
+    pthread_mutex_t lock;
+    bool open;               /* under lock: async may be used */
+    enum csl_err posted_err; /* under lock */
+    struct csl_diag posted;  /* under lock */
+    enum csl_err stop_err;   /* the thread's copy */
+    struct csl_diag stop_diag;
 };
 CSL_MUST_CHECK enum csl_err csl_worker_init(struct csl_worker *w, const struct csl_context *ctx,
                                             struct csl_tls_ctx *tls, struct csl_diag *diag);
-/* Flushes and frees; everything that lived on the loop must be closed before. */
+/* Flushes and frees; what lived on the loop must be closed before. Interrupts that come later do nothing. */
 void csl_worker_clear(struct csl_worker *w);
+/* Any thread: every wait of the worker fails with this from now on; the first interrupt counts. */
+void csl_worker_interrupt(struct csl_worker *w, enum csl_err err, const char *reason);
+/* The worker's thread: the error that ends its waits, or CSL_OK. */
+CSL_MUST_CHECK enum csl_err csl_worker_check(struct csl_worker *w, struct csl_diag *diag);
+/* Any thread: on_wake is called soon. */
+void csl_worker_wake(struct csl_worker *w);
 
 struct csl_frame_in { /* one received frame; freed with csl_frame_in_free, which wipes it */
     struct csl_frame_in *next;
