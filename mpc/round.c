@@ -250,8 +250,9 @@ enum csl_err csl_round_flush(struct csl_round *r) {
         return csl_session_fail(s, r->err, "round %u: an opening could not be queued (%s)",
                                 s->stats.rounds + 1, csl_err_text(r->err));
     }
-    if (r->flushed || r->n_items == 0) {
-        return csl_session_fail(s, CSL_EINTERNAL, "round %u: flushed twice, or empty", s->stats.rounds + 1);
+    if (r->flushed || r->n_items == 0 || s->link == NULL) {
+        return csl_session_fail(s, CSL_EINTERNAL, "round %u: flushed twice, empty, or of a cleared session",
+                                s->stats.rounds + 1);
     }
     enum csl_err err = exchange(r);
     if (err != CSL_OK) {

@@ -22,9 +22,7 @@ enum csl_err csl_session_init(struct csl_session *s, struct csl_link *link) {
 void csl_session_clear(struct csl_session *s) {
     csl__round_free(&s->round);
     csl__arena_free(&s->scratch);
-    if (s->err == CSL_OK) {
-        (void)csl_session_fail(s, CSL_EINTERNAL, "session: used after it was cleared");
-    }
+    s->link = NULL; /* a round after this is refused */
 }
 
 enum csl_err csl_session_fail(struct csl_session *s, enum csl_err e, const char *fmt, ...) {
@@ -38,9 +36,12 @@ enum csl_err csl_session_fail(struct csl_session *s, enum csl_err e, const char 
     return s->err;
 }
 
-enum csl_err csl_session_exchange(struct csl_session *s, uint8_t *const in[CSL_MAX_PARTIES], const uint8_t *out,
-                                  size_t n) {
+enum csl_err csl_session_exchange(struct csl_session *s, uint8_t *const in[CSL_MAX_PARTIES],
+                                  const uint8_t *out, size_t n) {
     TRY(csl_session_error(s));
+    if (s->link == NULL) {
+        return csl_session_fail(s, CSL_EINTERNAL, "session: used after it was cleared");
+    }
     struct csl_diag diag = {""};
     enum csl_err err = s->link->ops->exchange(s->link, in, s->stats.rounds + 1, out, n, &diag);
     if (err != CSL_OK) {

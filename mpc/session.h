@@ -31,7 +31,7 @@ struct csl_session {
 CSL_MUST_CHECK enum csl_err csl_session_init(struct csl_session *s, struct csl_link *link);
 
 /* Wipes and frees what the session owns, not the link. Also for a zeroed session; twice is harmless. The
- * diag and the statistics stay readable. */
+ * error, the diag and the statistics stay readable; an exchange after this is CSL_EINTERNAL. */
 void csl_session_clear(struct csl_session *s);
 
 /* Poisons the session, unless it already is. Returns the first error: `return csl_session_fail(s, CSL_E..,
@@ -39,8 +39,8 @@ void csl_session_clear(struct csl_session *s);
 enum csl_err csl_session_fail(struct csl_session *s, enum csl_err e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* One round of public bytes that are no opening (an agreement before the protocol): sends out[0..n) to every peer,
- * receives n bytes of each peer p into in[p]. Counts as a round. A failure poisons the session. */
+/* One round of public bytes that are no opening (an agreement before the protocol): sends out[0..n) to every
+ * peer, receives n bytes of each peer p into in[p]. Counts as a round. A failure poisons the session. */
 CSL_MUST_CHECK enum csl_err csl_session_exchange(struct csl_session *s, uint8_t *const in[CSL_MAX_PARTIES],
                                                  const uint8_t *out, size_t n);
 

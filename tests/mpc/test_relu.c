@@ -1,5 +1,6 @@
 /* Truncation and ReLU against the floor formula of step T5 with the masks that were actually drawn. */
 #include "mpc/pack.h"
+#include "mpc/relu_kernels.h"
 #include "parties.h"
 
 #include <stdlib.h>
@@ -220,9 +221,46 @@ static void costs(void **state) {
     free_shares(c.y, 2);
 }
 
+/* Every path of the kernels gives the same bits, on arbitrary words. */
+static void kernels_are_equal(void **state) {
+    (void)state;
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx2")) {
+        skip();
+    }
+#endif
+    enum { N = 64 * 11 + 5, WORDS = 12 };
+    const struct csl__relu_kernels *k[2] = {&csl__relu_portable, &csl__relu_avx2};
+    uint64_t in[6][N], planes[3][100 * WORDS], out[2][3][N];
+    for (uint32_t i = 0; i < 6; i++) {
+        test_random(in[i], N, 64, 40 + i);
+        test_random(planes[i % 3], 100 * WORDS, 64, 50 + i);
+    }
+    for (unsigned digits = 1; digits <= 6; digits++) {
+        struct csl__products p;
+        csl__products_init(&p, digits);
+        memset(out, 0, sizeof out);
+        for (int path = 0; path < 2; path++) {
+            k[path]->read_table(out[path][0], out[path][1], in[0], in[1], N, digits, digits, digits % 2);
+            k[path]->combine(out[path][0], planes[0], planes[1], planes[2], &p, WORDS,
+                             0 - (uint64_t)(digits % 2));
+            csl_reduce_mod(in[2], in[2], N, 20);
+            struct csl__relu_finish f = {in[2], planes[0], in[3], in[4], in[5],     in[0],
+                                         in[1], N,         20,    64,    digits % 2};
+            k[path]->finish(out[path][2], &f);
+        }
+        out[0][0][WORDS - 1] &= 0x1f; /* padding is not specified */
+        out[1][0][WORDS - 1] &= 0x1f;
+        out[0][1][WORDS - 1] &= 0x1f;
+        out[1][1][WORDS - 1] &= 0x1f;
+        assert_memory_equal(out[0], out[1], sizeof out[0]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(costs),
+        cmocka_unit_test(kernels_are_equal),
         cmocka_unit_test(all_small_widths),
         cmocka_unit_test(every_k_and_f),
         cmocka_unit_test(all_party_counts),

@@ -149,6 +149,23 @@ static void wrong_use_poisons(void **state) {
     csl_mem_net_free(NULL);
 }
 
+static void a_cleared_session_sends_nothing(void **state) {
+    (void)state;
+    struct parties all;
+    uint64_t x = 1;
+    uint8_t byte = 0, *in[CSL_MAX_PARTIES] = {&byte, &byte};
+    parties_init(&all, 2);
+    for (unsigned p = 0; p < 2; p++) {
+        csl_session_clear(&all.party[p].s);
+        assert_int_equal(csl_session_error(&all.party[p].s), CSL_OK);
+    }
+    struct csl_round *r = csl_round_begin(&all.party[0].s);
+    csl_round_open_ring(r, &x, 1, 8);
+    assert_int_equal(csl_round_flush(r), CSL_EINTERNAL);
+    assert_int_equal(csl_session_exchange(&all.party[1].s, in, &byte, 1), CSL_EINTERNAL);
+    parties_clear(&all);
+}
+
 /* Large rounds in several items: blocks, growth of the arenas. */
 static enum csl_err large_round(struct party *p) {
     enum { N = 5000 };
@@ -183,9 +200,8 @@ static void large_rounds(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rounds_open_sums),
-        cmocka_unit_test(failures_name_party_and_round),
-        cmocka_unit_test(wrong_use_poisons),
+        cmocka_unit_test(rounds_open_sums),  cmocka_unit_test(failures_name_party_and_round),
+        cmocka_unit_test(wrong_use_poisons), cmocka_unit_test(a_cleared_session_sends_nothing),
         cmocka_unit_test(large_rounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
