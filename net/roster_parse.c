@@ -28,12 +28,11 @@ struct raw_model {
 struct raw_connection {
     char *from, *to;
 };
-struct raw_numbers {
-    uint32_t *value[CSL__N_TIMEOUTS];
+struct raw_numbers { /* as words: libcyaml reads 4.5 and '' as numbers */
+    char *value[CSL__N_TIMEOUTS];
 };
 struct raw_roster {
-    uint32_t version;
-    char *consortium, *ca;
+    char *version, *consortium, *ca;
     struct raw_member *members;
     uint32_t members_count;
     struct raw_model *models;
@@ -71,7 +70,7 @@ static const cyaml_schema_field_t connection_fields[] = {
     WORD("to", NEED, struct raw_connection, to),
     CYAML_FIELD_END,
 };
-#define NUMBER(key, i) CYAML_FIELD_UINT_PTR(key, MAY, struct raw_numbers, value[i])
+#define NUMBER(key, i) WORD(key, MAY, struct raw_numbers, value[i])
 static const cyaml_schema_field_t timeout_fields[] = {
     NUMBER("connect_ms", 0), NUMBER("handshake_ms", 1),    NUMBER("heartbeat_ms", 2), NUMBER("dead_ms", 3),
     NUMBER("round_ms", 4),   NUMBER("session_idle_ms", 5), CYAML_FIELD_END,
@@ -88,7 +87,7 @@ static const cyaml_schema_value_t model_schema = {
 static const cyaml_schema_value_t connection_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_connection, connection_fields)};
 static const cyaml_schema_field_t roster_fields[] = {
-    CYAML_FIELD_UINT("version", CYAML_FLAG_DEFAULT, struct raw_roster, version),
+    WORD("version", NEED, struct raw_roster, version),
     WORD("consortium", NEED, struct raw_roster, consortium),
     PEM("ca", struct raw_roster, ca),
     CYAML_FIELD_SEQUENCE("members", NEED, struct raw_roster, members, &member_schema, 1,
@@ -234,6 +233,17 @@ static enum csl_err take_member(struct csl_member *m, const struct raw_member *r
                     (struct csl__roster_at){"members", i, "sign_key"});
 }
 
+/* Plain decimal digits; anything else is out of every range. */
+static bool number_in(uint32_t *out, const char *text, uint32_t min, uint32_t max) {
+    size_t n = strlen(text);
+    if (n < 1 || n > 9 || strspn(text, "0123456789") != n) {
+        return false;
+    }
+    unsigned long v = strtoul(text, NULL, 10);
+    *out = (uint32_t)v;
+    return v >= min && v <= max;
+}
+
 /* The member of that name, as an index. */
 static enum csl_err take_reference(size_t *out, const struct csl_roster *r, const char *name,
                                    const struct csl__roster_text *t, struct csl__roster_at at) {
@@ -278,11 +288,13 @@ static enum csl_err take_numbers(void *base, const struct raw_numbers *raw,
         if (raw->value[k] == NULL) {
             continue;
         }
-        if (*raw->value[k] < rows[k].min || *raw->value[k] > rows[k].max) {
+        uint32_t value = 0;
+        if (!number_in(&value, raw->value[k], rows[k].min, rows[k].max)) {
             return csl__roster_bad(t, (struct csl__roster_at){section, -1, rows[k].name},
-                                   "%u is not in %u..%u", *raw->value[k], rows[k].min, rows[k].max);
+                                   "%.20s is not a number in %u..%u", raw->value[k], rows[k].min,
+                                   rows[k].max);
         }
-        csl__number_set(base, &rows[k], *raw->value[k]);
+        csl__number_set(base, &rows[k], value);
     }
     return CSL_OK;
 }
@@ -290,9 +302,10 @@ static enum csl_err take_numbers(void *base, const struct raw_numbers *raw,
 static enum csl_err take_head(struct csl_roster *r, const struct raw_roster *raw,
                               const struct csl__roster_text *t) {
     struct csl_diag why = {""};
-    if (raw->version != CSL_ROSTER_VERSION) {
+    uint32_t version = 0;
+    if (!number_in(&version, raw->version, CSL_ROSTER_VERSION, CSL_ROSTER_VERSION)) {
         return csl__roster_bad(t, (struct csl__roster_at){"version", -1, NULL},
-                               "this program reads rosters of version %d, not %u", CSL_ROSTER_VERSION,
+                               "this program reads rosters of version %d, not %.20s", CSL_ROSTER_VERSION,
                                raw->version);
     }
     size_t n = strlen(raw->consortium);
