@@ -10,11 +10,15 @@
 #include <string.h>
 
 /* Gemm, Relu, Gemm; or a chain of dense layers without activation; weights scaled. */
-static struct buf net_file(float scale, const char *between, bool final_relu) {
+static struct buf net_file(float scale, float scale2, const char *between, bool final_relu) {
     struct model m;
     float w1[N_IN * N_HIDDEN];
+    float w2[N_HIDDEN * N_OUT];
     for (int i = 0; i < N_IN * N_HIDDEN; i++) {
         w1[i] = net_w1[i] * scale;
+    }
+    for (int i = 0; i < N_HIDDEN * N_OUT; i++) {
+        w2[i] = net_w2[i] * scale2;
     }
     model_init(&m, 13);
     model_input(&m, "x", DIMS(-1, N_IN));
@@ -26,7 +30,7 @@ static struct buf net_file(float scale, const char *between, bool final_relu) {
     }
     model_tensor(&m, tensor_float("w1", ONNX_FLOAT, true, DIMS(N_IN, N_HIDDEN), w1, N_IN * N_HIDDEN));
     model_tensor(&m, tensor_float("b1", ONNX_FLOAT, true, DIMS(N_HIDDEN), net_b1, N_HIDDEN));
-    model_tensor(&m, tensor_float("w2", ONNX_FLOAT, true, DIMS(N_HIDDEN, N_OUT), net_w2, N_HIDDEN * N_OUT));
+    model_tensor(&m, tensor_float("w2", ONNX_FLOAT, true, DIMS(N_HIDDEN, N_OUT), w2, N_HIDDEN * N_OUT));
     model_tensor(&m, tensor_float("b2", ONNX_FLOAT, true, DIMS(N_OUT), net_b2, N_OUT));
     model_output(&m, "y");
     return model_finish(&m);
@@ -36,7 +40,7 @@ static struct buf net_file(float scale, const char *between, bool final_relu) {
  */
 static void test_interval_is_tight(void **state) {
     (void)state;
-    struct compiled *c = compile_net(net_file(1, "Relu", false));
+    struct compiled *c = compile_net(net_file(1, 1, "Relu", false));
     double lo = 0;
     double hi = 0;
     for (unsigned corner = 0; corner < 1U << N_IN; corner++) {
@@ -90,7 +94,7 @@ static void test_width_at_the_edge(void **state) {
 
 static void test_trunc_between(void **state) {
     (void)state;
-    struct compiled *c = compile_net(net_file(1, "Identity", false));
+    struct compiled *c = compile_net(net_file(1, 1, "Identity", false));
     const struct csl_layer *first = &c->plan.layers[0];
     assert_int_equal(first->activation, CSL_ACTIVATION_TRUNC);
     assert_int_equal(first->n_digits, 0);
@@ -98,7 +102,7 @@ static void test_trunc_between(void **state) {
     assert_true(ldexp(bound, 32) < ldexp(1, first->bits - 2) &&
                 ldexp(bound, 32) >= ldexp(1, first->bits - 3));
     compiled_free(c);
-    c = compile_net(net_file(1, "Relu", true));
+    c = compile_net(net_file(1, 1, "Relu", true));
     assert_int_equal(c->plan.layers[1].activation, CSL_ACTIVATION_RELU);
     assert_int_equal(csl_plan_output_frac(&c->plan), 16);
     assert_true(csl_plan_output_bits(&c->plan) >= c->plan.layers[1].trunc_k);
@@ -107,16 +111,16 @@ static void test_trunc_between(void **state) {
 
 static void test_refused_widths(void **state) {
     (void)state;
-    REFUSED(net_file(1 << 20, "Relu", false), "\"first\"", "fraction bits"); /* k would exceed 37 */
-    REFUSED(net_file(3 << 21, "Identity", false), "\"second\"", "overflow", "fraction bits");
-    REFUSED(net_file(1e35F, "Relu", false), "\"first\"", "weight 0", "scale");
+    REFUSED(net_file(1 << 20, 1, "Relu", false), "\"first\"", "fraction bits"); /* k would exceed 37 */
+    REFUSED(net_file(1 << 20, 1 << 10, "Identity", false), "\"second\"", "overflow", "fraction bits");
+    REFUSED(net_file(1e35F, 1, "Relu", false), "\"first\"", "weight 0", "scale");
     struct csl_plan_options opt = csl_plan_options_default();
     opt.frac_bits = 8; /* what 16 bits cannot, 8 can */
-    compiled_free(compile_net_with(net_file(1 << 20, "Relu", false), &opt));
+    compiled_free(compile_net_with(net_file(1 << 20, 1, "Relu", false), &opt));
     struct csl_graph *g;
     struct csl_issues issues = {0};
     struct csl_diag diag;
-    struct buf file = net_file(1, "Relu", false);
+    struct buf file = net_file(1, 1, "Relu", false);
     assert_int_equal(csl_onnx_import(&g, &issues, file.at, file.n, &diag), CSL_OK);
     struct compiled *c = calloc(1, sizeof *c);
     assert_non_null(c);
@@ -140,7 +144,7 @@ static void test_refused_widths(void **state) {
 /* Step O1: the unit is at least 64 times the noise, and the ring has room for half a unit a party. */
 static void test_output_cut(void **state) {
     (void)state;
-    struct compiled *c = compile_net(net_file(1, "Relu", false));
+    struct compiled *c = compile_net(net_file(1, 1, "Relu", false));
     double sigma = 0; /* worst column of w2, a quarter unit squared an input */
     for (int j = 0; j < N_OUT; j++) {
         double v = 0;
@@ -164,7 +168,7 @@ static void test_output_cut(void **state) {
 /* Every byte of a plan changed in turn: refused, or a plan that is still within all bounds. */
 static void test_check_mutations(void **state) {
     (void)state;
-    struct compiled *c = compile_net(net_file(1, "Relu", true));
+    struct compiled *c = compile_net(net_file(1, 1, "Relu", true));
     struct csl_plan *p = calloc(1, sizeof *p);
     assert_non_null(p);
     size_t used = offsetof(struct csl_plan, layers) + 2 * sizeof(struct csl_layer);
@@ -201,7 +205,7 @@ static void test_check_mutations(void **state) {
 
 static void test_check(void **state) {
     (void)state;
-    struct compiled *c = compile_net(net_file(1, "Relu", false));
+    struct compiled *c = compile_net(net_file(1, 1, "Relu", false));
     WRONG("0 layers", p->n_layers = 0);
     WRONG("65 layers", p->n_layers = 65);
     WRONG("4294967295 layers", p->n_layers = UINT32_MAX);
@@ -252,7 +256,7 @@ static void test_check(void **state) {
 
 static void test_cost(void **state) {
     (void)state;
-    struct compiled *c = compile_net(net_file(1, "Relu", false));
+    struct compiled *c = compile_net(net_file(1, 1, "Relu", false));
     struct csl_cost cost;
     const struct csl_layer *l = c->plan.layers;
     assert_int_equal(csl_plan_cost(&c->plan, &cost, 3, 2), CSL_OK);
@@ -274,7 +278,7 @@ static void test_report(void **state) {
     struct csl_graph *g;
     struct csl_issues issues = {0};
     struct csl_diag diag;
-    struct buf files[2] = {net_file(1, "Relu", false), net_file(1, "Sigmoid", false)};
+    struct buf files[2] = {net_file(1, 1, "Relu", false), net_file(1, 1, "Sigmoid", false)};
     struct csl_model_report *r = calloc(1, sizeof *r);
     struct csl_plan_options opt = csl_plan_options_default();
     assert_non_null(r);
