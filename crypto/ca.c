@@ -127,7 +127,7 @@ static enum csl_err load_ca(X509 **cert, EVP_PKEY **key, const char *dir, struct
         ERR_clear_error();
         return csl_fail(diag, CSL_ECONFIG, "%s: not the certificate of ca.key", path);
     }
-    if (X509_check_ca(*cert) == 0) {
+    if (X509_check_ca(*cert) != 1) {
         return csl_fail(diag, CSL_ECONFIG, "%s: not the certificate of a CA", path);
     }
     int64_t now = (int64_t)time(NULL);

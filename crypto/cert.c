@@ -109,6 +109,12 @@ static enum csl_err verify_store(X509 *cert, STACK_OF(X509) * chain, X509_STORE 
 
 enum csl_err csl_cert_verify(X509 *cert, STACK_OF(X509) * chain, X509 *ca, int64_t at_time,
                              struct csl_diag *diag) {
+    /* As a trust anchor, a site's certificate would vouch for itself. */
+    if (X509_check_ca(ca) != 1) {
+        ERR_clear_error();
+        return csl_fail(diag, CSL_EAUTH,
+                        "the certificate does not verify: what is given as the CA is not a CA");
+    }
     X509_STORE *store = X509_STORE_new();
     if (store == NULL || X509_STORE_add_cert(store, ca) != 1) {
         X509_STORE_free(store);

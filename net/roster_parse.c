@@ -320,7 +320,7 @@ static enum csl_err take_head(struct csl_roster *r, const struct raw_roster *raw
     if (csl_cert_parse(&r->ca, raw->ca, strlen(raw->ca), "ca", &why) != CSL_OK) {
         return csl__roster_bad(t, (struct csl__roster_at){"ca", -1, NULL}, "%s", why.text);
     }
-    if (X509_check_ca(r->ca) == 0) {
+    if (X509_check_ca(r->ca) != 1) {
         return csl__roster_bad(t, (struct csl__roster_at){"ca", -1, NULL}, "not the certificate of a CA");
     }
     return CSL_OK;

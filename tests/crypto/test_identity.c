@@ -283,6 +283,7 @@ static void expiry(void **state) {
     assert_ok(csl_cert_verify(s.tls_cert, NULL, s.ca, -1, &diag));
     assert_err(CSL_EAUTH, "expired", csl_cert_verify(s.tls_cert, NULL, s.ca, now + 11 * 86400, &diag));
     assert_err(CSL_EAUTH, "not yet valid", csl_cert_verify(s.tls_cert, NULL, s.ca, now - 86400, &diag));
+    assert_err(CSL_EAUTH, "not a CA", csl_cert_verify(s.tls_cert, NULL, s.tls_cert, 0, &diag));
     csl_site_free(&s);
     /* never longer than the CA */
     certify("a", "ca", 5000, "long.crt");
