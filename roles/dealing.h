@@ -3,6 +3,7 @@
 #define CSL_ROLES_DEALING_H
 
 #include "mpc/correlation.h"
+#include "nn/plan.h"
 #include "roles/epoch.h"
 #include "roles/talk.h"
 
@@ -12,7 +13,8 @@ struct csl_masks {
     _Atomic int refs;
     uint8_t mask_id[32];
     size_t n_demands;
-    uint64_t *b[CSL_MAX_FIELDS * 8]; /* by demand; NULL where it is no linear one */
+    struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
+    uint64_t *b[CSL_PLAN_MAX_DEMANDS]; /* NULL where the demand is no linear one */
 };
 
 enum { CSL_MASKS_KEPT = 4 };

@@ -2,10 +2,7 @@
 #include <string.h>
 
 #include "crypto/secret.h"
-#include "nn/plan.h"
 #include "roles/dealing.h"
-
-_Static_assert(CSL_PLAN_MAX_DEMANDS <= CSL_MAX_FIELDS * 8, "a plan's demands fit");
 
 void csl_mask_cache_init(struct csl_mask_cache *c) {
     memset(c, 0, sizeof *c);
@@ -31,6 +28,7 @@ void csl_masks_unref(struct csl_masks *m) {
 static enum csl_err make(struct csl_masks *m, const struct csl_dealer_epoch *e,
                          const struct csl_demand *demands, size_t n_demands) {
     m->n_demands = n_demands;
+    memcpy(m->demands, demands, n_demands * sizeof *demands);
     for (size_t i = 0; i < n_demands; i++) {
         if (demands[i].kind != CSL_DEMAND_LINEAR) {
             continue;
@@ -61,6 +59,16 @@ static void keep(struct csl_mask_cache *c, struct csl_masks *m) {
     m->refs++;
 }
 
+static bool same_shapes(const struct csl_masks *m, const struct csl_demand *demands, size_t n_demands) {
+    for (size_t i = 0; i < n_demands && n_demands == m->n_demands; i++) {
+        const struct csl_demand *a = &m->demands[i], *b = &demands[i];
+        if (a->kind != b->kind || a->k_dim != b->k_dim || a->n_dim != b->n_dim || a->bits != b->bits) {
+            return false;
+        }
+    }
+    return n_demands == m->n_demands;
+}
+
 enum csl_err csl_masks_get(struct csl_masks **out, struct csl_mask_cache *c, const struct csl_dealer_epoch *e,
                            const uint8_t package_digest[32], const struct csl_demand *demands,
                            size_t n_demands, struct csl_diag *diag) {
@@ -89,12 +97,9 @@ enum csl_err csl_masks_get(struct csl_masks **out, struct csl_mask_cache *c, con
     if (err != CSL_OK) {
         return csl_fail(diag, err, "weight masks cannot be made: %s", csl_err_text(err));
     }
-    /* Another plan under the same digest would read beyond the masks. */
-    for (size_t i = 0; i < n_demands; i++) {
-        if (m->n_demands != n_demands || (demands[i].kind == CSL_DEMAND_LINEAR) != (m->b[i] != NULL)) {
-            csl_masks_unref(m);
-            return csl_fail(diag, CSL_EPROTO, "two plans under one package digest");
-        }
+    if (!same_shapes(m, demands, n_demands)) { /* it would read beyond the masks */
+        csl_masks_unref(m);
+        return csl_fail(diag, CSL_EPROTO, "two plans under one package digest");
     }
     *out = m;
     return CSL_OK;

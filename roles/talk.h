@@ -57,6 +57,7 @@ struct csl_talk {
     Csl__Pb__Purpose purpose;
     uint8_t session_id[CSL_SESSION_ID_BYTES];
     bool ready;                            /* HELLO was accepted */
+    bool ended;                            /* the peer said goodbye in order */
     enum csl_err err;                      /* of the end */
     struct csl_diag diag;                  /* "lost connection to hospital-b: ..." */
     int64_t clock_skew_ms;                 /* the peer's clock minus ours, from HELLO_ACK */

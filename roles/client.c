@@ -1,0 +1,427 @@
+#include "roles/client.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "crypto/rand.h"
+#include "crypto/secret.h"
+#include "mpc/pack.h"
+#include "mpc/share.h"
+#include "roles/talk.h"
+
+enum { RETRIES = 5, RETRY_MS = 200, GATHER_MS = 1000 };
+
+struct csl_client {
+    const struct csl_context *ctx;
+    unsigned n_parties;
+    struct csl_worker worker;
+    struct csl_talk talks[CSL_MAX_PARTIES];
+    uint8_t session_id[CSL_SESSION_ID_BYTES];
+    char model[CSL_MODEL_NAME_MAX + 1];
+    uint32_t max_batch, batches;
+    struct csl_manifest manifest;
+    bool failed;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+const struct csl_plan *csl_client_plan(const struct csl_client *c) {
+    return &c->manifest.plan;
+}
+
+const struct csl_manifest *csl_client_manifest(const struct csl_client *c) {
+    return &c->manifest;
+}
+
+/* ---- Failures ---- */
+
+struct gather {
+    struct csl_client *c;
+};
+
+static bool all_spoke(void *arg) {
+    const struct csl_client *c = ((struct gather *)arg)->c;
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        if (c->talks[i].first == NULL && c->talks[i].err == CSL_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Something failed. The parties that live say in a moment what they saw, which tells more (party, round) than
+ * the connection that we lost: take the first such sentence, and prefer one that is not about our own end. */
+static enum csl_err explain(struct csl_client *c, enum csl_err err, struct csl_diag *diag) {
+    struct gather g = {.c = c};
+    c->failed = true;
+    (void)!csl_loop_run_until(&c->worker.loop, all_spoke, &g, GATHER_MS);
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        struct csl_talk *t = &c->talks[i];
+        while (t->first != NULL) {
+            struct csl_frame_in *f;
+            csl_control *m = NULL;
+            if (csl_talk_receive(t, &f, 0, NULL) != CSL_OK) {
+                break;
+            }
+            if (f->h.type != CSL_FRAME_CONTROL) {
+                csl_frame_in_free(f);
+                continue;
+            }
+            struct csl_diag said = {""};
+            enum csl_err e = csl_talk_decode(t, &m, f, &said);
+            csl_message_free(m);
+            if (e != CSL_OK) {
+                return csl_fail(diag, e, "%s", said.text);
+            }
+        }
+    }
+    return err;
+}
+
+/* ---- Opening ---- */
+
+static uint64_t patience_ms(const struct csl_client *c) {
+    const struct csl_timeouts *t = &c->ctx->roster.timeouts;
+    return 2 * ((uint64_t)t->connect_ms + 2 * (uint64_t)t->handshake_ms);
+}
+
+static enum csl_err ask(struct csl_client *c, unsigned i, struct csl_diag *diag) {
+    CSL_CONTROL(m, body, OpenSession, OPEN_SESSION, OPEN_SESSION, open_session);
+    body.session_id = csl_bytes(c->session_id, sizeof c->session_id);
+    body.model = c->model;
+    body.max_batch = c->max_batch;
+    return csl_talk_send(&c->talks[i], &m, diag);
+}
+
+static enum csl_err admitted(struct csl_client *c, unsigned i, struct csl_diag *diag) {
+    csl_control *m;
+    TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_ADMITTED, patience_ms(c), diag));
+    csl_message_free(m);
+    return CSL_OK;
+}
+
+/* Party 0 is asked first and the others once it has a lane for us: so two clients never hold half of the
+ * lanes each. */
+static enum csl_err ask_all(struct csl_client *c, struct csl_diag *diag) {
+    struct csl_talk *talks[CSL_MAX_PARTIES];
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        talks[i] = &c->talks[i];
+        TRY(csl_talk_dial(talks[i], &c->worker, csl_roster_party(&c->ctx->roster, i),
+                          CSL__PB__PURPOSE__PURPOSE_CLIENT, NULL, diag));
+    }
+    TRY(csl_talk_wait_ready(&c->worker, talks, c->n_parties, patience_ms(c), diag));
+    TRY(ask(c, 0, diag));
+    TRY(admitted(c, 0, diag));
+    for (unsigned i = 1; i < c->n_parties; i++) {
+        TRY(ask(c, i, diag));
+    }
+    for (unsigned i = 1; i < c->n_parties; i++) {
+        TRY(admitted(c, i, diag));
+    }
+    return csl_talk_wait_frames(&c->worker, talks, c->n_parties, patience_ms(c), diag);
+}
+
+static enum csl_err check_manifest(struct csl_client *c, struct csl_diag *diag) {
+    const struct csl_manifest *m = &c->manifest;
+    if (strcmp(m->name, c->model) != 0 || m->n_parties != c->n_parties ||
+        !csl_roster_may_share(&c->ctx->roster, m->owner, m->name)) {
+        return csl_fail(diag, CSL_EPROTO, "the parties offer model %s of %s among %u parties, not model %s",
+                        m->name, m->owner, m->n_parties, c->model);
+    }
+    return CSL_OK;
+}
+
+/* Every party must describe the same model in the same bytes. */
+static enum csl_err all_ready(struct csl_client *c, struct csl_diag *diag) {
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        csl_control *m;
+        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_SESSION_READY, patience_ms(c), diag));
+        struct csl_manifest manifest;
+        enum csl_err err = csl_manifest_decode(&manifest, m->session_ready->manifest.data,
+                                               m->session_ready->manifest.len, diag);
+        csl_message_free(m);
+        TRY(err);
+        if (i == 0) {
+            c->manifest = manifest;
+        } else if (memcmp(manifest.digest, c->manifest.digest, CSL_DIGEST_BYTES) != 0) {
+            return csl_fail(diag, CSL_EPROTO, "%s and %s describe different models", c->talks[0].peer,
+                            c->talks[i].peer);
+        }
+    }
+    return check_manifest(c, diag);
+}
+
+static void hang_up(struct csl_client *c) {
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        csl_talk_close(&c->talks[i]);
+    }
+}
+
+static enum csl_err try_open(struct csl_client *c, struct csl_diag *diag) {
+    c->failed = false;
+    TRY(csl_rand(c->session_id, sizeof c->session_id));
+    enum csl_err err = ask_all(c, diag);
+    if (err == CSL_OK) {
+        err = all_ready(c, diag);
+    }
+    if (err != CSL_OK) {
+        err = explain(c, err, diag);
+        hang_up(c);
+    }
+    return err;
+}
+
+static bool transient(enum csl_err err) {
+    return err == CSL_ESTALE || err == CSL_EBUSY;
+}
+
+static enum csl_err open_client(struct csl_client *c, struct csl_diag *diag) {
+    enum csl_err err = CSL_OK;
+    for (int i = 0; i < RETRIES; i++) {
+        err = try_open(c, diag);
+        if (!transient(err)) {
+            return err;
+        }
+        (void)poll(NULL, 0, RETRY_MS << i);
+    }
+    return err;
+}
+
+enum csl_err csl_client_open(struct csl_client **out, const struct csl_context *ctx, const char *model,
+                             uint32_t max_batch, struct csl_diag *diag) {
+    *out = NULL;
+    TRY(csl_context_require(ctx, CSL_ROLE_CLIENT, diag));
+    if (max_batch == 0 || max_batch > ctx->roster.limits.max_batch) {
+        return csl_fail(diag, CSL_EUSAGE, "a batch of %u; the roster's limit is %u", max_batch,
+                        ctx->roster.limits.max_batch);
+    }
+    struct csl_client *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return CSL_ENOMEM;
+    }
+    c->ctx = ctx;
+    c->n_parties = ctx->roster.n_parties;
+    c->max_batch = max_batch;
+    (void)snprintf(c->model, sizeof c->model, "%s", model);
+    enum csl_err err = csl_worker_init(&c->worker, ctx, ctx->tls, diag);
+    if (err == CSL_OK) {
+        err = open_client(c, diag);
+    }
+    if (err != CSL_OK) {
+        csl_worker_clear(&c->worker);
+        free(c);
+        return err;
+    }
+    *out = c;
+    return CSL_OK;
+}
+
+void csl_client_close(struct csl_client *c) {
+    if (c == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < c->n_parties && !c->failed; i++) {
+        CSL_CONTROL(m, body, CloseSession, CLOSE_SESSION, CLOSE_SESSION, close_session);
+        (void)!csl_talk_send(&c->talks[i], &m, NULL);
+    }
+    hang_up(c);
+    csl_worker_clear(&c->worker);
+    free(c);
+}
+
+/* ---- One batch ---- */
+
+struct batch {
+    struct csl_client *c;
+    uint32_t number, count;
+    size_t n_x, n_y;
+    uint64_t *x; /* the input, encoded; then the last party's share */
+    uint64_t *last;
+    uint8_t *packed; /* the last party's share as sent */
+    size_t n_packed;
+    uint8_t seeds[CSL_MAX_PARTIES * CSL_SHARE_SEED_BYTES];
+    uint64_t *y; /* every party's output share */
+    const uint64_t *shares[CSL_MAX_PARTIES];
+};
+
+static enum csl_err encode(struct batch *b, const float *x, struct csl_diag *diag) {
+    const struct csl_plan *plan = &b->c->manifest.plan;
+    unsigned bits = csl_plan_input_bits(plan);
+    b->n_x = (size_t)b->count * csl_plan_n_inputs(plan);
+    b->n_y = (size_t)b->count * csl_plan_n_outputs(plan);
+    TRY(csl_pack_size(&b->n_packed, b->n_x, bits));
+    b->x = csl_secret_alloc(b->n_x, sizeof *b->x);
+    b->last = csl_secret_alloc(b->n_x, sizeof *b->last);
+    b->packed = csl_secret_alloc(b->n_packed, 1);
+    b->y = csl_secret_alloc(b->n_y * b->c->n_parties, sizeof *b->y);
+    if (b->x == NULL || b->last == NULL || b->packed == NULL || b->y == NULL) {
+        return CSL_ENOMEM;
+    }
+    TRY(csl_plan_encode_input(plan, (int64_t *)b->x, x, b->count, diag));
+    TRY(csl_share_input(b->seeds, b->last, b->x, b->n_x, bits, b->c->n_parties));
+    csl_pack_bits(b->packed, b->last, b->n_x, bits);
+    return CSL_OK;
+}
+
+static enum csl_err show_shares(struct batch *b, csl_share_fn *show, void *arg) {
+    unsigned bits = csl_plan_input_bits(&b->c->manifest.plan);
+    for (unsigned i = 0; i + 1 < b->c->n_parties; i++) {
+        TRY(csl_share_expand(b->x, b->seeds + (size_t)i * CSL_SHARE_SEED_BYTES, b->n_x, bits));
+        show(arg, i, b->x, b->n_x, bits);
+    }
+    show(arg, b->c->n_parties - 1, b->last, b->n_x, bits);
+    return CSL_OK;
+}
+
+static enum csl_err announce(struct batch *b, struct csl_diag *diag) {
+    struct csl_client *c = b->c;
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        CSL_CONTROL(m, body, Prepare, PREPARE, PREPARE, prepare);
+        body.batch = b->number;
+        body.count = b->count;
+        TRY(csl_talk_send(&c->talks[i], &m, diag));
+    }
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        csl_control *m;
+        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_CREDIT,
+                            2 * (uint64_t)c->ctx->roster.timeouts.round_ms, diag));
+        bool right = m->credit->batch == b->number;
+        csl_message_free(m);
+        if (!right) {
+            return csl_fail(diag, CSL_EPROTO, "%s is ready for another batch", c->talks[i].peer);
+        }
+    }
+    return CSL_OK;
+}
+
+static enum csl_err send_input(struct batch *b, struct csl_diag *diag) {
+    struct csl_client *c = b->c;
+    for (unsigned i = 0; i + 1 < c->n_parties; i++) {
+        CSL_CONTROL(m, body, Input, INPUT, INPUT, input);
+        body.batch = b->number;
+        uint8_t *seed = b->seeds + (size_t)i * CSL_SHARE_SEED_BYTES;
+        CSL_PUBLIC(seed, CSL_SHARE_SEED_BYTES); /* to its one recipient */
+        body.seed = csl_bytes(seed, CSL_SHARE_SEED_BYTES);
+        TRY(csl_talk_send(&c->talks[i], &m, diag));
+    }
+    CSL_PUBLIC(b->packed, b->n_packed);
+    return csl_talk_send_data(&c->talks[c->n_parties - 1], b->number, b->packed, b->n_packed, diag);
+}
+
+static void add_report(struct csl_batch_stats *s, const Csl__Pb__BatchDone *r) {
+#define MAX_OF(field, value) (s->field = (value) > s->field ? (value) : s->field)
+    MAX_OF(rounds, r->rounds + 1); /* and the output shares */
+    MAX_OF(online_bytes, r->online_bytes);
+    MAX_OF(max_link_bytes, r->max_link_bytes);
+    MAX_OF(offline_bytes, r->offline_bytes);
+    MAX_OF(setup_bytes, r->setup_bytes);
+    MAX_OF(input_ns, r->input_ns);
+    MAX_OF(output_ns, r->output_ns);
+#undef MAX_OF
+}
+
+static enum csl_err take_output(struct batch *b, unsigned i, struct csl_batch_stats *stats,
+                                struct csl_diag *diag) {
+    struct csl_client *c = b->c;
+    const struct csl_plan *plan = &c->manifest.plan;
+    unsigned bits = csl_plan_output_bits(plan) - plan->output_cut;
+    size_t n;
+    TRY(csl_pack_size(&n, b->n_y, bits));
+    struct csl_frame_in *f;
+    /* Every round of the batch may take the parties' whole deadline before they give up and say so. */
+    uint64_t patience = 2 * (uint64_t)c->ctx->roster.timeouts.round_ms;
+    TRY(csl_talk_expect_data(&c->talks[i], &f, b->number, n, patience, diag));
+    uint64_t *share = b->y + i * b->n_y;
+    enum csl_err err = csl_unpack_bits_strict(share, f->payload, f->h.n, b->n_y, bits, diag);
+    csl_frame_in_free(f);
+    TRY(err);
+    b->shares[i] = share;
+    csl_control *m;
+    TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_BATCH_DONE, patience, diag));
+    add_report(stats, m->batch_done);
+    csl_message_free(m);
+    return CSL_OK;
+}
+
+static enum csl_err join(struct batch *b, double *logits) {
+    const struct csl_plan *plan = &b->c->manifest.plan;
+    int64_t *out = csl_secret_alloc(b->n_y, sizeof *out);
+    if (out == NULL) {
+        return CSL_ENOMEM;
+    }
+    csl_output_join(out, b->shares, b->c->n_parties, b->n_y, csl_plan_output_bits(plan), plan->output_cut);
+    double unit = 1.0;
+    for (int i = (int)plan->output_cut - (int)csl_plan_output_frac(plan); i != 0; i += i < 0 ? 1 : -1) {
+        unit = i < 0 ? unit / 2 : unit * 2;
+    }
+    for (size_t i = 0; i < b->n_y; i++) {
+        logits[i] = (double)out[i] * unit;
+    }
+    csl_secret_free(out);
+    return CSL_OK;
+}
+
+static enum csl_err run_batch(struct batch *b, double *logits, struct csl_batch_stats *stats,
+                              struct csl_diag *diag) {
+    struct csl_client *c = b->c;
+    struct csl_talk *talks[CSL_MAX_PARTIES];
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        talks[i] = &c->talks[i];
+        csl_talk_allow_data(talks[i], b->n_y * 8);
+    }
+    TRY(announce(b, diag));
+    uint64_t start = now_ns();
+    TRY(send_input(b, diag));
+    TRY(csl_talk_wait_frames(&c->worker, talks, c->n_parties, 2 * (uint64_t)c->ctx->roster.timeouts.round_ms,
+                             diag));
+    for (unsigned i = 0; i < c->n_parties; i++) {
+        TRY(take_output(b, i, stats, diag));
+    }
+    TRY(join(b, logits));
+    stats->client_ns = now_ns() - start;
+    return CSL_OK;
+}
+
+static void batch_clear(struct batch *b) {
+    csl_secret_free(b->x);
+    csl_secret_free(b->last);
+    csl_secret_free(b->packed);
+    csl_secret_free(b->y);
+    csl_wipe(b, sizeof *b);
+}
+
+enum csl_err csl_client_infer(struct csl_client *c, double *logits, struct csl_batch_stats *stats,
+                              const float *x, uint32_t count, csl_share_fn *show, void *show_arg,
+                              struct csl_diag *diag) {
+    memset(stats, 0, sizeof *stats);
+    if (c->failed) {
+        return csl_fail(diag, CSL_EUSAGE, "this session has ended");
+    }
+    if (count == 0 || count > c->max_batch) {
+        return csl_fail(diag, CSL_EUSAGE, "a batch of %u where at most %u were agreed", count, c->max_batch);
+    }
+    struct batch b = {.c = c, .number = c->batches + 1, .count = count};
+    enum csl_err err = encode(&b, x, diag);
+    if (err == CSL_OK) {
+        stats->count = count;
+        if (show != NULL) {
+            err = show_shares(&b, show, show_arg);
+        }
+        c->batches++;
+        if (err == CSL_OK) {
+            err = run_batch(&b, logits, stats, diag);
+        }
+        if (err != CSL_OK) {
+            err = explain(c, err, diag);
+        }
+    }
+    batch_clear(&b);
+    return err;
+}
