@@ -165,6 +165,32 @@ static void dealt_fields_hold(void **state) {
     }
 }
 
+/* Step K4 as other implementations will read it: stream demand << 8 | field, one u64 an element. */
+static void streams_are_as_specified(void **state) {
+    (void)state;
+    enum { N = 70 };
+    struct csl_demand d[2] = {csl_demand_linear(N, 3, 43), csl_demand_relu(N, 14, 9, 30)};
+    struct csl_corr *c = NULL;
+    uint8_t seed[32];
+    uint64_t want[10 * N];
+    struct csl_prg prg = {0};
+    test_seed(seed, 1, 2, 0);
+    assert_int_equal(csl_corr_new(&c, d, 2, 2, 0, 1, NULL), CSL_OK);
+    assert_int_equal(csl_corr_expand(c, 0, seed, NULL, 0, NULL), CSL_OK);
+    assert_int_equal(csl_prg_init(&prg, seed), CSL_OK);
+    assert_int_equal(csl_prg_fill_u64(&prg, want, N, 0, 43), CSL_OK);
+    assert_memory_equal(want, csl__corr_row(&c->demands[0], CSL_LINEAR_A, 0), N * sizeof *want);
+    assert_int_equal(csl_prg_fill_u64(&prg, want, N, 1 << 8 | 4, 16), CSL_OK); /* table of the second digit */
+    assert_memory_equal(want, csl__corr_row(&c->demands[1], CSL_RELU_TABLE + 1, 0), N * sizeof *want);
+    assert_int_equal(csl_prg_fill_u64(&prg, want, 8, 1 << 8 | 1, 64), CSL_OK); /* four planes of masks */
+    for (size_t i = 1; i < 8; i += 2) {
+        want[i] &= 0x3f; /* 70 elements in 128 bits */
+    }
+    assert_memory_equal(want, csl__corr_row(&c->demands[1], CSL_RELU_M, 0), 8 * sizeof *want);
+    csl_prg_clear(&prg);
+    csl_corr_free(c);
+}
+
 struct relu_case {
     uint64_t *z[CSL_MAX_PARTIES], *y[CSL_MAX_PARTIES];
 };
@@ -334,11 +360,11 @@ static void another_maker(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(demands_at_their_limits), cmocka_unit_test(default_digits_cover_k),
-        cmocka_unit_test(shapes_that_overflow),    cmocka_unit_test(the_dealer_checks_its_arguments),
-        cmocka_unit_test(dealt_fields_hold),       cmocka_unit_test(a_correlation_serves_once),
-        cmocka_unit_test(wrong_use_is_refused),    cmocka_unit_test(flipped_corrections),
-        cmocka_unit_test(another_maker),
+        cmocka_unit_test(demands_at_their_limits),   cmocka_unit_test(default_digits_cover_k),
+        cmocka_unit_test(shapes_that_overflow),      cmocka_unit_test(the_dealer_checks_its_arguments),
+        cmocka_unit_test(dealt_fields_hold),         cmocka_unit_test(streams_are_as_specified),
+        cmocka_unit_test(a_correlation_serves_once), cmocka_unit_test(wrong_use_is_refused),
+        cmocka_unit_test(flipped_corrections),       cmocka_unit_test(another_maker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

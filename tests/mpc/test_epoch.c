@@ -1,5 +1,6 @@
 /* Keys, masks and the guards that keep every index used once; sharing inputs and joining outputs. */
 #include "crypto/hash.h"
+#include "crypto/kdf.h"
 #include "mpc/epoch.h"
 #include "mpc/share.h"
 #include "parties.h"
@@ -46,6 +47,9 @@ static void keys_seeds_and_masks_differ(void **state) {
     assert_memory_not_equal(keys.corr_key, keys2.corr_key, 32);
     assert_memory_not_equal(keys.mask_key, keys2.mask_key, 32);
     assert_int_equal(csl_index_seed(s[0], &keys, 1, 2), CSL_OK);
+    const uint8_t index[8] = {1, 0, 0, 0, 2, 0, 0, 0}; /* K3: stream, counter, little-endian */
+    assert_int_equal(csl_prf(s[1], keys.corr_key, "index", index, sizeof index), CSL_OK);
+    assert_memory_equal(s[0], s[1], 32);
     assert_int_equal(csl_index_seed(s[1], &keys, 2, 1), CSL_OK);
     assert_int_equal(csl_index_seed(s[2], &keys, 1, 3), CSL_OK);
     assert_int_equal(csl_index_seed(s[3], &keys2, 1, 2), CSL_OK);
