@@ -20,7 +20,8 @@ struct csl__roster_at {
 };
 
 /* Walks the YAML events before libcyaml builds anything: refuses repeated fields, anchors, aliases, tags,
- * deep nesting, more than one document, NUL bytes and text that is not UTF-8 (libcyaml lets these pass). */
+ * directives, deep nesting, more than one document, NUL bytes and text that is not UTF-8 (libcyaml lets these
+ * pass). */
 CSL_MUST_CHECK enum csl_err csl__roster_scan(const struct csl__roster_text *t);
 
 /* Whether the schema has this field in a section ("" is the top level). Unknown sections know nothing. */

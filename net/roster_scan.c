@@ -170,8 +170,22 @@ static enum csl_err walk_events(struct walk *w) {
     return err;
 }
 
+/* YAML directives serve nothing here, and libyaml takes quadratic time over many of them. */
+static enum csl_err refuse_directives(const struct walk *w) {
+    size_t line = 1;
+    for (size_t i = 0; i < w->t->n; i++) {
+        bool starts = i == 0 || w->t->text[i - 1] == '\n' || w->t->text[i - 1] == '\r';
+        if (starts && w->t->text[i] == '%') {
+            return bad_line(w, line, "directives (%...) are not allowed", "");
+        }
+        line += w->t->text[i] == '\n';
+    }
+    return CSL_OK;
+}
+
 enum csl_err csl__roster_scan(const struct csl__roster_text *t) {
     struct walk w = {.t = t};
+    TRY(refuse_directives(&w));
     TRY(walk_events(&w));
     return w.n_documents == 1 ? CSL_OK : csl_fail(t->diag, CSL_ECONFIG, "%s: empty", t->what);
 }

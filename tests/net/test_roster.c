@@ -638,7 +638,8 @@ static void hostile_yaml(void **state) {
         {"version: 'open", "not YAML"},
         {"version: b: c", "not YAML"},
         {"version: \x01", "not UTF-8"},
-        {"%YAML 9.9\n---\nversion: 1", "test.yaml"},
+        {"%YAML 9.9\n---\nversion: 1", "test.yaml:1: directives"},
+        {"# x\n%TAG !a! b\n---\nversion: 1", "test.yaml:2: directives"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         refuse_bytes(texts[i][0], strlen(texts[i][0]), texts[i][1]);
