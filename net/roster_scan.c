@@ -170,12 +170,24 @@ static enum csl_err walk_events(struct walk *w) {
     return err;
 }
 
+/* Whether a line starts at byte i: YAML also breaks lines at NEL, LS and PS; a byte order mark is skipped. */
+static bool starts_line(const unsigned char *text, size_t i) {
+    static const char *const before[] = {"\n",           "\r",           "\xc2\x85",
+                                         "\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf"};
+    for (size_t k = 0; k < sizeof before / sizeof *before; k++) {
+        size_t n = strlen(before[k]);
+        if (i >= n && memcmp(text + i - n, before[k], n) == 0) {
+            return true;
+        }
+    }
+    return i == 0;
+}
+
 /* YAML directives serve nothing here, and libyaml takes quadratic time over many of them. */
 static enum csl_err refuse_directives(const struct walk *w) {
     size_t line = 1;
     for (size_t i = 0; i < w->t->n; i++) {
-        bool starts = i == 0 || w->t->text[i - 1] == '\n' || w->t->text[i - 1] == '\r';
-        if (starts && w->t->text[i] == '%') {
+        if (w->t->text[i] == '%' && starts_line(w->t->text, i)) {
             return bad_line(w, line, "directives (%...) are not allowed", "");
         }
         line += w->t->text[i] == '\n';

@@ -638,6 +638,8 @@ static void hostile_yaml(void **state) {
         {"version: 'open", "not YAML"},
         {"version: b: c", "not YAML"},
         {"version: \x01", "not UTF-8"},
+        {"# x\xc2\x85%TAG !a! b\n---\nversion: 1", "directives"},
+        {"\xef\xbb\xbf%TAG !a! b\n---\nversion: 1", "directives"},
         {"%YAML 9.9\n---\nversion: 1", "test.yaml:1: directives"},
         {"# x\n%TAG !a! b\n---\nversion: 1", "test.yaml:2: directives"},
     };
