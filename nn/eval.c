@@ -1,9 +1,9 @@
 #include "nn/eval.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
 #include "nn/plan_internal.h"
 
 /* The longest row of any layer's input or output. */
@@ -34,7 +34,7 @@ enum csl_err csl_eval_float(const struct csl_plan *plan, const struct csl_weight
     size_t n_in = csl_plan_n_inputs(plan);
     size_t n_out = csl_plan_n_outputs(plan);
     size_t n = widest(plan);
-    double *v = calloc(2 * n, sizeof *v);
+    double *v = csl_secret_alloc(2 * n, sizeof *v);
     if (v == NULL) {
         return CSL_ENOMEM;
     }
@@ -56,7 +56,7 @@ enum csl_err csl_eval_float(const struct csl_plan *plan, const struct csl_weight
         }
         memcpy(y + row * n_out, in, n_out * sizeof *y);
     }
-    free(v);
+    csl_secret_free(v);
     return CSL_OK;
 }
 
@@ -133,8 +133,8 @@ enum csl_err csl_eval_fixed(const struct csl_plan *plan, const struct csl_qweigh
                             struct csl_diag *diag) {
     size_t n_in = csl_plan_n_inputs(plan);
     size_t n_out = csl_plan_n_outputs(plan);
-    int64_t *v = calloc(widest(plan), sizeof *v);
-    csl__wide *z = calloc(widest(plan), sizeof *z);
+    int64_t *v = csl_secret_alloc(widest(plan), sizeof *v);
+    csl__wide *z = csl_secret_alloc(widest(plan), sizeof *z);
     enum csl_err err = v == NULL || z == NULL ? CSL_ENOMEM : CSL_OK;
     for (size_t row = 0; row < batch && err == CSL_OK; row++) {
         memcpy(v, x + row * n_in, n_in * sizeof *v);
@@ -151,8 +151,8 @@ enum csl_err csl_eval_fixed(const struct csl_plan *plan, const struct csl_qweigh
     if (err != CSL_OK) {
         memset(y, 0, batch * n_out * sizeof *y);
     }
-    free(v);
-    free(z);
+    csl_secret_free(v);
+    csl_secret_free(z);
     return err;
 }
 
@@ -176,7 +176,7 @@ static void bound_layer(double *e, double *z, const struct csl_layer *layer,
 enum csl_err csl_eval_error_bound(const struct csl_plan *plan, const struct csl_qweights *q, double *bound,
                                   unsigned n_parties) {
     size_t n = widest(plan);
-    double *e = calloc(2 * n, sizeof *e);
+    double *e = csl_secret_alloc(2 * n, sizeof *e);
     if (e == NULL) {
         return CSL_ENOMEM;
     }
@@ -187,7 +187,7 @@ enum csl_err csl_eval_error_bound(const struct csl_plan *plan, const struct csl_
     for (size_t j = 0; j < csl_plan_n_outputs(plan); j++) {
         bound[j] = ldexp(e[j] + cut, -(int)csl_plan_output_frac(plan));
     }
-    free(e);
+    csl_secret_free(e);
     return CSL_OK;
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
+
 const char *csl_op_text(enum csl_op op) {
     static const char *const text[CSL_OP_COUNT] = {
 #define CSL_OP_TEXT(name, text) text,
@@ -82,6 +84,9 @@ void csl_graph_free(struct csl_graph *graph) {
     }
     for (size_t i = 0; i < graph->n_tensors; i++) {
         free(graph->tensors[i].name);
+        if (graph->tensors[i].f32 != NULL) { /* the owner's weights */
+            csl_wipe(graph->tensors[i].f32, graph->tensors[i].n_elements * sizeof(float));
+        }
         free(graph->tensors[i].f32);
         free(graph->tensors[i].i64);
     }

@@ -113,6 +113,24 @@ static enum csl_err forward(struct csl_session *s, uint64_t *y, uint64_t *const 
     return CSL_OK;
 }
 
+/* The correlations are those of this plan: their shapes decide how much the protocol steps write. */
+static bool same_demands(const struct csl_plan *plan, const struct csl_corr *corr) {
+    struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
+    size_t n;
+    if (csl_plan_demands(plan, demands, &n) != CSL_OK || n != csl_corr_n_demands(corr)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct csl_demand *a = &demands[i];
+        const struct csl_demand *b = csl_corr_demand(corr, i);
+        if (a->kind != b->kind || a->k_dim != b->k_dim || a->n_dim != b->n_dim || a->bits != b->bits ||
+            a->count != b->count || memcmp(&a->trunc, &b->trunc, sizeof a->trunc) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan *plan,
                        const struct csl_model_share *share, struct csl_corr *corr, const uint64_t *x) {
     size_t batch = csl_corr_batch(corr);
@@ -121,6 +139,9 @@ enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan
     memset(y, 0, n_y * sizeof *y);
     if (share->n_layers != plan->n_layers) {
         return csl_session_fail(s, CSL_EINTERNAL, "the model's share is not of this plan");
+    }
+    if (!same_demands(plan, corr)) {
+        return csl_session_fail(s, CSL_EINTERNAL, "the correlations were not made for this plan");
     }
     uint64_t *z = csl_secret_alloc(batch * 2, n * sizeof *z);
     if (z == NULL) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
 #include "nn/lower_internal.h"
 
 struct csl__value *csl__input(const struct csl__lowering *lo, const struct csl_node *node, unsigned i) {
@@ -100,7 +101,7 @@ static enum csl_err lower_node(struct csl__lowering *lo, const struct csl_node *
     if (node->n_outputs > 0 && node->outputs[0] != CSL_NO_TENSOR) {
         lo->values[node->outputs[0]] = out;
     } else {
-        free(out.owned);
+        csl_secret_free(out.owned);
     }
     return CSL_OK;
 }
@@ -185,7 +186,7 @@ enum csl_err csl__lower(struct csl_plan *plan, struct csl_weights *weights, stru
     err = check_result(&lo, diag);
 out:
     for (size_t i = 0; lo.values != NULL && i < graph->n_tensors; i++) {
-        free(lo.values[i].owned);
+        csl_secret_free(lo.values[i].owned);
     }
     free(lo.values);
     return err;

@@ -1,7 +1,7 @@
 /* Flatten, Reshape and Transpose: row-major data stays where it is, so that most of them cost nothing. */
-#include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
 #include "nn/lower_internal.h"
 
 #define KEEP_BATCH "keep the batch as dimension 0, e.g. Reshape to [-1, features] or Flatten with axis 1"
@@ -117,7 +117,7 @@ static bool read_perm(unsigned perm[CSL_MAX_RANK], const struct csl_node *node, 
 
 static enum csl_err transpose_constant(struct csl__value *out, const struct csl__value *x,
                                        const unsigned *perm) {
-    float *data = malloc((x->n + 1) * sizeof *data);
+    float *data = csl_secret_alloc(x->n, sizeof *data);
     if (data == NULL) {
         return CSL_ENOMEM;
     }

@@ -4,7 +4,6 @@
  * floor(z / 2^f) or one unit more (docs/protocol.md T5), at most ceil(z / 2^f).
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/secret.h"
@@ -18,14 +17,15 @@ struct ranges {
 };
 
 static void ranges_clear(struct ranges *r) {
-    free(r->lo);
-    free(r->hi);
-    free(r->noise);
+    csl_secret_free(r->lo);
+    csl_secret_free(r->hi);
+    csl_secret_free(r->noise);
     *r = (struct ranges){0};
 }
 
 static enum csl_err ranges_init(struct ranges *r, size_t n) {
-    *r = (struct ranges){calloc(n, sizeof *r->lo), calloc(n, sizeof *r->hi), calloc(n, sizeof *r->noise)};
+    *r = (struct ranges){csl_secret_alloc(n, sizeof *r->lo), csl_secret_alloc(n, sizeof *r->hi),
+                         csl_secret_alloc(n, sizeof *r->noise)};
     if (r->lo == NULL || r->hi == NULL || r->noise == NULL) {
         ranges_clear(r);
         return CSL_ENOMEM;

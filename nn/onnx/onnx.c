@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "crypto/secret.h"
 #include "nn/onnx/onnx_internal.h"
 
 static const char *text(const char *s) {
@@ -44,6 +45,7 @@ static void budget_free(void *data, void *pointer) {
     size_t size;
     memcpy(&size, p, sizeof size);
     b->left += size + BLOCK_HEADER;
+    csl_wipe(p, size + BLOCK_HEADER); /* weights pass through here */
     free(p);
 }
 
@@ -221,6 +223,9 @@ enum csl_err csl_onnx_import_file(struct csl_graph **graph, struct csl_issues *i
         err = csl_fail_context(diag, err, "%s", path);
     }
 out:
+    if (bytes != NULL) {
+        csl_wipe(bytes, n);
+    }
     free(bytes);
     (void)fclose(f);
     return err;

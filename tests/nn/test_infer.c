@@ -1,6 +1,7 @@
 /* Secure evaluation over the in-memory link against the fixed-point reference: bit for bit with the
  * correlations' own rounding replayed, and within the stated bound of the floor. */
 #include "../mpc/parties.h"
+#include "crypto/secret.h"
 #include "mpc/share.h"
 #include "nets.h"
 #include "nn/infer.h"
@@ -73,6 +74,7 @@ static void share_model(struct job *job, const struct compiled *c, unsigned n) {
     assert_int_equal(csl_model_share_encode(bytes, n_bytes - 1, &last), CSL_EUSAGE);
     assert_int_equal(csl_model_share_encode(bytes, n_bytes + 1, &last), CSL_EUSAGE);
     assert_int_equal(csl_model_share_encode(bytes, n_bytes, &last), CSL_OK);
+    CSL_PUBLIC(bytes, n_bytes); /* to the last party alone */
     assert_int_equal(csl_model_share_decode(&job->share[n - 1], &c->plan, bytes, n_bytes - 1, &diag),
                      CSL_EPROTO);
     assert_int_equal(csl_model_share_decode(&job->share[n - 1], &c->plan, bytes, n_bytes + 1, &diag),
@@ -114,6 +116,9 @@ static void check_output(const struct compiled *c, struct job *job, unsigned n, 
     assert_true(joined != NULL && y != NULL && bound != NULL);
     for (unsigned p = 0; p < n; p++) {
         csl_output_cut(job->y[p], job->y[p], job->n_y, bits, c->plan.output_cut);
+    }
+    for (unsigned p = 0; p < n; p++) {
+        CSL_PUBLIC(job->y[p], job->n_y * sizeof(uint64_t)); /* to the client alone */
     }
     csl_output_join(joined, (const uint64_t *const *)job->y, n, job->n_y, bits, c->plan.output_cut);
     csl_plan_decode_output(&c->plan, y, joined, job->n_y);
@@ -311,6 +316,16 @@ static enum csl_err no_model(struct party *p) {
     return csl_model_open_weights(&p->s, &empty, &job->keys[p->s.self], job->mask_id);
 }
 
+/* A wider middle than the correlations were made for. */
+static enum csl_err wider_plan(struct party *p) {
+    struct job *job = p->arg;
+    unsigned i = p->s.self;
+    struct csl_plan plan = *job->plan;
+    plan.layers[0].n++;
+    plan.layers[1].k++;
+    return csl_infer(&p->s, job->y[i], &plan, &job->share[i], p->corr, job->x[i]);
+}
+
 static enum csl_err other_plan(struct party *p) {
     struct job *job = p->arg;
     struct csl_model_share empty = {0};
@@ -320,7 +335,8 @@ static enum csl_err other_plan(struct party *p) {
 
 static void test_misuse(void **state) {
     (void)state;
-    static party_fn *const wrong[] = {infer_unopened, infer_twice, open_twice, no_model, other_plan};
+    static party_fn *const wrong[] = {infer_unopened, infer_twice, open_twice,
+                                      no_model,       other_plan,  wider_plan};
     struct csl_plan_options opt = csl_plan_options_default();
     struct compiled *c = network("Relu", false, 6, 5, &opt);
     for (size_t k = 0; k < sizeof wrong / sizeof wrong[0]; k++) {
