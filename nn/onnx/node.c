@@ -14,6 +14,11 @@ static const char *hint_for(const char *op) {
     static const struct {
         const char *op, *hint;
     } hints[] = {
+        {"Conv", "convolutions cannot be run yet; use dense layers (Gemm, MatMul)"},
+        {"MaxPool", "pooling cannot be run yet; use dense layers (Gemm, MatMul)"},
+        {"AveragePool", "pooling cannot be run yet; use dense layers (Gemm, MatMul)"},
+        {"GlobalAveragePool", "pooling cannot be run yet; use dense layers (Gemm, MatMul)"},
+        {"BatchNormalization", "fold it into the dense layer before it, and export again in evaluation mode"},
         {"Sigmoid", "replace it by Relu and train again; after the last layer leave it out"},
         {"Tanh", "replace it by Relu and train again"},
         {"LeakyRelu", "replace it by Relu and train again"},
@@ -33,6 +38,7 @@ static const char *hint_for(const char *op) {
         {"Gather", "export with a fixed input shape, so that the exporter folds it away"},
         {"Unsqueeze", "export with a fixed input shape, so that the exporter folds it away"},
         {"Squeeze", "export with a fixed input shape, so that the exporter folds it away"},
+        {"Concat", "export with a fixed input shape, or without branches"},
         {"Cast", "export the network in float32 throughout"},
         {"Mul", "fold the factor into the next layer's weights; declare input scaling as the normalisation"},
         {"Div", "fold the divisor into the next layer's weights; declare input scaling as the normalisation"},

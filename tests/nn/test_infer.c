@@ -270,6 +270,15 @@ static void test_scales(void **state) {
     }
 }
 
+/* The first layers of network A, at its sizes. */
+static void test_large(void **state) {
+    (void)state;
+    struct csl_plan_options opt = csl_plan_options_default();
+    struct compiled *c = network("Relu", false, 784, 128, &opt);
+    run_network(c, 3, 40);
+    compiled_free(c);
+}
+
 static void test_single_layer(void **state) {
     (void)state;
     struct model m;
@@ -451,10 +460,10 @@ static void test_inputs_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_networks),       cmocka_unit_test(test_scales),
-        cmocka_unit_test(test_single_layer),   cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_peer_gone),      cmocka_unit_test(test_split_refused),
-        cmocka_unit_test(test_inputs_refused),
+        cmocka_unit_test(test_networks),      cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_large),         cmocka_unit_test(test_single_layer),
+        cmocka_unit_test(test_misuse),        cmocka_unit_test(test_peer_gone),
+        cmocka_unit_test(test_split_refused), cmocka_unit_test(test_inputs_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
