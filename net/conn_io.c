@@ -396,9 +396,9 @@ bool csl__conn_pump(struct csl_conn *c) {
     c->busy = true;
     for (int pass = 0; pass < PASSES && more && use_input(c); pass++) {
         more = receive(c, &heard);
-        if (!more && heard && c->state != CSL__CONN_CLOSED) {
-            (void)use_input(c);
-        }
+    }
+    if (heard && c->state != CSL__CONN_CLOSED) {
+        (void)use_input(c); /* the socket will not tell again of what is in memory */
     }
     c->busy = false;
     if (c->s != NULL && c->state != CSL__CONN_CLOSED && c->paused && c->s->tx_errno != 0) {

@@ -135,7 +135,7 @@ uint8_t *csl_tls_in_space(struct csl_tls *tls, size_t *n) {
     struct csl__tls_bytes *in = &tls->in;
     if (in->head == in->tail) {
         in->head = in->tail = 0;
-    } else if (in->tail == in->cap && in->head != 0) {
+    } else if (in->cap - in->tail < IN_BYTES / 2 && in->head != 0) {
         memmove(in->p, in->p + in->head, in->tail - in->head);
         in->tail -= in->head;
         in->head = 0;
@@ -164,7 +164,7 @@ void csl_tls_in_eof(struct csl_tls *tls) {
 
 const uint8_t *csl_tls_out(struct csl_tls *tls, size_t *n) {
     *n = tls->out.tail - tls->out.head;
-    return tls->out.p + tls->out.head;
+    return *n != 0 ? tls->out.p + tls->out.head : NULL;
 }
 
 void csl_tls_out_consume(struct csl_tls *tls, size_t n) {

@@ -14,7 +14,7 @@ void test_connect(struct csl_conn_parts *ends[2], struct csl_tls_ctx *a, struct 
 struct test_mesh {
     unsigned n;
     struct csl_conn_parts *parts[CSL_MAX_PARTIES][CSL_MAX_PARTIES];
-    char names[CSL_MAX_PARTIES][16];
+    char names[CSL_MAX_PARTIES][24];
 };
 void test_mesh_new(struct test_mesh *m, unsigned n, const struct test_ca *ca);
 
