@@ -53,5 +53,12 @@ CSL_MUST_CHECK enum csl_err csl_cli_print_json(struct csl_cli *cli, json_t *doc)
 
 int cmd_cert(struct csl_cli *cli, int argc, char **argv);
 int cmd_roster(struct csl_cli *cli, int argc, char **argv);
+int cmd_party(struct csl_cli *cli, int argc, char **argv);
+int cmd_dealer(struct csl_cli *cli, int argc, char **argv);
+int cmd_model(struct csl_cli *cli, int argc, char **argv);
+int cmd_infer(struct csl_cli *cli, int argc, char **argv);
+int cmd_doctor(struct csl_cli *cli, int argc, char **argv);
+int cmd_simulate(struct csl_cli *cli, int argc, char **argv);
+int cmd_demo(struct csl_cli *cli, int argc, char **argv);
 
 #endif

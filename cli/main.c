@@ -10,6 +10,13 @@
 static const struct csl_command commands[] = {
     {"cert", "keys, certificate requests and the consortium's CA", cmd_cert},
     {"roster", "build, check and show the roster", cmd_roster},
+    {"party", "run a party's daemon", cmd_party},
+    {"dealer", "run the dealer's daemon", cmd_dealer},
+    {"model", "check a network, share it among the parties", cmd_model},
+    {"infer", "evaluate a shared network on images", cmd_infer},
+    {"doctor", "say why a peer cannot be reached", cmd_doctor},
+    {"simulate", "a whole consortium on this machine, measured", cmd_simulate},
+    {"demo", "the same, shown", cmd_demo},
     {NULL, NULL, NULL},
 };
 

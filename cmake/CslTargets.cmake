@@ -3,7 +3,7 @@
 # the include guard check in tests (tests/layers) and by what each target links.
 function(csl_flags target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wpointer-arith)
-  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE CSL_VERSION="${PROJECT_VERSION}")
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
   if(CSL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)

@@ -5,6 +5,14 @@ static void on_wake(uv_timer_t *timer) {
     loop->late = true;
 }
 
+/* A timer of this very pass may have made it true: then the loop must not sleep in its poll. */
+static void before_poll(uv_prepare_t *prepare) {
+    struct csl_loop *loop = prepare->data;
+    if (loop->done != NULL && loop->done(loop->done_arg)) {
+        uv_stop(&loop->uv);
+    }
+}
+
 enum csl_err csl_loop_init(struct csl_loop *loop, struct csl_diag *diag) {
     int r = uv_loop_init(&loop->uv);
     if (r < 0) {
@@ -12,7 +20,11 @@ enum csl_err csl_loop_init(struct csl_loop *loop, struct csl_diag *diag) {
                         uv_strerror(r));
     }
     (void)uv_timer_init(&loop->uv, &loop->wake); /* cannot fail */
-    loop->wake.data = loop;
+    (void)uv_prepare_init(&loop->uv, &loop->before_poll);
+    (void)uv_prepare_start(&loop->before_poll, before_poll);
+    uv_unref((uv_handle_t *)&loop->before_poll);
+    loop->wake.data = loop->before_poll.data = loop;
+    loop->done = NULL;
     loop->late = false;
     return CSL_OK;
 }
@@ -32,6 +44,8 @@ enum csl_err csl_loop_run_until(struct csl_loop *loop, bool (*done)(void *arg), 
         return CSL_OK;
     }
     set_wake(loop, timeout_ms);
+    loop->done = done;
+    loop->done_arg = arg;
     do {
         if (loop->late) {
             err = CSL_ETIMEOUT;
@@ -43,6 +57,7 @@ enum csl_err csl_loop_run_until(struct csl_loop *loop, bool (*done)(void *arg), 
         }
     } while (!done(arg));
     (void)uv_timer_stop(&loop->wake);
+    loop->done = NULL;
     return err;
 }
 
@@ -59,6 +74,7 @@ enum csl_err csl_loop_clear(struct csl_loop *loop, uint64_t linger_ms) {
         }
     }
     uv_close((uv_handle_t *)&loop->wake, NULL);
+    uv_close((uv_handle_t *)&loop->before_poll, NULL);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     return uv_loop_close(&loop->uv) == 0 ? CSL_OK : CSL_EBUSY;
 }

@@ -19,6 +19,9 @@
 struct csl_loop {
     uv_loop_t uv;
     uv_timer_t wake;
+    uv_prepare_t before_poll;
+    bool (*done)(void *arg); /* of the run_until in work, or NULL */
+    void *done_arg;
     bool late;
 };
 

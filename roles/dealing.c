@@ -75,7 +75,7 @@ static enum csl_err connect_last(struct csl_dealing *d) {
     if (d->parts != NULL) {
         struct csl_conn_parts *parts = d->parts;
         d->parts = NULL;
-        return csl_talk_adopt(t, &d->worker, parts, &d->diag);
+        return csl_talk_adopt(t, &d->worker, parts, CSL__PB__PURPOSE__PURPOSE_CORRECTIONS, &d->diag);
     }
     TRY(csl_talk_dial(t, &d->worker, d->to, CSL__PB__PURPOSE__PURPOSE_CORRECTIONS, d->session_id, &d->diag));
     return csl_talk_wait_ready(&d->worker, &t, 1, setup_ms(d), &d->diag);

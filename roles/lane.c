@@ -39,6 +39,8 @@ static void take_arrived(struct csl_lane *l, unsigned slot, struct csl_conn_part
     }
     l->present[slot] = true;
     (void)!csl_talk_adopt(&l->peers[slot], &l->worker, parts,
+                          slot < l->n_parties ? CSL__PB__PURPOSE__PURPOSE_PEER
+                                              : CSL__PB__PURPOSE__PURPOSE_CORRECTIONS,
                           &l->peers[slot].diag); /* the talk keeps the error */
 }
 
@@ -123,7 +125,7 @@ static void log_end(const struct csl_lane *l, enum csl_err err) {
 static enum csl_err run(struct csl_lane *l) {
     struct csl_conn_parts *parts = l->opt.client_parts;
     l->opt.client_parts = NULL;
-    TRY(csl_talk_adopt(&l->client, &l->worker, parts, &l->diag));
+    TRY(csl_talk_adopt(&l->client, &l->worker, parts, CSL__PB__PURPOSE__PURPOSE_CLIENT, &l->diag));
     TRY(csl__lane_open(l));
     return csl__lane_serve(l);
 }

@@ -59,7 +59,8 @@ static enum csl_err receive_part(struct storing *s, struct csl_diag *diag) {
 
 static void storing_body(void *arg) {
     struct storing *s = arg;
-    enum csl_err err = csl_talk_adopt(&s->talk, &s->worker, s->parts, &s->diag);
+    enum csl_err err =
+        csl_talk_adopt(&s->talk, &s->worker, s->parts, CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL, &s->diag);
     s->parts = NULL;
     if (err == CSL_OK) {
         err = receive_part(s, &s->diag);

@@ -24,6 +24,13 @@ static void talk_fail(struct csl_talk *t, enum csl_err err, const char *fmt, con
     }
 }
 
+/* A peer may finish its set-up before us and send the first round, which is for the mesh link to read. */
+static void pause_peer(struct csl_talk *t) {
+    if (t->purpose == CSL__PB__PURPOSE__PURPOSE_PEER && t->conn != NULL) {
+        csl_conn_set_reading(t->conn, false);
+    }
+}
+
 static void on_ack(struct csl_talk *t, const struct csl_frame_header *h, const uint8_t *payload) {
     Csl__Pb__HelloAck *ack = NULL;
     enum csl_err err = h->type == CSL_FRAME_HELLO_ACK
@@ -38,6 +45,7 @@ static void on_ack(struct csl_talk *t, const struct csl_frame_header *h, const u
     }
     t->err = err;
     t->ready = err == CSL_OK;
+    pause_peer(t);
     if (err != CSL_OK) {
         csl_conn_close(t->conn, err, t->diag.text);
     }
@@ -131,14 +139,16 @@ enum csl_err csl_talk_dial(struct csl_talk *t, struct csl_worker *w, const struc
 }
 
 enum csl_err csl_talk_adopt(struct csl_talk *t, struct csl_worker *w, struct csl_conn_parts *parts,
-                            struct csl_diag *diag) {
+                            Csl__Pb__Purpose purpose, struct csl_diag *diag) {
     talk_init(t, w, csl_conn_parts_peer_name(parts));
+    t->purpose = purpose;
     t->ready = true;
     enum csl_err err = csl_conn_attach(&t->conn, &w->loop.uv, parts, NULL, &callbacks, t, diag);
     if (err != CSL_OK) {
         t->conn = NULL;
         t->err = err;
     }
+    pause_peer(t);
     return err;
 }
 
@@ -148,6 +158,9 @@ struct csl_conn *csl_talk_release(struct csl_talk *t) {
     t->ready = false;
     if (t->err == CSL_OK) {
         t->err = CSL_EPEER;
+    }
+    if (conn != NULL) {
+        csl_conn_set_reading(conn, true);
     }
     return conn;
 }
@@ -190,7 +203,7 @@ struct wait {
 };
 
 static bool satisfied(const struct csl_talk *t, bool frames) {
-    return t == NULL || (frames ? t->first != NULL : t->ready);
+    return t == NULL || (frames ? t->first != NULL : t->ready && t->err == CSL_OK);
 }
 
 static bool wait_over(void *arg) {

@@ -71,9 +71,11 @@ struct csl_talk {
 CSL_MUST_CHECK enum csl_err csl_talk_dial(struct csl_talk *t, struct csl_worker *w,
                                           const struct csl_member *member, Csl__Pb__Purpose purpose,
                                           const uint8_t *session_id, struct csl_diag *diag);
-/* Takes over a connection whose HELLO was answered elsewhere. Consumes parts. */
+/* Takes over a connection whose HELLO was answered elsewhere. Consumes parts. Nothing is read from one of
+ * purpose PEER: that is for the mesh link to do (csl_talk_release). */
 CSL_MUST_CHECK enum csl_err csl_talk_adopt(struct csl_talk *t, struct csl_worker *w,
-                                           struct csl_conn_parts *parts, struct csl_diag *diag);
+                                           struct csl_conn_parts *parts, Csl__Pb__Purpose purpose,
+                                           struct csl_diag *diag);
 /* Until every one of the n talks (NULL entries are passed over) is ready; the first that fails is the error.
  */
 CSL_MUST_CHECK enum csl_err csl_talk_wait_ready(struct csl_worker *w, struct csl_talk *const *talks, size_t n,

@@ -1,0 +1,99 @@
+/* consilium party, consilium dealer: the daemons. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "crypto/cpu.h"
+#include "roles/dealer.h"
+#include "roles/party.h"
+
+struct options {
+    const char *site, *roster, *bind, *wait;
+    uint64_t port, listen_fd;
+};
+
+enum { NO_FD = 1 << 20 };
+
+#define COMMON_OPTIONS                                                                                       \
+    CSL_STRING(struct options, site, "site", "DIR", true, "this site's folder (consilium cert keygen)"),     \
+        CSL_STRING(struct options, roster, "roster", "FILE", false, "default: roster.yaml in the folder"),   \
+        CSL_STRING(struct options, bind, "bind", "ADDRESS", false, "address to listen on; default: all"),    \
+        CSL_UINT(struct options, port, "port", "N", 1, 65535, "port to listen on; default: the roster's"),   \
+        CSL_UINT(struct options, listen_fd, "listen-fd", "N", 3, NO_FD - 1,                                  \
+                 "use this inherited, bound socket instead")
+
+static const struct csl_opt party_opts[] = {
+    COMMON_OPTIONS,
+    CSL_STRING(struct options, wait, "wait", "spin|block", false,
+               "how a lane waits for its peers: spin polls for 100 us first; default: block"),
+    CSL_OPTS_END};
+static const struct csl_opt dealer_opts[] = {COMMON_OPTIONS, CSL_OPTS_END};
+
+static const struct csl_spec party_spec = {
+    .name = "party",
+    .synopsis = "--site DIR [--roster FILE] [--bind ADDRESS] [--port N] [--wait spin|block]",
+    .text = "Runs a party's daemon until SIGTERM. It keeps this site's shares of the models in DIR/state, "
+            "connects to the\n"
+            "other daemons (in any order of starting) and serves the sessions of clients. A renewed "
+            "certificate in DIR\n"
+            "is taken up without a restart. The log goes to stderr.",
+    .opts = party_opts};
+static const struct csl_spec dealer_spec = {
+    .name = "dealer",
+    .synopsis = "--site DIR [--roster FILE] [--bind ADDRESS] [--port N]",
+    .text = "Runs the dealer's daemon until SIGTERM. It makes correlations for the parties and never sees "
+            "data; whoever\n"
+            "runs it must not collude with any party. The log goes to stderr.",
+    .opts = dealer_opts};
+
+static struct csl_daemon_options daemon_options(const struct options *o) {
+    return (struct csl_daemon_options){.bind_address = o->bind,
+                                       .port = (uint16_t)o->port,
+                                       .listen_fd = o->listen_fd == NO_FD ? -1 : (int)o->listen_fd};
+}
+
+static enum csl_err open_site(struct csl_context *ctx, struct csl_cli *cli, const struct options *o) {
+    TRY(csl_cpu_check(&cli->diag));
+    return csl_context_load(ctx, o->site, o->roster, &cli->diag);
+}
+
+static enum csl_err run_party(struct csl_cli *cli, const struct options *o) {
+    struct csl_party_options po = {.daemon = daemon_options(o), .wait = CSL_WAIT_BLOCK};
+    if (o->wait != NULL && strcmp(o->wait, "spin") == 0) {
+        po.wait = CSL_WAIT_SPIN;
+    } else if (o->wait != NULL && strcmp(o->wait, "block") != 0) {
+        return csl_fail(&cli->diag, CSL_EUSAGE, "--wait is spin or block, not \"%.40s\"", o->wait);
+    }
+    struct csl_context ctx;
+    TRY(open_site(&ctx, cli, o));
+    enum csl_err err = csl_party_run(&ctx, &po, &cli->diag);
+    csl_context_free(&ctx);
+    return err;
+}
+
+static enum csl_err run_dealer(struct csl_cli *cli, const struct options *o) {
+    struct csl_daemon_options d = daemon_options(o);
+    struct csl_context ctx;
+    TRY(open_site(&ctx, cli, o));
+    enum csl_err err = csl_dealer_run(&ctx, &d, &cli->diag);
+    csl_context_free(&ctx);
+    return err;
+}
+
+int cmd_party(struct csl_cli *cli, int argc, char **argv) {
+    struct options o = {.listen_fd = NO_FD};
+    int code;
+    if (!csl_args_parse(cli, &party_spec, &o, NULL, argc, argv, &code)) {
+        return code;
+    }
+    return csl_cli_finish(cli, run_party(cli, &o));
+}
+
+int cmd_dealer(struct csl_cli *cli, int argc, char **argv) {
+    struct options o = {.listen_fd = NO_FD};
+    int code;
+    if (!csl_args_parse(cli, &dealer_spec, &o, NULL, argc, argv, &code)) {
+        return code;
+    }
+    return csl_cli_finish(cli, run_dealer(cli, &o));
+}

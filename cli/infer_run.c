@@ -1,0 +1,212 @@
+#include "cli/infer_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/model_file.h"
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void csl_infer_inputs_clear(struct csl_infer_inputs *in) {
+    csl_images_clear(&in->images);
+    csl_images_clear(&in->raw);
+    csl_labels_clear(&in->labels);
+}
+
+void csl_infer_result_clear(struct csl_infer_result *r) {
+    free(r->logits);
+    free(r->classes);
+    free(r->batches);
+    memset(r, 0, sizeof *r);
+}
+
+void csl_comparison_clear(struct csl_comparison *c) {
+    free(c->classes);
+    memset(c, 0, sizeof *c);
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct csl_quantiles csl_quantiles_of(double *values, size_t n) {
+    if (n == 0) {
+        return (struct csl_quantiles){0, 0};
+    }
+    qsort(values, n, sizeof *values, by_value);
+    size_t p95 = (n * 95 + 99) / 100;
+    return (struct csl_quantiles){.median =
+                                      n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2,
+                                  .p95 = values[(p95 == 0 ? 1 : p95) - 1]};
+}
+
+/* ---- Running ---- */
+
+static enum csl_err fit_inputs(struct csl_infer_inputs *in, const struct csl_plan *plan,
+                               struct csl_diag *diag) {
+    size_t have = csl_images_stride(&in->images), want = csl_plan_n_inputs(plan);
+    if (have != want) {
+        return csl_fail(diag, CSL_EDATA, "images have %zu x %zu x %zu values, the model takes %zu",
+                        in->images.channels, in->images.height, in->images.width, want);
+    }
+    return csl_images_normalize(&in->images, &plan->input, diag);
+}
+
+static enum csl_err make_result(struct csl_infer_result *r, size_t n, const struct csl_plan *plan,
+                                uint32_t batch) {
+    r->n = n;
+    r->n_outputs = csl_plan_n_outputs(plan);
+    r->n_batches = (n + batch - 1) / batch;
+    r->logits = calloc(n * r->n_outputs, sizeof *r->logits);
+    r->classes = calloc(n, sizeof *r->classes);
+    r->batches = calloc(r->n_batches, sizeof *r->batches);
+    return r->logits == NULL || r->classes == NULL || r->batches == NULL ? CSL_ENOMEM : CSL_OK;
+}
+
+static enum csl_err run_batches(struct csl_infer_result *r, struct csl_client *c,
+                                const struct csl_infer_inputs *in, uint32_t batch, csl_share_fn *show,
+                                void *show_arg, struct csl_diag *diag) {
+    size_t stride = csl_images_stride(&in->images);
+    for (size_t b = 0; b < r->n_batches; b++) {
+        size_t at = b * batch;
+        uint32_t count = (uint32_t)(r->n - at < batch ? r->n - at : batch);
+        TRY(csl_client_infer(c, r->logits + at * r->n_outputs, &r->batches[b], in->images.data + at * stride,
+                             count, show, show_arg, diag));
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        r->classes[i] = csl_argmax(r->logits + i * r->n_outputs, r->n_outputs);
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_context *ctx, const char *model,
+                           struct csl_infer_inputs *in, uint32_t batch, struct csl_plan *plan,
+                           csl_share_fn *show, void *show_arg, struct csl_diag *diag) {
+    struct csl_client *c = NULL;
+    uint64_t start = now_ns();
+    TRY(csl_client_open(&c, ctx, model, batch, diag));
+    out->open_ns = now_ns() - start;
+    *plan = *csl_client_plan(c);
+    enum csl_err err = fit_inputs(in, plan, diag);
+    if (err == CSL_OK) {
+        err = make_result(out, in->images.count, plan, batch);
+    }
+    start = now_ns();
+    if (err == CSL_OK) {
+        err = run_batches(out, c, in, batch, show, show_arg, diag);
+    }
+    out->run_ns = now_ns() - start;
+    csl_client_close(c);
+    if (err != CSL_OK) {
+        csl_infer_result_clear(out);
+    }
+    return err;
+}
+
+/* ---- Comparing ---- */
+
+struct plain {
+    struct csl_plan plan;
+    struct csl_weights weights;
+    struct csl_qweights q;
+    double *bound; /* per logit */
+    double *y;     /* one image's float logits */
+    int64_t *xq, *yq;
+};
+
+static void plain_free(struct plain *p) {
+    if (p != NULL) {
+        csl_weights_clear(&p->weights);
+        csl_qweights_clear(&p->q);
+        free(p->bound);
+        free(p->y);
+        free(p->xq);
+        free(p->yq);
+        free(p);
+    }
+}
+
+static bool same_widths(const struct csl_plan *a, const struct csl_plan *b) {
+    bool same = a->n_layers == b->n_layers && a->output_cut == b->output_cut;
+    for (uint32_t i = 0; same && i < a->n_layers; i++) {
+        const struct csl_layer *x = &a->layers[i], *y = &b->layers[i];
+        same = x->k == y->k && x->n == y->n && x->bits == y->bits && x->trunc_k == y->trunc_k &&
+               x->trunc_f == y->trunc_f && x->activation == y->activation && x->w_frac == y->w_frac;
+    }
+    return same;
+}
+
+static enum csl_err load_plain(struct plain *p, const struct csl_plan *shared, const char *path,
+                               unsigned n_parties, struct csl_diag *diag) {
+    struct csl_plan_options opt = {.input = shared->input, .frac_bits = csl_plan_input_frac(shared)};
+    TRY(csl_model_file_compile(&p->plan, &p->weights, path, &opt, diag));
+    if (!same_widths(&p->plan, shared)) {
+        return csl_fail(diag, CSL_EDATA, "%s is not the network that was shared", path);
+    }
+    TRY(csl_quantise(&p->q, &p->plan, &p->weights, diag));
+    uint32_t n_in = csl_plan_n_inputs(shared), n_out = csl_plan_n_outputs(shared);
+    p->bound = calloc(n_out, sizeof *p->bound);
+    p->y = calloc(n_out, sizeof *p->y);
+    p->xq = calloc(n_in, sizeof *p->xq);
+    p->yq = calloc(n_out, sizeof *p->yq);
+    if (p->bound == NULL || p->y == NULL || p->xq == NULL || p->yq == NULL) {
+        return CSL_ENOMEM;
+    }
+    return csl_eval_error_bound(&p->plan, &p->q, p->bound, n_parties);
+}
+
+static void worst(double *into, double v) {
+    if (!(v <= *into)) { /* a NaN counts as the worst */
+        *into = v;
+    }
+}
+
+static enum csl_err compare_one(struct csl_comparison *c, struct plain *p, const struct csl_infer_result *r,
+                                const struct csl_infer_inputs *in, size_t i, struct csl_diag *diag) {
+    const float *x = in->images.data + i * csl_images_stride(&in->images);
+    const double *secure = r->logits + i * r->n_outputs;
+    TRY(csl_eval_float(&p->plan, &p->weights, p->y, x, 1));
+    TRY(csl_plan_encode_input(&p->plan, p->xq, x, 1, diag));
+    TRY(csl_eval_fixed(&p->plan, &p->q, p->yq, p->xq, 1, NULL, NULL, diag));
+    double scale = ldexp(1.0, -(int)csl_plan_output_frac(&p->plan));
+    for (uint32_t j = 0; j < r->n_outputs; j++) {
+        double fixed = fabs(secure[j] - (double)p->yq[j] * scale);
+        worst(&c->max_logit_error, fabs(secure[j] - p->y[j]));
+        worst(&c->max_fixed_error, fixed);
+        worst(&c->max_bound_use, fixed / p->bound[j]);
+    }
+    c->classes[i] = csl_argmax(p->y, r->n_outputs);
+    c->agree += c->classes[i] == r->classes[i];
+    if (i < in->labels.count) {
+        c->correct += r->classes[i] == in->labels.data[i];
+        c->plain_correct += c->classes[i] == in->labels.data[i];
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_infer_compare(struct csl_comparison *out, const struct csl_infer_result *r,
+                               const struct csl_infer_inputs *in, const struct csl_plan *plan,
+                               const char *model_path, unsigned n_parties, struct csl_diag *diag) {
+    memset(out, 0, sizeof *out);
+    struct plain *p = calloc(1, sizeof *p);
+    out->classes = calloc(r->n, sizeof *out->classes);
+    enum csl_err err = p == NULL || out->classes == NULL ? CSL_ENOMEM : CSL_OK;
+    if (err == CSL_OK) {
+        err = load_plain(p, plan, model_path, n_parties, diag);
+    }
+    for (size_t i = 0; err == CSL_OK && i < r->n; i++) {
+        err = compare_one(out, p, r, in, i, diag);
+    }
+    plain_free(p);
+    if (err != CSL_OK) {
+        csl_comparison_clear(out);
+    }
+    return err;
+}
