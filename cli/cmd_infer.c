@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/infer_run.h"
 #include "cli/picture.h"
+#include "crypto/secret.h"
 
 struct options {
     const char *site, *roster, *model, *labels, *compare, *npy;
@@ -56,7 +57,7 @@ struct run {
 static enum csl_err copy_images(struct csl_images *to, const struct csl_images *from) {
     size_t n = from->count * csl_images_stride(from);
     *to = *from;
-    to->data = malloc(n * sizeof *to->data);
+    to->data = csl_secret_alloc(n, sizeof *to->data);
     if (to->data == NULL) {
         *to = (struct csl_images){0};
         return CSL_ENOMEM;

@@ -137,11 +137,24 @@ static enum csl_err reap(struct csl_fed_member *m, int *code) {
     return CSL_OK;
 }
 
-/* The last line that the command wrote to stderr is its error sentence. */
+/* The last line that the command wrote to stderr, its error sentence. */
+static const char *last_line(const struct capture *errors, int *n) {
+    size_t end = errors->n;
+    while (end > 0 && errors->text[end - 1] == '\n') {
+        end--;
+    }
+    size_t at = end;
+    while (at > 0 && errors->text[at - 1] != '\n') {
+        at--;
+    }
+    *n = end - at > ERROR_TEXT_MAX ? ERROR_TEXT_MAX : (int)(end - at);
+    return errors->text + at;
+}
+
 static enum csl_err command_failed(const char *command, int code, const struct capture *errors,
                                    struct csl_diag *diag) {
-    const char *text = errors->n == 0 ? "(no message)" : errors->text;
-    int n = (int)strcspn(text, "\n");
+    int n = 12;
+    const char *text = errors->n == 0 ? "(no message)" : last_line(errors, &n);
     enum csl_err err = CSL_EINTERNAL;
     for (int e = 1; e < CSL_ERR_COUNT; e++) {
         if (csl_err_exit_code((enum csl_err)e) == code) {
@@ -149,8 +162,7 @@ static enum csl_err command_failed(const char *command, int code, const struct c
             break;
         }
     }
-    return csl_fail(diag, err, "%.*s (exit code %d of `consilium %s`)",
-                    n > ERROR_TEXT_MAX ? ERROR_TEXT_MAX : n, text, code, command);
+    return csl_fail(diag, err, "%.*s (exit code %d of `consilium %s`)", n, text, code, command);
 }
 
 static enum csl_err parse_output(json_t **json, const struct capture *out, struct csl_diag *diag) {
