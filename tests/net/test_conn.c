@@ -983,6 +983,30 @@ static void waiting_has_an_end(void **state) {
     assert_int_equal(csl_loop_clear(&loop, 0), CSL_OK);
 }
 
+static void on_tick(uv_timer_t *timer) {
+    *(bool *)timer->data = true;
+}
+
+static bool is_set(void *arg) {
+    return *(bool *)arg;
+}
+
+/* uv_run(UV_RUN_ONCE) sleeps after its timers: what a timer made true must be seen before. */
+static void a_timer_ends_the_waiting(void **state) {
+    (void)state;
+    struct csl_loop loop;
+    uv_timer_t timer;
+    bool set = false;
+    assert_int_equal(csl_loop_init(&loop, NULL), CSL_OK);
+    assert_int_equal(uv_timer_init(&loop.uv, &timer), 0);
+    timer.data = &set;
+    assert_int_equal(uv_timer_start(&timer, on_tick, 0, 0), 0);
+    assert_int_equal(csl_loop_run_until(&loop, is_set, &set, LONG_MS), CSL_OK);
+    assert_false(loop.late);
+    uv_close((uv_handle_t *)&timer, NULL);
+    assert_int_equal(csl_loop_clear(&loop, 0), CSL_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_go_both_ways),
@@ -1007,6 +1031,7 @@ int main(void) {
         cmocka_unit_test(moves_with_frames_in_flight),
         cmocka_unit_test(moves_with_half_a_frame),
         cmocka_unit_test(waiting_has_an_end),
+        cmocka_unit_test(a_timer_ends_the_waiting),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
