@@ -13,13 +13,6 @@ static void before_poll(uv_prepare_t *prepare) {
     }
 }
 
-static void on_before_poll(uv_prepare_t *prepare) {
-    struct csl_loop *loop = prepare->data;
-    if (loop->done(loop->arg)) {
-        uv_stop(&loop->uv);
-    }
-}
-
 enum csl_err csl_loop_init(struct csl_loop *loop, struct csl_diag *diag) {
     int r = uv_loop_init(&loop->uv);
     if (r < 0) {
@@ -81,7 +74,6 @@ enum csl_err csl_loop_clear(struct csl_loop *loop, uint64_t linger_ms) {
         }
     }
     uv_close((uv_handle_t *)&loop->wake, NULL);
-    uv_close((uv_handle_t *)&loop->before_poll, NULL);
     uv_close((uv_handle_t *)&loop->before_poll, NULL);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     return uv_loop_close(&loop->uv) == 0 ? CSL_OK : CSL_EBUSY;
