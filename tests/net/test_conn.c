@@ -1009,6 +1009,7 @@ static void a_timer_ends_the_waiting(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_descriptors_left), /* first: it forks, and the others start threads */
         cmocka_unit_test(frames_go_both_ways),
         cmocka_unit_test(one_byte_fragments),
         cmocka_unit_test(refused_by_the_roster),
@@ -1025,7 +1026,6 @@ int main(void) {
         cmocka_unit_test(deaf_peer),
         cmocka_unit_test(ping_flood),
         cmocka_unit_test(flood_over_the_limit),
-        cmocka_unit_test(no_descriptors_left),
         cmocka_unit_test(port_in_use),
         cmocka_unit_test(paused_reading),
         cmocka_unit_test(moves_with_frames_in_flight),
