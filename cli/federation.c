@@ -11,9 +11,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "cli/federation_internal.h"
 #include "crypto/cert.h"
+#include "crypto/secret.h"
 
 /* ---- Folders, keys, certificates ---- */
 
@@ -31,7 +33,7 @@ static enum csl_err write_file(const char *path, const char *text, struct csl_di
     return bad ? csl_fail(diag, CSL_EIO, "%s: cannot be written", path) : CSL_OK;
 }
 
-static void name_members(struct csl_federation *fed) {
+static void name_members(struct csl_federation *fed, const struct csl_federation_options *opt) {
     for (unsigned i = 0; i < fed->n_parties; i++) {
         (void)snprintf(fed->members[i].name, sizeof fed->members[i].name, "hospital-%c", (char)('a' + i));
         fed->members[i].roles = CSL_ROLE_PARTY;
@@ -46,11 +48,54 @@ static void name_members(struct csl_federation *fed) {
         m->roles = others[i].role;
     }
     fed->n_members = fed->n_parties + 3;
+    for (size_t i = 0; i < opt->n_extras && fed->n_members < CSL_FED_MEMBERS_MAX; i++) {
+        struct csl_fed_member *m = &fed->members[fed->n_members++];
+        (void)snprintf(m->name, sizeof m->name, "%s", opt->extras[i].name);
+        m->roles = opt->extras[i].roles;
+    }
+}
+
+static enum csl_err copy_file(const char *to_dir, const char *from_dir, const char *name,
+                              struct csl_diag *diag) {
+    char from[CSL_PATH_MAX + 16], to[CSL_PATH_MAX + 16], bytes[16384];
+    (void)snprintf(from, sizeof from, "%s/%s", from_dir, name);
+    (void)snprintf(to, sizeof to, "%s/%s", to_dir, name);
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    ssize_t n = in < 0 ? -1 : read(in, bytes, sizeof bytes);
+    int out = n < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool ok = out >= 0 && write(out, bytes, (size_t)n) == n;
+    csl_wipe(bytes, sizeof bytes);
+    if (in >= 0) {
+        close(in);
+    }
+    if (out >= 0) {
+        ok = close(out) == 0 && ok;
+    }
+    return ok ? CSL_OK : csl_fail(diag, CSL_EIO, "%s cannot be copied to %s", from, to);
+}
+
+/* The keys that an earlier federation left in the folder `keys`, made there if need be. */
+static enum csl_err reuse_keys(const char *dir, const char *keys, const char *name, struct csl_diag *diag) {
+    static const char *const files[] = {"name", "tls.key", "wrap.key", "sign.key"};
+    char kept[CSL_PATH_MAX], last[CSL_PATH_MAX + 16];
+    (void)snprintf(kept, sizeof kept, "%s/%s", keys, name);
+    (void)snprintf(last, sizeof last, "%s/sign.key", kept);
+    if (access(last, R_OK) != 0) {
+        TRY(csl_site_keygen(kept, name, diag));
+    }
+    if (mkdir(dir, 0700) != 0) {
+        return csl_fail(diag, CSL_ECREATE, "%s: %s", dir, strerror(errno));
+    }
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        TRY(copy_file(dir, kept, files[i], diag));
+    }
+    return CSL_OK;
 }
 
 /* RSA keys take half a second each: two threads share the list. */
 struct keygen {
     struct csl_federation *fed;
+    const char *keys;
     unsigned first;
     enum csl_err err;
     struct csl_diag diag;
@@ -60,14 +105,16 @@ static void *keygen_thread(void *arg) {
     struct keygen *g = arg;
     for (unsigned i = g->first; i < g->fed->n_members && g->err == CSL_OK; i += 2) {
         char dir[CSL_PATH_MAX];
-        site_dir(dir, g->fed, g->fed->members[i].name);
-        g->err = csl_site_keygen(dir, g->fed->members[i].name, &g->diag);
+        const char *name = g->fed->members[i].name;
+        site_dir(dir, g->fed, name);
+        g->err =
+            g->keys != NULL ? reuse_keys(dir, g->keys, name, &g->diag) : csl_site_keygen(dir, name, &g->diag);
     }
     return NULL;
 }
 
-static enum csl_err make_keys(struct csl_federation *fed, struct csl_diag *diag) {
-    struct keygen g[2] = {{.fed = fed, .first = 0}, {.fed = fed, .first = 1}};
+static enum csl_err make_keys(struct csl_federation *fed, const char *keys, struct csl_diag *diag) {
+    struct keygen g[2] = {{.fed = fed, .keys = keys, .first = 0}, {.fed = fed, .keys = keys, .first = 1}};
     pthread_t thread;
     bool threaded = pthread_create(&thread, NULL, keygen_thread, &g[1]) == 0;
     keygen_thread(&g[0]);
@@ -127,13 +174,15 @@ static enum csl_err certify_all(struct csl_federation *fed, struct csl_diag *dia
 
 /* ---- Sockets and the roster ---- */
 
+/* SO_REUSEADDR lets a daemon's listening socket and port_fd share the port. */
 static enum csl_err bind_loopback(int *fd, uint16_t *port, struct csl_diag *diag) {
-    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
-    if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof a) != 0 || listen(s, 256) != 0 ||
-        getsockname(s, (struct sockaddr *)&a, &n) != 0) {
-        enum csl_err err = csl_fail(diag, CSL_EOS, "cannot listen on 127.0.0.1: %s", strerror(errno));
+    if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(s, (struct sockaddr *)&a, sizeof a) != 0 || getsockname(s, (struct sockaddr *)&a, &n) != 0) {
+        enum csl_err err = csl_fail(diag, CSL_EOS, "cannot bind to 127.0.0.1: %s", strerror(errno));
         if (s >= 0) {
             close(s);
         }
@@ -144,13 +193,26 @@ static enum csl_err bind_loopback(int *fd, uint16_t *port, struct csl_diag *diag
     return CSL_OK;
 }
 
+enum csl_err csl__federation_listen(struct csl_fed_member *m, struct csl_diag *diag) {
+    if (m->listen_fd >= 0) {
+        return CSL_OK;
+    }
+    if (m->port_fd < 0) {
+        TRY(bind_loopback(&m->port_fd, &m->port, diag));
+    }
+    TRY(bind_loopback(&m->listen_fd, &m->port, diag));
+    return listen(m->listen_fd, 256) == 0
+               ? CSL_OK
+               : csl_fail(diag, CSL_EOS, "cannot listen on 127.0.0.1:%u: %s", m->port, strerror(errno));
+}
+
 static void fill_member(struct csl_member *out, const struct csl_fed_member *m) {
     (void)snprintf(out->name, sizeof out->name, "%s", m->name);
     out->roles = m->roles;
     memcpy(out->tls_spki, m->tls_spki, sizeof out->tls_spki);
     out->wrap_key = m->wrap_key;
     out->sign_key = m->sign_key;
-    if (m->listen_fd >= 0) {
+    if (m->port != 0) {
         (void)snprintf(out->host, sizeof out->host, "127.0.0.1");
         out->port = m->port;
     }
@@ -168,9 +230,27 @@ static enum csl_err load_ca(X509 **ca, const struct csl_federation *fed, struct 
     return csl_cert_parse(ca, pem, n, path, diag);
 }
 
+static enum csl_err fill_connections(struct csl_roster *r, struct csl_connection list[CSL_FED_DIALS_MAX],
+                                     const struct csl_federation *fed,
+                                     const struct csl_federation_options *opt, struct csl_diag *diag) {
+    r->connections = list;
+    for (size_t i = 0; i < opt->n_dials; i++) {
+        const struct csl_fed_member *from = csl__federation_member(fed, opt->dials[i].from);
+        const struct csl_fed_member *to = csl__federation_member(fed, opt->dials[i].to);
+        if (from == NULL || to == NULL || i == CSL_FED_DIALS_MAX) {
+            return csl_fail(diag, CSL_EUSAGE, "no connection from %s to %s", opt->dials[i].from,
+                            opt->dials[i].to);
+        }
+        list[r->n_connections++] =
+            (struct csl_connection){.from = (size_t)(from - fed->members), .to = (size_t)(to - fed->members)};
+    }
+    return CSL_OK;
+}
+
 static enum csl_err write_roster(struct csl_federation *fed, const struct csl_federation_options *opt,
                                  struct csl_diag *diag) {
-    struct csl_member members[CSL_ROSTER_PARTIES_MAX + 3];
+    struct csl_member members[CSL_FED_MEMBERS_MAX];
+    struct csl_connection connections[CSL_FED_DIALS_MAX];
     memset(members, 0, sizeof members);
     size_t client = fed->n_parties + 2;
     struct csl_model_rule rule = {.owner = fed->n_parties + 1, .clients = &client, .n_clients = 1};
@@ -178,6 +258,10 @@ static enum csl_err write_roster(struct csl_federation *fed, const struct csl_fe
     struct csl_roster r = {.members = members, .n_members = fed->n_members, .models = &rule, .n_models = 1};
     (void)snprintf(r.consortium, sizeof r.consortium, "this-machine");
     csl_roster_defaults(&r);
+    if (opt->timeouts != NULL) {
+        r.timeouts = *opt->timeouts;
+    }
+    TRY(fill_connections(&r, connections, fed, opt, diag));
     r.limits.max_batch = opt->max_batch;
     r.limits.lanes = opt->lanes != 0 ? opt->lanes : r.limits.lanes;
     for (size_t i = 0; i < fed->n_members; i++) {
@@ -218,18 +302,28 @@ static enum csl_err make_dir(struct csl_federation *fed, const char *dir, struct
     return CSL_OK;
 }
 
+static enum csl_err find_program(struct csl_federation *fed, const char *program, struct csl_diag *diag) {
+    size_t n = sizeof fed->program;
+    if (program != NULL) {
+        (void)snprintf(fed->program, n, "%s", program);
+        return CSL_OK;
+    }
+    return uv_exepath(fed->program, &n) == 0 ? CSL_OK
+                                             : csl_fail(diag, CSL_EOS, "cannot find this program's own path");
+}
+
 static enum csl_err start(struct csl_federation *fed, const struct csl_federation_options *opt,
                           struct csl_diag *diag) {
     TRY(make_dir(fed, opt->dir, diag));
-    name_members(fed);
-    TRY(make_keys(fed, diag));
+    name_members(fed, opt);
+    TRY(make_keys(fed, opt->keys, diag));
     TRY(certify_all(fed, diag));
     for (unsigned i = 0; i <= fed->n_parties; i++) { /* parties and the dealer listen */
-        TRY(bind_loopback(&fed->members[i].listen_fd, &fed->members[i].port, diag));
+        TRY(csl__federation_listen(&fed->members[i], diag));
     }
     TRY(write_roster(fed, opt, diag));
-    for (unsigned i = 0; i <= fed->n_parties; i++) {
-        TRY(csl__federation_spawn_daemon(fed, &fed->members[i], opt->wait, diag));
+    for (unsigned i = 0; i <= fed->n_parties && !opt->idle; i++) {
+        TRY(csl_federation_spawn(fed, fed->members[i].name, NULL, NULL, diag));
     }
     return CSL_OK;
 }
@@ -245,10 +339,15 @@ enum csl_err csl_federation_start(struct csl_federation **out, const struct csl_
         return CSL_ENOMEM;
     }
     fed->n_parties = opt->n_parties;
-    for (size_t i = 0; i < CSL_ROSTER_PARTIES_MAX + 3; i++) {
+    fed->wait = opt->wait;
+    for (size_t i = 0; i < CSL_FED_MEMBERS_MAX; i++) {
         fed->members[i].listen_fd = -1;
+        fed->members[i].port_fd = -1;
     }
-    enum csl_err err = start(fed, opt, diag);
+    enum csl_err err = find_program(fed, opt->program, diag);
+    if (err == CSL_OK) {
+        err = start(fed, opt, diag);
+    }
     if (err != CSL_OK) {
         csl_federation_stop(fed, NULL);
         return err;
@@ -272,6 +371,12 @@ void csl_federation_stop(struct csl_federation *fed, json_t *rss) {
     for (size_t i = 0; i < fed->n_members; i++) {
         EVP_PKEY_free(fed->members[i].wrap_key);
         EVP_PKEY_free(fed->members[i].sign_key);
+        if (fed->members[i].listen_fd >= 0) {
+            close(fed->members[i].listen_fd);
+        }
+        if (fed->members[i].port_fd >= 0) {
+            close(fed->members[i].port_fd);
+        }
     }
     if (fed->remove_dir) {
         (void)nftw(fed->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

@@ -8,12 +8,23 @@
 #define CSL_CLI_FEDERATION_H
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "net/roster.h"
 
 enum { CSL_FEDERATION_MODEL_NAME_MAX = CSL_MODEL_NAME_MAX };
 
 struct csl_federation;
+
+/* Another member of the roster, beside the parties, the dealer, "model-owner" and "clinic". */
+struct csl_federation_extra {
+    const char *name;
+    unsigned roles;
+};
+/* A line of the roster's `connections`. */
+struct csl_federation_dial {
+    const char *from, *to;
+};
 
 struct csl_federation_options {
     unsigned n_parties;
@@ -22,6 +33,16 @@ struct csl_federation_options {
     uint32_t max_batch; /* roster limit */
     uint32_t lanes;     /* roster limit; 0: the default */
     const char *wait;   /* party --wait option, or NULL */
+
+    /* For tests; zero or NULL otherwise. */
+    const char *program;                 /* the consilium to run; NULL: this program itself */
+    const char *keys;                    /* a folder that keeps the sites' keys for the next federation */
+    const struct csl_timeouts *timeouts; /* the roster's; NULL: the defaults */
+    const struct csl_federation_extra *extras;
+    size_t n_extras;
+    const struct csl_federation_dial *dials;
+    size_t n_dials;
+    bool idle; /* starts no daemon: csl_federation_spawn does */
 };
 
 /* Creates CA, sites, certificates and the roster, and starts the dealer and the parties. */
@@ -30,16 +51,34 @@ CSL_MUST_CHECK enum csl_err csl_federation_start(struct csl_federation **out,
                                                  struct csl_diag *diag);
 
 /* Runs `consilium ARGS... --site <the owner's or client's folder>` to its end. stdout goes to this process's
- * stdout, or, when json is not NULL, is parsed into *json. An exit code other than 0 is an error whose diag
- * is what the command printed to stderr. */
+ * stdout, or, when json is not NULL, is parsed into *json (NULL when there was none). An exit code other than
+ * 0 is an error whose diag is what the command printed to stderr. */
 enum csl_federation_role { CSL_FEDERATION_OWNER, CSL_FEDERATION_CLIENT };
 CSL_MUST_CHECK enum csl_err csl_federation_run(struct csl_federation *fed, json_t **json,
                                                enum csl_federation_role role, const char *const *args,
                                                struct csl_diag *diag);
 
+/* The same for any member. */
+CSL_MUST_CHECK enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, const char *name,
+                                                  const char *const *args, struct csl_diag *diag);
+
 /* Names of the parties, in order ("hospital-a"). */
 const char *csl_federation_party_name(const struct csl_federation *fed, unsigned i);
 const char *csl_federation_dir(const struct csl_federation *fed);
+
+/* ---- One daemon at a time, by its member's name ---- */
+
+/* Starts a daemon that does not run, on its port. program NULL: the federation's. args (may be NULL) are
+ * added to its command line. */
+CSL_MUST_CHECK enum csl_err csl_federation_spawn(struct csl_federation *fed, const char *name,
+                                                 const char *program, const char *const *args,
+                                                 struct csl_diag *diag);
+/* 0: it does not run, as far as was waited for. */
+pid_t csl_federation_pid(const struct csl_federation *fed, const char *name);
+/* Waits until the daemon has been stopped by a signal (true) or has ended (false). */
+bool csl_federation_wait_stopped(struct csl_federation *fed, const char *name);
+/* Waits for its end: the exit code, or 128 + the number of the signal that ended it. */
+int csl_federation_wait_ended(struct csl_federation *fed, const char *name);
 
 /* Stops every daemon (SIGTERM, then SIGKILL after a deadline), waits for all, and adds the peak resident set
  * of each role in KiB to rss ({"hospital-a": 1234, ...}; may be NULL). Removes a temporary folder. */

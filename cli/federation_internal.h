@@ -6,14 +6,15 @@
 
 #include "cli/federation.h"
 
-enum { CSL_PATH_MAX = 1024 };
+enum { CSL_PATH_MAX = 1024, CSL_FED_MEMBERS_MAX = CSL_ROSTER_PARTIES_MAX + 3 + 8, CSL_FED_DIALS_MAX = 8 };
 
 struct csl_fed_member {
     char name[CSL_NAME_MAX + 1];
     unsigned roles;
     int listen_fd; /* until its daemon has it; -1 none */
-    uint16_t port;
-    pid_t pid; /* 0: not running */
+    int port_fd; /* bound to the same port and never listening: keeps it ours while no daemon runs; -1 none */
+    uint16_t port; /* 0: no daemon */
+    pid_t pid;     /* 0: not running */
     long peak_rss_kib;
     uint8_t tls_spki[CSL_SPKI_BYTES];
     EVP_PKEY *wrap_key, *sign_key;
@@ -22,13 +23,17 @@ struct csl_fed_member {
 struct csl_federation {
     char dir[CSL_PATH_MAX - 128];
     bool remove_dir;
+    char program[CSL_PATH_MAX];
+    const char *wait;
     unsigned n_parties;
     size_t n_members;
-    struct csl_fed_member members[CSL_ROSTER_PARTIES_MAX + 3]; /* parties, dealer, owner, client */
+    struct csl_fed_member members[CSL_FED_MEMBERS_MAX]; /* parties, dealer, owner, client, extras */
 };
 
-CSL_MUST_CHECK enum csl_err csl__federation_spawn_daemon(struct csl_federation *fed, struct csl_fed_member *m,
-                                                         const char *wait, struct csl_diag *diag);
+/* A listening socket on the member's port, which is chosen at the first call. */
+CSL_MUST_CHECK enum csl_err csl__federation_listen(struct csl_fed_member *m, struct csl_diag *diag);
+/* NULL: no such member. */
+struct csl_fed_member *csl__federation_member(const struct csl_federation *fed, const char *name);
 void csl__federation_stop_daemons(struct csl_federation *fed, json_t *rss);
 
 #endif

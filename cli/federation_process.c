@@ -8,14 +8,13 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <uv.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
 
 #include "cli/federation_internal.h"
 
-enum { LISTEN_FD = 3, STOP_MS = 5000, CAPTURE_MAX = 256 << 20, ERROR_TEXT_MAX = 480 };
+enum { LISTEN_FD = 3, STOP_MS = 5000, CAPTURE_MAX = 256 << 20, ERROR_TEXT_MAX = 480, ARGS_MAX = 63 };
 
 extern char **environ;
 
@@ -41,26 +40,35 @@ static void child(const char *exe, char *const argv[], int out_fd, int err_fd, i
     _exit(127);
 }
 
-static enum csl_err spawn(pid_t *pid, char *const argv[], int out_fd, int err_fd, int listen_fd,
-                          struct csl_diag *diag) {
-    char exe[CSL_PATH_MAX];
-    size_t n = sizeof exe;
-    if (uv_exepath(exe, &n) != 0) {
-        return csl_fail(diag, CSL_EOS, "cannot find this program's own path");
-    }
+static enum csl_err spawn(pid_t *pid, const char *program, char *const argv[], int out_fd, int err_fd,
+                          int listen_fd, struct csl_diag *diag) {
     pid_t p = fork();
     if (p < 0) {
         return csl_fail(diag, CSL_EOS, "fork: %s", strerror(errno));
     }
     if (p == 0) {
-        child(exe, argv, out_fd, err_fd, listen_fd);
+        child(program, argv, out_fd, err_fd, listen_fd);
     }
     *pid = p;
     return CSL_OK;
 }
 
-enum csl_err csl__federation_spawn_daemon(struct csl_federation *fed, struct csl_fed_member *m,
-                                          const char *wait, struct csl_diag *diag) {
+struct csl_fed_member *csl__federation_member(const struct csl_federation *fed, const char *name) {
+    for (size_t i = 0; i < fed->n_members; i++) {
+        if (strcmp(fed->members[i].name, name) == 0) {
+            return (struct csl_fed_member *)(uintptr_t)&fed->members[i];
+        }
+    }
+    return NULL;
+}
+
+enum csl_err csl_federation_spawn(struct csl_federation *fed, const char *name, const char *program,
+                                  const char *const *args, struct csl_diag *diag) {
+    struct csl_fed_member *m = csl__federation_member(fed, name);
+    if (m == NULL || m->port == 0 || m->pid > 0) {
+        return csl_fail(diag, CSL_EUSAGE, "%s is no daemon, or runs already", name);
+    }
+    TRY(csl__federation_listen(m, diag));
     char site[CSL_PATH_MAX], log[CSL_PATH_MAX];
     (void)snprintf(site, sizeof site, "%s/%s", fed->dir, m->name);
     (void)snprintf(log, sizeof log, "%s/%s.log", fed->dir, m->name);
@@ -68,13 +76,18 @@ enum csl_err csl__federation_spawn_daemon(struct csl_federation *fed, struct csl
     if (fd < 0) {
         return csl_fail(diag, CSL_ECREATE, "%s: %s", log, strerror(errno));
     }
-    const char *argv[10] = {
+    const char *argv[ARGS_MAX + 1] = {
         "consilium", m->roles == CSL_ROLE_DEALER ? "dealer" : "party", "--site", site, "--listen-fd", "3"};
-    if (wait != NULL && m->roles != CSL_ROLE_DEALER) {
-        argv[6] = "--wait";
-        argv[7] = wait;
+    size_t n = 6;
+    if (fed->wait != NULL && m->roles != CSL_ROLE_DEALER) {
+        argv[n++] = "--wait";
+        argv[n++] = fed->wait;
     }
-    enum csl_err err = spawn(&m->pid, (char *const *)argv, fd, fd, m->listen_fd, diag);
+    for (; args != NULL && *args != NULL && n < ARGS_MAX; args++) {
+        argv[n++] = *args;
+    }
+    enum csl_err err = spawn(&m->pid, program != NULL ? program : fed->program, (char *const *)argv, fd, fd,
+                             m->listen_fd, diag);
     close(fd);
     close(m->listen_fd);
     m->listen_fd = -1;
@@ -173,12 +186,25 @@ static enum csl_err parse_output(json_t **json, const struct capture *out, struc
 
 enum csl_err csl_federation_run(struct csl_federation *fed, json_t **json, enum csl_federation_role role,
                                 const char *const *args, struct csl_diag *diag) {
-    struct csl_fed_member *m = &fed->members[fed->n_parties + 1 + role];
+    return csl_federation_run_as(fed, json, fed->members[fed->n_parties + 1 + role].name, args, diag);
+}
+
+enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, const char *name,
+                                   const char *const *args, struct csl_diag *diag) {
+    struct csl_fed_member of_command = {.pid = 0}; /* a daemon's own record stays the daemon's */
+    struct csl_fed_member *m = csl__federation_member(fed, name);
+    if (json != NULL) {
+        *json = NULL;
+    }
+    if (m == NULL) {
+        return csl_fail(diag, CSL_EUSAGE, "no member %s", name);
+    }
     char site[CSL_PATH_MAX];
     (void)snprintf(site, sizeof site, "%s/%s", fed->dir, m->name);
-    const char *argv[64] = {"consilium"};
+    m = m->port != 0 ? &of_command : m;
+    const char *argv[ARGS_MAX + 1] = {"consilium"};
     size_t n = 1;
-    for (; args[n - 1] != NULL && n < 60; n++) {
+    for (; args[n - 1] != NULL && n < ARGS_MAX - 2; n++) {
         argv[n] = args[n - 1];
     }
     argv[n++] = "--site";
@@ -192,7 +218,8 @@ enum csl_err csl_federation_run(struct csl_federation *fed, json_t **json, enum 
         close(out[1]);
         return csl_fail(diag, CSL_EOS, "pipe: %s", strerror(errno));
     }
-    enum csl_err err = spawn(&m->pid, (char *const *)argv, json != NULL ? out[1] : -1, errs[1], -1, diag);
+    enum csl_err err =
+        spawn(&m->pid, fed->program, (char *const *)argv, json != NULL ? out[1] : -1, errs[1], -1, diag);
     close(out[1]);
     close(errs[1]);
     struct capture text[2] = {{0}, {0}};
@@ -205,10 +232,11 @@ enum csl_err csl_federation_run(struct csl_federation *fed, json_t **json, enum 
             }
         }
         err = reap(m, &code);
+        if (err == CSL_OK && json != NULL && (code == 0 || text[0].n != 0)) {
+            err = parse_output(json, &text[0], diag);
+        }
         if (err == CSL_OK && code != 0) {
             err = command_failed(args[0], code, &text[1], diag);
-        } else if (err == CSL_OK && json != NULL) {
-            err = parse_output(json, &text[0], diag);
         }
     }
     close(out[0]);
@@ -216,6 +244,26 @@ enum csl_err csl_federation_run(struct csl_federation *fed, json_t **json, enum 
     free(text[0].text);
     free(text[1].text);
     return err;
+}
+
+pid_t csl_federation_pid(const struct csl_federation *fed, const char *name) {
+    const struct csl_fed_member *m = csl__federation_member(fed, name);
+    return m != NULL ? m->pid : 0;
+}
+
+bool csl_federation_wait_stopped(struct csl_federation *fed, const char *name) {
+    siginfo_t info = {0};
+    int rc;
+    do {
+        rc = waitid(P_PID, (id_t)csl_federation_pid(fed, name), &info, WSTOPPED | WEXITED | WNOWAIT);
+    } while (rc != 0 && errno == EINTR);
+    return rc == 0 && info.si_code == CLD_STOPPED;
+}
+
+int csl_federation_wait_ended(struct csl_federation *fed, const char *name) {
+    struct csl_fed_member *m = csl__federation_member(fed, name);
+    int code = -1;
+    return m != NULL && m->pid > 0 && reap(m, &code) == CSL_OK ? code : -1;
 }
 
 /* True when the process ended within the deadline. */
@@ -234,6 +282,7 @@ void csl__federation_stop_daemons(struct csl_federation *fed, json_t *rss) {
     for (size_t i = 0; i < fed->n_members; i++) {
         if (fed->members[i].pid > 0) {
             (void)kill(fed->members[i].pid, SIGTERM);
+            (void)kill(fed->members[i].pid, SIGCONT);
         }
     }
     for (size_t i = 0; i < fed->n_members; i++) {
@@ -244,9 +293,6 @@ void csl__federation_stop_daemons(struct csl_federation *fed, json_t *rss) {
                 (void)kill(m->pid, SIGKILL);
             }
             (void)!reap(m, &code);
-        }
-        if (m->listen_fd >= 0) {
-            close(m->listen_fd);
         }
         if (rss != NULL && m->name[0] != '\0') {
             (void)json_object_set_new(rss, m->name, json_integer(m->peak_rss_kib));
