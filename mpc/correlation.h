@@ -19,6 +19,7 @@
 #ifndef CSL_MPC_CORRELATION_H
 #define CSL_MPC_CORRELATION_H
 
+#include "mpc/conv.h"
 #include "mpc/link.h"
 
 enum {
@@ -31,7 +32,13 @@ enum {
     CSL_INDEX_SEED_BYTES = 32,
 };
 
-enum csl_demand_kind { CSL_DEMAND_LINEAR = 1, CSL_DEMAND_RELU, CSL_DEMAND_TRUNC };
+enum csl_demand_kind {
+    CSL_DEMAND_LINEAR = 1, /* conv or dense */
+    CSL_DEMAND_RELU,
+    CSL_DEMAND_TRUNC,
+    CSL_DEMAND_MAX,   /* max(a, b) of count pairs; ring mod 2^l, the top k bits compared */
+    CSL_DEMAND_ARGMAX /* the same, and the payload (a class number) of the larger one */
+};
 
 /* Of a ReLU or truncation (steps T): l = k + f bits are opened, f are cut off, the result lives mod
  * 2^out_bits. digit_bits: widths of the digits of the low k-1 bits, low digit first; none for a
@@ -46,19 +53,21 @@ struct csl_trunc_params {
 
 struct csl_demand {
     enum csl_demand_kind kind;
-    uint32_t k_dim; /* LINEAR: X is a row of k_dim, W is k_dim x n_dim */
-    uint32_t n_dim;
-    uint8_t bits;   /* LINEAR: everything is mod 2^bits */
-    uint32_t count; /* RELU, TRUNC: elements an inference */
-    struct csl_trunc_params trunc;
+    struct csl_conv_shape conv;    /* LINEAR */
+    uint8_t bits;                  /* LINEAR: everything is mod 2^bits; ARGMAX: ring of the payload, 1..16 */
+    uint32_t count;                /* others: elements (pairs) an inference */
+    struct csl_trunc_params trunc; /* MAX, ARGMAX: out_bits = l = k + f */
 };
 
 /* The default digits: as few as hold k-1 bits at 6 a digit, spread evenly, the low ones wider (k = 24: 6 6 6
  * 5; k = 2: 1). Parameters out of range are left for csl_demand_check() to refuse (n_digits 0). */
 struct csl_trunc_params csl_trunc_params_default(unsigned k, unsigned f, unsigned out_bits);
 
-/* Shorthands for the three kinds. A truncation gets no digits. */
+/* Shorthands for the kinds. A truncation gets no digits. */
 struct csl_demand csl_demand_linear(uint32_t k_dim, uint32_t n_dim, unsigned bits);
+struct csl_demand csl_demand_conv(const struct csl_conv_shape *conv, unsigned bits);
+struct csl_demand csl_demand_max(uint32_t count, unsigned k, unsigned f);
+struct csl_demand csl_demand_argmax(uint32_t count, unsigned k, unsigned f, unsigned payload_bits);
 struct csl_demand csl_demand_relu(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
 struct csl_demand csl_demand_trunc(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
 

@@ -11,10 +11,9 @@
 
 /* A view of one party's share of a layer; everything is borrowed. */
 struct csl_linear {
-    const uint64_t *w;    /* W_i, k_dim x n_dim */
-    const uint64_t *bias; /* b_i, n_dim, at the scale of X.W; NULL for none */
-    uint32_t k_dim;
-    uint32_t n_dim;
+    const uint64_t *w;    /* W_i, in the layout of mpc/conv.h */
+    const uint64_t *bias; /* b_i, out_c, added to every position, at the scale of X.W; NULL for none */
+    struct csl_conv_shape conv;
     uint8_t bits;
 };
 

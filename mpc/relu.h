@@ -23,4 +23,16 @@ CSL_MUST_CHECK enum csl_err csl_relu(struct csl_session *s, uint64_t *y, const u
 CSL_MUST_CHECK enum csl_err csl_trunc(struct csl_session *s, uint64_t *y, const uint64_t *z,
                                       struct csl_corr *corr, size_t demand);
 
+/* M1: y = max(a, b) of batch x count pairs, mod 2^l: always one of the two, at most 2^f below the larger (the
+ * top k of the l bits of a - b are compared; -2^(l-1) <= a - b <= 2^(l-1) - 2^f). No rounding. Three rounds.
+ * y may be a or b. */
+CSL_MUST_CHECK enum csl_err csl_max(struct csl_session *s, uint64_t *y, const uint64_t *a, const uint64_t *b,
+                                    struct csl_corr *corr, size_t demand);
+
+/* M2: as M1, and the payload of the one that was taken: yp from ap, bp, mod 2^bits. Nothing is opened but
+ * masked values; the payload's opening goes with round c. */
+CSL_MUST_CHECK enum csl_err csl_argmax_step(struct csl_session *s, uint64_t *y, uint64_t *yp,
+                                            const uint64_t *a, const uint64_t *ap, const uint64_t *b,
+                                            const uint64_t *bp, struct csl_corr *corr, size_t demand);
+
 #endif

@@ -28,17 +28,43 @@ enum {
     CSL_MAX_ISSUES = 1024
 };
 
-/* X(enumerator, ONNX name). Operators of later issues are added here; importers give the rest CSL_OP_UNKNOWN.
- */
+/* X(enumerator, ONNX name). Every importer speaks in these; what it cannot express becomes CSL_OP_UNKNOWN. */
 #define CSL_OP_LIST(X)                                                                                       \
     X(CSL_OP_UNKNOWN, "")                                                                                    \
     X(CSL_OP_GEMM, "Gemm")                                                                                   \
     X(CSL_OP_MATMUL, "MatMul")                                                                               \
+    X(CSL_OP_CONV, "Conv")                                                                                   \
     X(CSL_OP_ADD, "Add")                                                                                     \
+    X(CSL_OP_SUB, "Sub")                                                                                     \
+    X(CSL_OP_MUL, "Mul")                                                                                     \
+    X(CSL_OP_DIV, "Div")                                                                                     \
+    X(CSL_OP_SUM, "Sum")                                                                                     \
     X(CSL_OP_RELU, "Relu")                                                                                   \
+    X(CSL_OP_CLIP, "Clip")                                                                                   \
+    X(CSL_OP_LEAKY_RELU, "LeakyRelu")                                                                        \
+    X(CSL_OP_PRELU, "PRelu")                                                                                 \
+    X(CSL_OP_ELU, "Elu")                                                                                     \
+    X(CSL_OP_SIGMOID, "Sigmoid")                                                                             \
+    X(CSL_OP_HARD_SIGMOID, "HardSigmoid")                                                                    \
+    X(CSL_OP_TANH, "Tanh")                                                                                   \
+    X(CSL_OP_MAX_POOL, "MaxPool")                                                                            \
+    X(CSL_OP_AVERAGE_POOL, "AveragePool")                                                                    \
+    X(CSL_OP_GLOBAL_AVERAGE_POOL, "GlobalAveragePool")                                                       \
+    X(CSL_OP_GLOBAL_MAX_POOL, "GlobalMaxPool")                                                               \
+    X(CSL_OP_REDUCE_MEAN, "ReduceMean")                                                                      \
+    X(CSL_OP_BATCH_NORMALIZATION, "BatchNormalization")                                                      \
+    X(CSL_OP_CONCAT, "Concat")                                                                               \
+    X(CSL_OP_PAD, "Pad")                                                                                     \
     X(CSL_OP_FLATTEN, "Flatten")                                                                             \
     X(CSL_OP_RESHAPE, "Reshape")                                                                             \
     X(CSL_OP_TRANSPOSE, "Transpose")                                                                         \
+    X(CSL_OP_SQUEEZE, "Squeeze")                                                                             \
+    X(CSL_OP_UNSQUEEZE, "Unsqueeze")                                                                         \
+    X(CSL_OP_SHAPE, "Shape")                                                                                 \
+    X(CSL_OP_GATHER, "Gather")                                                                               \
+    X(CSL_OP_SLICE, "Slice")                                                                                 \
+    X(CSL_OP_CAST, "Cast")                                                                                   \
+    X(CSL_OP_CONSTANT_OF_SHAPE, "ConstantOfShape")                                                           \
     X(CSL_OP_IDENTITY, "Identity")                                                                           \
     X(CSL_OP_DROPOUT, "Dropout")                                                                             \
     X(CSL_OP_SOFTMAX, "Softmax")                                                                             \
@@ -65,15 +91,46 @@ struct csl_tensor {
     uint32_t producer; /* node, or CSL_NO_NODE; set by csl_graph_finish */
 };
 
-/* The operators' attributes, with ONNX's defaults already in place. */
+enum csl_auto_pad { CSL_PAD_NOTSET, CSL_PAD_SAME_UPPER, CSL_PAD_SAME_LOWER, CSL_PAD_VALID };
+
+/* The operators' attributes, with ONNX's defaults already in place. Where newer operator sets moved an
+ * attribute to an input (Clip, Pad, Slice, Squeeze, Unsqueeze, ReduceMean), has_... says that it came as an
+ * attribute. */
 struct csl_attributes {
-    float alpha, beta;     /* Gemm */
+    float alpha, beta;     /* Gemm, LeakyRelu, Elu, HardSigmoid */
     bool trans_a, trans_b; /* Gemm */
     bool allow_zero;       /* Reshape: 0 means zero, not "as before" */
-    bool has_axis;         /* Softmax, LogSoftmax, Flatten */
+    bool has_axis;         /* Softmax, LogSoftmax, Flatten, Concat, Gather */
     int64_t axis;
     unsigned n_perm; /* Transpose; 0: reversed */
     int64_t perm[CSL_MAX_RANK];
+    /* Conv, MaxPool, AveragePool: two spatial dimensions */
+    unsigned
+        n_spatial; /* of kernel_shape, strides, dilations as given; 0: not given (Conv: from the weights) */
+    int64_t kernel[2], strides[2], dilations[2];
+    unsigned
+        n_pads; /* Pad: all dimensions, begin then end; else 4: top, left, bottom, right; 0: none given */
+    int64_t pads[2 * CSL_MAX_RANK];
+    enum csl_auto_pad auto_pad;
+    int64_t group;
+    bool ceil_mode, count_include_pad;
+    float epsilon;         /* BatchNormalization */
+    bool training;         /* BatchNormalization, Dropout in training mode: refused */
+    bool channels_last;    /* Conv, pools, BatchNormalization, Pad of importers whose files stand in NHWC
+                              (Keras); ONNX: false */
+    bool has_min, has_max; /* Clip */
+    float min, max;
+    enum { CSL_PADMODE_CONSTANT, CSL_PADMODE_OTHER } pad_mode;
+    float pad_value;
+    bool has_axes; /* Squeeze, Unsqueeze, ReduceMean, Slice */
+    unsigned n_axes;
+    int64_t axes[CSL_MAX_RANK];
+    bool keepdims;
+    bool has_slice; /* Slice: starts, ends as attributes */
+    int64_t starts[CSL_MAX_RANK], ends[CSL_MAX_RANK];
+    int cast_to; /* ONNX TensorProto.DataType */
+    float fill;  /* ConstantOfShape */
+    bool fill_is_int;
 };
 
 struct csl_node {
