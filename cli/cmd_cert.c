@@ -183,8 +183,9 @@ static enum csl_err import(struct csl_cli *cli, const struct import_opts *o) {
     csl_cert_print_expiry(site.tls_cert);
     csl_site_free(&site);
     (void)printf(
-        "Next: get roster.yaml from the consortium, then: consilium roster install roster.yaml --site %s\n"
-        "      A daemon that runs takes a renewed certificate over by itself.\n",
+        "Next: the first time, get roster.yaml from the consortium, then:\n"
+        "      consilium roster install roster.yaml --site %s\n"
+        "      A renewed certificate is taken over by a running daemon within seconds; the roster stays.\n",
         o->site);
     return CSL_OK;
 }

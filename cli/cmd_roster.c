@@ -321,12 +321,12 @@ static enum csl_err install(struct csl_cli *cli, const char *file, const char *d
     enum csl_err err = csl__replace_file(path, 0644, text, n, &cli->diag);
     csl_secret_free(text);
     if (err == CSL_OK) {
-        (void)printf(
-            "installed     %s\n"
-            "Next: compare the digest with the other sites, then start this site's role, for example\n"
-            "      consilium party --site %s (or dealer, model share, infer), and when something does not\n"
-            "      connect: consilium doctor --site %s\n",
-            path, dir, dir);
+        (void)printf("installed     %s\n"
+                     "Next: compare the digest with the other sites, then, as this site's role is (above):\n"
+                     "      party: consilium party --site %s      dealer: consilium dealer --site %s\n"
+                     "      owner: consilium help model share     client: consilium help infer\n"
+                     "      When something does not connect: consilium doctor --site %s\n",
+                     path, dir, dir, dir);
     }
     return err;
 }

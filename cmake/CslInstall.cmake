@@ -28,7 +28,7 @@ endforeach()
 set_target_properties(consilium_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 target_link_libraries(consilium_shared PRIVATE
   PkgConfig::OPENSSL_SSL PkgConfig::OPENSSL_CRYPTO PkgConfig::UV PkgConfig::PROTOBUF_C
-  PkgConfig::CYAML PkgConfig::ZLIB PkgConfig::PNG Threads::Threads m)
+  PkgConfig::CYAML PkgConfig::YAML PkgConfig::ZLIB PkgConfig::PNG Threads::Threads m)
 
 # The shared library exports csl_*, and neither csl__* nor the generated protobuf code.
 set(script "${CMAKE_CURRENT_LIST_DIR}/consilium.map")
@@ -77,6 +77,6 @@ endif()
 file(RELATIVE_PATH up "/x/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/x")
 string(REGEX REPLACE "/$" "" up "${up}")
 set(CSL_PC_PREFIX "\${pcfiledir}/${up}")
-set(CSL_PC_REQUIRES "libssl >= 3.0, libcrypto >= 3.0, libuv >= 1.42, libprotobuf-c >= 1.4, libcyaml, zlib, libpng")
+set(CSL_PC_REQUIRES "libssl >= 3.0, libcrypto >= 3.0, libuv >= 1.42, libprotobuf-c >= 1.4, libcyaml, yaml-0.1, zlib, libpng")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/consilium.pc.in" "${PROJECT_BINARY_DIR}/consilium.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/consilium.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -111,7 +111,7 @@ static enum csl_err parse(struct parts *p, const uint8_t *env, size_t n_env, str
 }
 
 enum csl_err csl_envelope_plain_size(size_t *n, const uint8_t *env, size_t n_env, struct csl_diag *diag) {
-    struct parts p;
+    struct parts p = {0};
     *n = 0;
     TRY(parse(&p, env, n_env, diag));
     *n = p.n_text;
@@ -281,7 +281,7 @@ enum csl_err csl_envelope_open(uint8_t *out, size_t *n_out, EVP_PKEY *priv, cons
                                const uint8_t *aad, size_t n_aad, const uint8_t *env, size_t n_env,
                                struct csl_diag *diag) {
     size_t room = *n_out;
-    struct parts p;
+    struct parts p = {0};
     struct binding b = {label, aad, n_aad};
     uint8_t key[KEY_BYTES];
     *n_out = 0;

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "crypto/cert.h"
 #include "crypto/files_internal.h"
@@ -57,6 +58,12 @@ enum csl_err csl_site_keygen(const char *dir, const char *name, struct csl_diag 
     memcpy(line, name, n);
     line[n] = '\n';
     TRY(csl__path(path, dir, "name", diag));
+    if (access(path, F_OK) == 0) {
+        return csl_fail(diag, CSL_ECREATE,
+                        "%s: a site is in this folder already, and its keys are never overwritten; for "
+                        "another request: consilium cert request",
+                        path);
+    }
     TRY(csl__create_file(path, 0644, line, n + 1, diag));
     for (size_t kind = 0; kind < 3; kind++) {
         TRY(create_key(dir, kind, diag));
@@ -133,6 +140,10 @@ static enum csl_err check_bundle(const struct bundle *b, const struct csl_site *
     char name[CSL_NAME_MAX + 1];
     if (X509_check_private_key(b->cert, site->tls_key) != 1) {
         ERR_clear_error();
+        if (csl_cert_site_name(name, b->cert, NULL) == CSL_OK && strcmp(name, site->name) != 0) {
+            return csl_fail(diag, CSL_ECONFIG, "not the certificate of this site's tls.key, but one of %s",
+                            name);
+        }
         return csl_fail(diag, CSL_ECONFIG,
                         "not the certificate of this site's tls.key; request a new one with: "
                         "consilium cert request");

@@ -58,7 +58,7 @@ static enum csl_err sign_joined(uint8_t sig[CSL_SIGNATURE_BYTES], EVP_PKEY *key,
 enum csl_err csl_sign(uint8_t sig[CSL_SIGNATURE_BYTES], EVP_PKEY *key, const char *context,
                       const uint8_t *msg, size_t n, struct csl_diag *diag) {
     uint8_t *joined;
-    size_t n_joined;
+    size_t n_joined = 0;
     memset(sig, 0, CSL_SIGNATURE_BYTES);
     TRY(check_arguments(key, context, diag));
     TRY(join(&joined, &n_joined, context, msg, n, diag));
@@ -78,7 +78,7 @@ enum csl_err csl_sign(uint8_t sig[CSL_SIGNATURE_BYTES], EVP_PKEY *key, const cha
 enum csl_err csl_verify(EVP_PKEY *key, const uint8_t *sig, size_t n_sig, const char *context,
                         const uint8_t *msg, size_t n, struct csl_diag *diag) {
     uint8_t *joined;
-    size_t n_joined;
+    size_t n_joined = 0;
     TRY(check_arguments(key, context, diag));
     if (n_sig != CSL_SIGNATURE_BYTES) {
         return csl_fail(diag, CSL_EAUTH, "the signature for \"%s\" has %zu bytes; it must have %d", context,

@@ -55,8 +55,7 @@ static void note_failure(struct csl_conn *c, int e) {
         advice = "; check the address, and that no firewall drops it";
     }
     c->all_timed_out = c->all_timed_out && e == ETIMEDOUT;
-    (void)csl_fail(&c->why, CSL_EUNAVAILABLE, "cannot connect to %s: %s%s", c->s->address, strerror(e),
-                   advice);
+    (void)csl_fail(&c->why, CSL_EUNAVAILABLE, "%s: %s%s", c->s->address, strerror(e), advice);
 }
 
 static void drop_socket(struct csl_conn *c) {

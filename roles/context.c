@@ -50,7 +50,14 @@ static enum csl_err load(struct csl_context *ctx, const char *dir, const char *r
     TRY(csl_site_load(&ctx->site, dir, diag));
     (void)snprintf(own, sizeof own, "%s/roster.yaml", dir);
     const char *path = roster_path != NULL ? roster_path : own;
-    TRY(csl_roster_load(&ctx->roster, path, diag));
+    enum csl_err err = csl_roster_load(&ctx->roster, path, diag);
+    if (err == CSL_ENOINPUT && roster_path == NULL) {
+        return csl_fail(diag, err,
+                        "%s is missing: get the consortium's roster and run: consilium roster install "
+                        "roster.yaml --site %s",
+                        path, dir);
+    }
+    TRY(err);
     TRY(csl_roster_digest(ctx->roster_digest, &ctx->roster));
     ctx->self = csl_roster_member(&ctx->roster, ctx->site.name);
     if (ctx->self == NULL) {

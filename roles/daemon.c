@@ -114,8 +114,11 @@ static void reload(struct csl_daemon *d) {
         csl_log("the certificate on disk is not used: %s", diag.text);
     } else if (changed) {
         csl_listener_set_ctx(d->listener, d->ctx->tls);
-        csl_log("renewed certificate in use, valid until %lld",
-                (long long)csl_tls_ctx_not_after(d->ctx->tls));
+        char until[32] = "?";
+        time_t t = (time_t)csl_tls_ctx_not_after(d->ctx->tls);
+        struct tm tm;
+        (void)(gmtime_r(&t, &tm) != NULL && strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", &tm) != 0);
+        csl_log("renewed certificate in use, valid until %s", until);
     }
 }
 
