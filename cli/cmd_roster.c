@@ -17,7 +17,7 @@ enum { MAX_CERT_FILE = 64 * 1024 };
 
 struct build_opts {
     const char *ca, *name, *out;
-    struct csl_list members, models, connections;
+    struct csl_list members, models, connections, label_only;
     uint64_t lanes, max_batch;
 };
 
@@ -122,6 +122,16 @@ static enum csl_err take_clients(struct csl_model_rule *m, const struct csl_rost
 }
 
 /* NAME:OWNER:CLIENT[,CLIENT]... */
+static enum csl_err take_label_only(struct csl_roster *r, const char *model, struct csl_diag *diag) {
+    for (size_t i = 0; i < r->n_models; i++) {
+        if (strcmp(r->models[i].name, model) == 0) {
+            r->models[i].label_only = true;
+            return CSL_OK;
+        }
+    }
+    return csl_fail(diag, CSL_EUSAGE, "--label-only %.64s: no --model of that name", model);
+}
+
 static enum csl_err take_model(struct csl_model_rule *m, const struct csl_roster *r, const char *spec,
                                struct csl_diag *diag) {
     const char *rest = NULL, *clients = NULL;
@@ -187,6 +197,9 @@ static enum csl_err fill(struct csl_roster *r, const struct build_opts *o, struc
     for (size_t i = 0; i < o->models.n; i++) {
         TRY(take_model(&r->models[r->n_models++], r, o->models.items[i], diag));
     }
+    for (size_t i = 0; i < o->label_only.n; i++) {
+        TRY(take_label_only(r, o->label_only.items[i], diag));
+    }
     for (size_t i = 0; i < o->connections.n; i++) {
         TRY(take_connection(&r->connections[r->n_connections++], r, o->connections.items[i], diag));
     }
@@ -228,6 +241,8 @@ static int run_build(struct csl_cli *cli, int argc, char **argv) {
                  "request, roles joined with '+', host:port"),
         CSL_LIST(struct build_opts, models, "model", "NAME:OWNER:CLIENT,...", false,
                  "who shares it, who may query it"),
+        CSL_LIST(struct build_opts, label_only, "label-only", "MODEL", false,
+                 "clients of this model learn the class only"),
         CSL_LIST(struct build_opts, connections, "connect", "FROM:TO", false,
                  "who dials whom, where not as usual"),
         CSL_STRING(struct build_opts, name, "name", "NAME", false, "name of the consortium"),

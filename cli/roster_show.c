@@ -42,7 +42,7 @@ static void print_rest(const struct csl_roster *r) {
         for (size_t k = 0; k < m->n_clients; k++) {
             (void)printf("%s %s", k == 0 ? "" : ",", r->members[m->clients[k]].name);
         }
-        (void)printf("%s\n", m->n_clients == 0 ? " nobody" : "");
+        (void)printf("%s%s\n", m->n_clients == 0 ? " nobody" : "", m->label_only ? " (label only)" : "");
     }
     const struct csl_timeouts *t = &r->timeouts;
     (void)printf(
@@ -83,8 +83,8 @@ static json_t *model_json(const struct csl_roster *r, const struct csl_model_rul
     for (size_t k = 0; k < m->n_clients; k++) {
         (void)json_array_append_new(clients, json_string(r->members[m->clients[k]].name));
     }
-    return json_pack("{s:s, s:s, s:o}", "name", m->name, "owner", r->members[m->owner].name, "clients",
-                     clients);
+    return json_pack("{s:s, s:s, s:s, s:o}", "name", m->name, "owner", r->members[m->owner].name, "reveal",
+                     m->label_only ? "label" : "logits", "clients", clients);
 }
 
 static json_t *roster_json(const struct csl_roster *r, const char *digest) {

@@ -118,6 +118,11 @@ bool csl_roster_may_query(const struct csl_roster *r, const char *client, const 
     return false;
 }
 
+bool csl_roster_label_only(const struct csl_roster *r, const char *model) {
+    const struct csl_model_rule *m = find_model(r, model);
+    return m != NULL && m->label_only;
+}
+
 bool csl_roster_may_share(const struct csl_roster *r, const char *owner, const char *model) {
     const struct csl_model_rule *m = find_model(r, model);
     return m != NULL && strcmp(r->members[m->owner].name, owner) == 0;

@@ -19,7 +19,8 @@
  *   models:                                optional; a model that is not in it does not exist
  *     - name: digits                       [A-Za-z0-9._-]{1,64}
  *       owner: lab                         the one member (role owner) that may share it
- *       clients: [clinic]                  the members (role client) that may query it
+ *       clients: [clinic]                  the members (role client) that may query it, or own parts of its inputs
+ *       reveal: label                      optional; label: clients learn the class and nothing else; default: logits
  *   connections:                           optional; overrides who dials whom
  *     - {from: hospital-b, to: hospital-a} `to` needs an address
  *   timeouts: {connect_ms: 5000, ...}      optional, each field too; see struct csl_timeouts
@@ -72,6 +73,7 @@ struct csl_model_rule {
     size_t owner;    /* index into members */
     size_t *clients; /* indices into members */
     size_t n_clients;
+    bool label_only; /* reveal: label */
 };
 
 struct csl_connection {
@@ -131,6 +133,8 @@ const struct csl_member *csl_roster_dealer(const struct csl_roster *r);
 bool csl_roster_dials(const struct csl_roster *r, const struct csl_member *a, const struct csl_member *b);
 
 bool csl_roster_may_query(const struct csl_roster *r, const char *client, const char *model);
+/* Whether clients of this model learn the class only. */
+bool csl_roster_label_only(const struct csl_roster *r, const char *model);
 bool csl_roster_may_share(const struct csl_roster *r, const char *owner, const char *model);
 
 /* The member that a TLS peer is: name from its certificate (csl_cert_site_name), spki of its key. CSL_EPERM:

@@ -1,7 +1,7 @@
 /* The roster's digest: SHA-256 over
  *   "consilium/roster/1", consortium, CA certificate (DER),
  *   members: count, each name, roles, host, port, the three key fingerprints,
- *   models: count, each name, owner, clients: count, each index,
+ *   models: count, each name, owner, label only (0, 1), clients: count, each index,
  *   connections: count, each from, to; timeouts and limits in the order of their structs.
  * Texts and blobs are preceded by their length; numbers and lengths are 32 bits, little-endian; lists keep
  * the file's order. */
@@ -38,7 +38,8 @@ static bool put_member(EVP_MD_CTX *md, const struct csl_member *m) {
 }
 
 static bool put_model(EVP_MD_CTX *md, const struct csl_model_rule *m) {
-    bool ok = put_text(md, m->name) && put_u32(md, m->owner) && put_u32(md, m->n_clients);
+    bool ok = put_text(md, m->name) && put_u32(md, m->owner) && put_u32(md, m->label_only) &&
+              put_u32(md, m->n_clients);
     for (size_t i = 0; ok && i < m->n_clients; i++) {
         ok = put_u32(md, m->clients[i]);
     }

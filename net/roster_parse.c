@@ -21,7 +21,7 @@ struct raw_member {
     uint32_t roles_count;
 };
 struct raw_model {
-    char *name, *owner;
+    char *name, *owner, *reveal;
     char **clients;
     uint32_t clients_count;
 };
@@ -62,6 +62,7 @@ static const cyaml_schema_field_t member_fields[] = {
 static const cyaml_schema_field_t model_fields[] = {
     WORD("name", NEED, struct raw_model, name),
     WORD("owner", NEED, struct raw_model, owner),
+    WORD("reveal", MAY, struct raw_model, reveal),
     CYAML_FIELD_SEQUENCE("clients", NEED, struct raw_model, clients, &word_schema, 0, CSL_ROSTER_MEMBERS_MAX),
     CYAML_FIELD_END,
 };
@@ -270,6 +271,11 @@ static enum csl_err take_model(struct csl_model_rule *m, const struct csl_roster
     }
     memcpy(m->name, raw->name, strlen(raw->name) + 1);
     TRY(take_reference(&m->owner, r, raw->owner, t, (struct csl__roster_at){"models", i, "owner"}));
+    m->label_only = raw->reveal != NULL && strcmp(raw->reveal, "label") == 0;
+    if (raw->reveal != NULL && !m->label_only && strcmp(raw->reveal, "logits") != 0) {
+        return csl__roster_bad(t, (struct csl__roster_at){"models", i, "reveal"},
+                               "\"%.40s\" is not label or logits", raw->reveal);
+    }
     m->clients = calloc(raw->clients_count + 1U, sizeof *m->clients);
     if (m->clients == NULL) {
         return CSL_ENOMEM;

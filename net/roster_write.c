@@ -69,7 +69,7 @@ static void write_model(FILE *f, const struct csl_roster *r, const struct csl_mo
     for (size_t i = 0; i < m->n_clients; i++) {
         (void)fprintf(f, "%s\"%s\"", i == 0 ? "" : ", ", r->members[m->clients[i]].name);
     }
-    (void)fprintf(f, "]\n");
+    (void)fprintf(f, "]\n%s", m->label_only ? "    reveal: label\n" : "");
 }
 
 static void write_numbers(FILE *f, const char *section, const void *base,

@@ -5,13 +5,8 @@
 #include "model.pb-c.h"
 #include "nn/plan.h"
 
-/* A message over borrowed memory: valid as long as *plan and *store are. */
-struct csl_plan_message {
-    Csl__Pb__Plan pb;
-    Csl__Pb__Layer layers[CSL_PLAN_MAX_LAYERS];
-    Csl__Pb__Layer *layer_list[CSL_PLAN_MAX_LAYERS];
-};
-void csl_plan_to_message(struct csl_plan_message *store, const struct csl_plan *plan);
+/* The plan as a message, allocated; freed with csl__pb__plan__free_unpacked. */
+CSL_MUST_CHECK enum csl_err csl_plan_to_message(Csl__Pb__Plan **out, const struct csl_plan *plan);
 
 /* Converts and runs csl_plan_check: a plan that comes out is good. CSL_EDATA names the field. */
 CSL_MUST_CHECK enum csl_err csl_plan_from_message(struct csl_plan *plan, const Csl__Pb__Plan *pb,
