@@ -3,7 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
+#include "nn/fold.h"
+#include "nn/keras/keras.h"
 #include "nn/onnx/onnx.h"
+
+#define CSL_MODEL_MAX_FILE_BYTES CSL_ONNX_MAX_FILE_BYTES
 
 enum csl_err csl_parse_normalization(struct csl_normalization *out, const char *name, const char *interval,
                                      struct csl_diag *diag) {
@@ -26,18 +31,106 @@ enum csl_err csl_parse_normalization(struct csl_normalization *out, const char *
     return csl_normalization_none(out, lo, hi, diag);
 }
 
-enum csl_err csl_model_file_compile(struct csl_plan *plan, struct csl_weights *weights, const char *path,
-                                    const struct csl_plan_options *opt, struct csl_diag *diag) {
-    struct csl_graph *graph = NULL;
-    struct csl_issues issues = {0};
-    enum csl_err err = csl_onnx_import_file(&graph, &issues, path, CSL_ONNX_MAX_FILE_BYTES, diag);
-    if (err == CSL_OK) {
-        err = csl_plan_compile(plan, weights, NULL, &issues, graph, opt, diag);
+/* ---- Import ---- */
+
+static enum csl_err import_graph(struct csl_graph **graph, struct csl_issues *issues, const char *path,
+                                 struct csl_diag *diag) {
+    if (csl_keras_detect(path)) {
+        return csl_keras_import_file(graph, issues, path, CSL_MODEL_MAX_FILE_BYTES, diag);
     }
-    if (err == CSL_EDATA && issues.n != 0) {
-        err = csl_issues_fail(&issues, diag);
+    return csl_onnx_import_file(graph, issues, path, CSL_ONNX_MAX_FILE_BYTES, diag);
+}
+
+enum csl_err csl_model_file_import(struct csl_network **net, struct csl_issues *issues, const char *path,
+                                   struct csl_diag *diag) {
+    *net = NULL;
+    struct csl_graph *graph = NULL;
+    enum csl_err err = import_graph(&graph, issues, path, diag);
+    if (err == CSL_OK) {
+        err = csl_graph_fold(graph, diag);
+    }
+    if (err == CSL_OK) {
+        err = csl_network_lower(net, issues, graph, diag);
     }
     csl_graph_free(graph);
+    if (err != CSL_OK && issues->n != 0) {
+        err = csl_issues_fail(issues, diag);
+    }
+    if (err != CSL_OK && diag != NULL && strstr(diag->text, path) == NULL) {
+        csl_fail_context(diag, err, "%s", path);
+    }
+    return err;
+}
+
+/* ---- Compilation ---- */
+
+enum csl_err csl_images_for(struct csl_images *out, const struct csl_images *raw,
+                            const struct csl_normalization *how, size_t n_inputs, struct csl_diag *diag) {
+    *out = (struct csl_images){0};
+    size_t stride = csl_images_stride(raw);
+    if (stride != n_inputs) {
+        return csl_fail(diag, CSL_EDATA, "images have %zu x %zu x %zu values, the model takes %zu",
+                        raw->channels, raw->height, raw->width, n_inputs);
+    }
+    struct csl_images copy = *raw;
+    copy.data = csl_secret_alloc(raw->count * stride, sizeof *copy.data);
+    if (copy.data == NULL) {
+        return CSL_ENOMEM;
+    }
+    memcpy(copy.data, raw->data, raw->count * stride * sizeof *copy.data);
+    enum csl_err err = csl_images_normalize(&copy, how, diag);
+    if (err != CSL_OK) {
+        csl_images_clear(&copy);
+        return err;
+    }
+    *out = copy;
+    return CSL_OK;
+}
+
+static size_t network_inputs(const struct csl_network *net) {
+    return (size_t)net->input.h * net->input.w * net->input.c;
+}
+
+static enum csl_err observe(struct csl_ranges *ranges, const struct csl_network *net,
+                            const struct csl_model_choice *choice, struct csl_diag *diag) {
+    if (choice->images == NULL || choice->images->count == 0) {
+        return csl_fail(diag, CSL_EUSAGE, "--sample-ranges needs --images");
+    }
+    struct csl_images images;
+    TRY(csl_images_for(&images, choice->images, &choice->input, network_inputs(net), diag));
+    enum csl_err err = csl_ranges_observe(ranges, net, images.data, (uint32_t)images.count);
+    csl_images_clear(&images);
+    return err;
+}
+
+enum csl_err csl_model_compile(struct csl_plan *plan, struct csl_weights *weights,
+                               struct csl_plan_report *report, const struct csl_network *net,
+                               const struct csl_model_choice *choice, struct csl_diag *diag) {
+    struct csl_ranges ranges = {0};
+    struct csl_plan_options opt = csl_plan_options_default();
+    opt.input = choice->input;
+    opt.frac_bits = choice->frac_bits;
+    enum csl_err err = CSL_OK;
+    if (choice->sample_ranges) {
+        err = observe(&ranges, net, choice, diag);
+        opt.samples = &ranges;
+    }
+    if (err == CSL_OK) {
+        err = csl_plan_compile(plan, weights, report, net, &opt, diag);
+    }
+    csl_ranges_clear(&ranges);
+    return err;
+}
+
+enum csl_err csl_model_file_compile(struct csl_plan *plan, struct csl_weights *weights, const char *path,
+                                    const struct csl_model_choice *choice, struct csl_diag *diag) {
+    struct csl_network *net = NULL;
+    struct csl_issues issues = {0};
+    enum csl_err err = csl_model_file_import(&net, &issues, path, diag);
+    if (err == CSL_OK) {
+        err = csl_model_compile(plan, weights, NULL, net, choice, diag);
+    }
+    csl_network_free(net);
     csl_issues_clear(&issues);
     return err;
 }

@@ -1,4 +1,5 @@
-/* A model file of any format, compiled: what model check, model share and infer --compare begin with. */
+/* A model file of any format: imported, lowered, compiled. What model check, model share and infer --compare
+ * begin with. */
 #ifndef CSL_CLI_MODEL_FILE_H
 #define CSL_CLI_MODEL_FILE_H
 
@@ -8,9 +9,33 @@
 CSL_MUST_CHECK enum csl_err csl_parse_normalization(struct csl_normalization *out, const char *name,
                                                     const char *interval, struct csl_diag *diag);
 
-/* Imports and compiles. CSL_EDATA lists every node that cannot be run. weights: csl_weights_clear. */
+/* Imports by the file's first bytes (ONNX, Keras .h5 and .keras), folds and lowers. Nodes that cannot be run
+ * are in issues, all of them, and the result is CSL_EDATA whose sentence lists them. *net: csl_network_free.
+ */
+CSL_MUST_CHECK enum csl_err csl_model_file_import(struct csl_network **net, struct csl_issues *issues,
+                                                  const char *path, struct csl_diag *diag);
+
+/* How a network is compiled, as the options of the commands say. */
+struct csl_model_choice {
+    struct csl_normalization input;
+    unsigned frac_bits;
+    bool sample_ranges;              /* narrow the ranges by these images (2 bits of margin) */
+    const struct csl_images *images; /* raw, not normalised; NULL: none */
+};
+
+/* Compiles. CSL_EDATA names the layer. report may be NULL. */
+CSL_MUST_CHECK enum csl_err csl_model_compile(struct csl_plan *plan, struct csl_weights *weights,
+                                              struct csl_plan_report *report, const struct csl_network *net,
+                                              const struct csl_model_choice *choice, struct csl_diag *diag);
+
+/* The two together. */
 CSL_MUST_CHECK enum csl_err csl_model_file_compile(struct csl_plan *plan, struct csl_weights *weights,
-                                                   const char *path, const struct csl_plan_options *opt,
+                                                   const char *path, const struct csl_model_choice *choice,
                                                    struct csl_diag *diag);
+
+/* A copy of images, normalised; the caller clears it. CSL_EDATA when they do not fit the network. */
+CSL_MUST_CHECK enum csl_err csl_images_for(struct csl_images *out, const struct csl_images *raw,
+                                           const struct csl_normalization *how, size_t n_inputs,
+                                           struct csl_diag *diag);
 
 #endif

@@ -29,16 +29,17 @@ static enum csl_err make(struct csl_masks *m, const struct csl_dealer_epoch *e,
                          const struct csl_demand *demands, size_t n_demands) {
     m->n_demands = n_demands;
     memcpy(m->demands, demands, n_demands * sizeof *demands);
+    uint32_t layer = 0; /* step K5 numbers the linear layers */
     for (size_t i = 0; i < n_demands; i++) {
         if (demands[i].kind != CSL_DEMAND_LINEAR) {
             continue;
         }
-        size_t n = (size_t)demands[i].k_dim * demands[i].n_dim;
+        size_t n = csl_conv_weights(&demands[i].conv);
         m->b[i] = csl_secret_alloc(n, sizeof *m->b[i]);
         if (m->b[i] == NULL) {
             return CSL_ENOMEM;
         }
-        TRY(csl_weight_mask_sum(m->b[i], e->keys, e->n_parties, m->mask_id, (uint32_t)i, n, demands[i].bits));
+        TRY(csl_weight_mask_sum(m->b[i], e->keys, e->n_parties, m->mask_id, layer++, n, demands[i].bits));
     }
     return CSL_OK;
 }
@@ -62,7 +63,7 @@ static void keep(struct csl_mask_cache *c, struct csl_masks *m) {
 static bool same_shapes(const struct csl_masks *m, const struct csl_demand *demands, size_t n_demands) {
     for (size_t i = 0; i < n_demands && n_demands == m->n_demands; i++) {
         const struct csl_demand *a = &m->demands[i], *b = &demands[i];
-        if (a->kind != b->kind || a->k_dim != b->k_dim || a->n_dim != b->n_dim || a->bits != b->bits) {
+        if (a->kind != b->kind || memcmp(&a->conv, &b->conv, sizeof a->conv) != 0 || a->bits != b->bits) {
             return false;
         }
     }

@@ -59,9 +59,7 @@ enum csl_err csl_manifest_decode(struct csl_manifest *out, const uint8_t *bytes,
     return err;
 }
 
-enum csl_err csl_manifest_encode(uint8_t **bytes, size_t *n, struct csl_manifest *m) {
-    struct csl_plan_message plan;
-    csl_plan_to_message(&plan, &m->plan);
+static enum csl_err pack_manifest(uint8_t **bytes, size_t *n, struct csl_manifest *m, Csl__Pb__Plan *plan) {
     ProtobufCBinaryData commitments[CSL_MAX_PARTIES];
     for (unsigned i = 0; i < m->n_parties; i++) {
         commitments[i] = csl_bytes(m->commitments[i], CSL_DIGEST_BYTES);
@@ -70,7 +68,7 @@ enum csl_err csl_manifest_encode(uint8_t **bytes, size_t *n, struct csl_manifest
     pb.version = MANIFEST_VERSION;
     pb.name = m->name;
     pb.owner = m->owner;
-    pb.plan = &plan.pb;
+    pb.plan = plan;
     pb.nonce = csl_bytes(m->nonce, sizeof m->nonce);
     pb.n_share_commitments = m->n_parties;
     pb.share_commitments = commitments;
@@ -87,6 +85,14 @@ enum csl_err csl_manifest_encode(uint8_t **bytes, size_t *n, struct csl_manifest
     *bytes = p;
     *n = size;
     return CSL_OK;
+}
+
+enum csl_err csl_manifest_encode(uint8_t **bytes, size_t *n, struct csl_manifest *m) {
+    Csl__Pb__Plan *plan;
+    TRY(csl_plan_to_message(&plan, &m->plan));
+    enum csl_err err = pack_manifest(bytes, n, m, plan);
+    csl__pb__plan__free_unpacked(plan, NULL);
+    return err;
 }
 
 /* ---- Parts ---- */
