@@ -3,7 +3,6 @@
 #include "crypto/secret.h"
 #include "mpc/bits_internal.h"
 #include "mpc/correlation_internal.h"
-#include "mpc/gemm.h"
 #include "mpc/pack.h"
 #include "mpc/ring.h"
 
@@ -324,8 +323,13 @@ enum csl_err csl_corr_bind_weights(struct csl_corr *c, size_t demand, const uint
                         cd->bound ? "bound already" : "used or not filled");
     }
     const struct csl_demand *d = &cd->demand;
-    csl_gemm_acc_mod(cd->data[CSL_LINEAR_C], cd->data[CSL_LINEAR_A], e, c->batch, d->k_dim, d->n_dim,
-                     d->bits);
+    enum csl_err err =
+        csl_conv_acc(cd->data[CSL_LINEAR_C], cd->data[CSL_LINEAR_A], e, &d->conv, c->batch, d->bits, true);
+    if (err != CSL_OK) {
+        cd->used = true;
+        csl__corr_done(cd);
+        return csl_fail(diag, err, "correlation: no memory to bind demand %zu", demand);
+    }
     cd->bound = true;
     return CSL_OK;
 }

@@ -73,7 +73,8 @@ struct csl_demand csl_demand_trunc(uint32_t count, unsigned k, unsigned f, unsig
 
 /* CSL_EDATA with the reason unless: dimensions in 1..CSL_MAX_DIM; LINEAR: 1 <= bits <= 64; RELU and TRUNC: f
  * >= 1, k >= 2, k + f <= 62, k <= out_bits <= 64; RELU: 1..6 digits of 1..6 bits which hold exactly k-1 bits
- * (k <= 37); TRUNC: no digits. Demands may come from outside: every function below checks them by this. */
+ * (k <= 37); TRUNC: no digits; MAX, ARGMAX: as RELU with out_bits = k + f; ARGMAX: 1 <= bits <= 16; LINEAR:
+ * csl_conv_check(). Demands may come from outside: every function below checks them by this. */
 CSL_MUST_CHECK enum csl_err csl_demand_check(const struct csl_demand *d, struct csl_diag *diag);
 
 /* ---- fields ---- */
@@ -101,6 +102,15 @@ enum csl_relu_field {
     CSL_RELU_S,                                          /* dealt: [s] mod 2^(out_bits - k) */
     CSL_RELU_S_BETA,                                     /* dealt: [s beta] */
     CSL_RELU_N_FIELDS
+};
+
+/* Of MAX and ARGMAX: numbers up to CSL_RELU_S_BIT are those of a ReLU (the comparison is the same). */
+enum csl_max_field {
+    CSL_MAX_BETA_R = CSL_RELU_S_BIT + 1, /* dealt: [beta] mod 2^l, or the payload's ring if that is wider */
+    CSL_MAX_R_BETA,                      /* dealt: [r beta] mod 2^l */
+    CSL_MAX_P,                           /* own: P mod 2^bits, masks the payload; empty for MAX */
+    CSL_MAX_P_BETA,                      /* dealt: [P beta] mod 2^bits; empty for MAX */
+    CSL_MAX_N_FIELDS
 };
 
 struct csl_field {
@@ -152,8 +162,8 @@ CSL_MUST_CHECK enum csl_err csl_corr_expand_own(struct csl_corr *c, size_t row,
 CSL_MUST_CHECK enum csl_err csl_corr_put(struct csl_corr *c, size_t demand, unsigned field, size_t row,
                                          const uint64_t *words, struct csl_diag *diag);
 
-/* Step L2: Z = A.E + C for all rows of a linear demand by one GEMM; E is k_dim x n_dim, opened, mod 2^bits.
- * All rows must be filled. Before csl_linear_forward(), once. */
+/* Step L2: Z = conv(A, E) + C for all rows of a linear demand; E is csl_conv_weights() opened elements, mod
+ * 2^bits. CSL_ENOMEM uses the demand up. All rows must be filled. Before csl_linear_forward(), once. */
 CSL_MUST_CHECK enum csl_err csl_corr_bind_weights(struct csl_corr *c, size_t demand, const uint64_t *e,
                                                   struct csl_diag *diag);
 

@@ -52,7 +52,7 @@ void csl__field_pack(uint8_t *out, const struct csl_field *f, const uint64_t *ro
 CSL_MUST_CHECK enum csl_err csl__field_unpack(uint64_t *row, const struct csl_field *f, const uint8_t *in,
                                               struct csl_diag *diag);
 
-/* The value function: fills the dealt fields of one row from the own fields (RELU and TRUNC). data[i] is
+/* The value function: fills the dealt fields of one row from the own fields (not of LINEAR). data[i] is
  * the row of field i, NULL where it is empty. */
 void csl__demand_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d);
 

@@ -3,7 +3,6 @@
 #include "crypto/secret.h"
 #include "mpc/bits_internal.h"
 #include "mpc/correlation_internal.h"
-#include "mpc/gemm.h"
 #include "mpc/ring.h"
 
 #include <string.h>
@@ -17,19 +16,19 @@ static void spread(uint64_t *out, const uint64_t *plane, size_t n) {
     }
 }
 
-/* Bit i of the plane = in[i], which is 0 or 1. */
-static void gather(uint64_t *plane, const uint64_t *in, size_t n) {
+/* Bit i of the plane = bit `shift` of in[i]. */
+static void gather(uint64_t *plane, const uint64_t *in, size_t n, unsigned shift) {
     memset(plane, 0, csl__bits_words(n) * sizeof *plane);
     for (size_t i = 0; i < n; i++) {
-        plane[i / 64] |= in[i] << (i % 64);
+        plane[i / 64] |= (in[i] >> shift & 1) << (i % 64);
     }
 }
 
-/* T2: bit v of the element is [v < digit]. */
-static void table_values(uint64_t *out, const uint64_t *r_high, size_t n, unsigned shift, unsigned width) {
+/* T2: bit v of the element is [v < digit], the digit at `shift` of r. */
+static void table_values(uint64_t *out, const uint64_t *r, size_t n, unsigned shift, unsigned width) {
     uint64_t mask = csl_ring_mask(width);
     for (size_t i = 0; i < n; i++) {
-        out[i] = ((uint64_t)1 << (r_high[i] >> shift & mask)) - 1;
+        out[i] = ((uint64_t)1 << (r[i] >> shift & mask)) - 1;
     }
 }
 
@@ -55,47 +54,59 @@ static void product_values(uint64_t *out, const uint64_t *m, const struct csl__p
     }
 }
 
+/* out = a b; out may be one of them, or empty */
 static void times(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t n) {
     for (size_t i = 0; out != NULL && i < n; i++) {
         out[i] = a[i] * b[i];
     }
 }
 
-/* out is [s] and may be empty (out_bits = k) */
+/* out[i] = bit k-1 of r'; out is [s] and may be empty (out_bits = k) */
 static void top_bit(uint64_t *out, const uint64_t *r_high, size_t n, unsigned k) {
     for (size_t i = 0; out != NULL && i < n; i++) {
         out[i] = r_high[i] >> (k - 1) & 1;
     }
 }
 
-static void relu_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+/* T2..T4: tables, products of masks, <s>. */
+static void sign_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
-    size_t n = d->count;
-    uint64_t *r_high = data[CSL_RELU_R_HIGH], *beta = data[CSL_RELU_BETA_R], *scratch = data[CSL_RELU_R_BETA];
-    for (size_t i = 0; i < n; i++) {
-        r_high[i] = data[CSL_RELU_R][i] >> t->f;
-    }
-    for (unsigned j = 0, shift = 0; j < t->n_digits; shift += t->digit_bits[j++]) {
-        table_values(data[CSL_RELU_TABLE + j], r_high, n, shift, t->digit_bits[j]);
+    for (unsigned j = 0, shift = t->f; j < t->n_digits; shift += t->digit_bits[j++]) {
+        table_values(data[CSL_RELU_TABLE + j], data[CSL_RELU_R], d->count, shift, t->digit_bits[j]);
     }
     struct csl__products p;
     csl__products_init(&p, t->n_digits);
     if (p.n_products != 0) {
-        product_values(data[CSL_RELU_PRODUCTS], data[CSL_RELU_M], &p, csl__bits_words(n));
+        product_values(data[CSL_RELU_PRODUCTS], data[CSL_RELU_M], &p, csl__bits_words(d->count));
     }
-    top_bit(scratch, r_high, n, t->k);
-    gather(data[CSL_RELU_S_BIT], scratch, n);
-    spread(beta, data[CSL_RELU_BETA], n);
-    top_bit(data[CSL_RELU_S], r_high, n, t->k);
-    times(data[CSL_RELU_S_BETA], scratch, beta, n);
-    times(data[CSL_RELU_R_BETA], r_high, beta, n); /* overwrites the scratch */
+    gather(data[CSL_RELU_S_BIT], data[CSL_RELU_R], d->count, t->k + t->f - 1u);
 }
 
-void csl__demand_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
-    if (d->kind == CSL_DEMAND_RELU) {
-        relu_values(data, d);
-        return;
+/* T5 */
+static void relu_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    const struct csl_trunc_params *t = &d->trunc;
+    size_t n = d->count;
+    uint64_t *r_high = data[CSL_RELU_R_HIGH], *beta = data[CSL_RELU_BETA_R];
+    sign_values(data, d);
+    for (size_t i = 0; i < n; i++) {
+        r_high[i] = data[CSL_RELU_R][i] >> t->f;
     }
+    spread(beta, data[CSL_RELU_BETA], n);
+    times(data[CSL_RELU_R_BETA], r_high, beta, n);
+    top_bit(data[CSL_RELU_S], r_high, n, t->k);
+    times(data[CSL_RELU_S_BETA], data[CSL_RELU_S], beta, n);
+}
+
+/* M1, M2 */
+static void max_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    uint64_t *beta = data[CSL_MAX_BETA_R];
+    sign_values(data, d);
+    spread(beta, data[CSL_RELU_BETA], d->count);
+    times(data[CSL_MAX_R_BETA], data[CSL_RELU_R], beta, d->count);
+    times(data[CSL_MAX_P_BETA], data[CSL_MAX_P], beta, d->count);
+}
+
+static void trunc_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
     for (size_t i = 0; i < d->count; i++) {
         data[CSL_TRUNC_R_HIGH][i] = data[CSL_TRUNC_R][i] >> t->f;
@@ -103,9 +114,26 @@ void csl__demand_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_d
     top_bit(data[CSL_TRUNC_S], data[CSL_TRUNC_R_HIGH], d->count, t->k);
 }
 
+void csl__demand_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    switch (d->kind) {
+    case CSL_DEMAND_RELU:
+        relu_values(data, d);
+        return;
+    case CSL_DEMAND_TRUNC:
+        trunc_values(data, d);
+        return;
+    case CSL_DEMAND_MAX:
+    case CSL_DEMAND_ARGMAX:
+        max_values(data, d);
+        return;
+    case CSL_DEMAND_LINEAR: /* by a convolution over the batch, below */
+        return;
+    }
+}
+
 /* ---- corrections ---- */
 
-enum { LINEAR_ROWS = 256 }; /* of one GEMM: bounds the memory */
+enum { LINEAR_ROWS = 256, LINEAR_WORDS = 1 << 22 }; /* of one convolution: bound the memory */
 
 struct job {
     const struct csl_demand *demand;
@@ -176,11 +204,17 @@ static size_t max_row(const struct job *j) {
     return max;
 }
 
-/* C = A.B for a block of rows, by one GEMM. */
+static size_t linear_rows(size_t row_words, size_t batch) {
+    size_t rows = LINEAR_WORDS / row_words;
+    rows = rows < 1 ? 1 : rows > LINEAR_ROWS ? LINEAR_ROWS : rows;
+    return rows < batch ? rows : batch;
+}
+
+/* C = conv(A, B) for a block of rows at a time. */
 static enum csl_err linear_corrections(const struct job *j, const uint64_t *mask, size_t batch) {
     const struct csl_demand *d = j->demand;
-    size_t k = d->k_dim, n = d->n_dim;
-    size_t rows = batch < LINEAR_ROWS ? batch : LINEAR_ROWS;
+    size_t k = csl_conv_inputs(&d->conv), n = csl_conv_outputs(&d->conv);
+    size_t rows = linear_rows(k + 2 * n, batch);
     uint64_t *a = csl_secret_alloc(rows * (k + 2 * n) + max_row(j), sizeof *a);
     if (a == NULL) {
         return CSL_ENOMEM;
@@ -194,7 +228,9 @@ static enum csl_err linear_corrections(const struct job *j, const uint64_t *mask
             uint64_t *sums[CSL_MAX_FIELDS] = {a + r * k, c_sum + r * n};
             err = sum_row(j, sums, part, first + r);
         }
-        csl_gemm_acc_mod(c, a, mask, m, k, n, d->bits);
+        if (err == CSL_OK) {
+            err = csl_conv_acc(c, a, mask, &d->conv, m, d->bits, true);
+        }
         for (size_t r = 0; r < m && err == CSL_OK; r++) {
             uint64_t *sums[CSL_MAX_FIELDS] = {a + r * k, c_sum + r * n};
             uint64_t *values[CSL_MAX_FIELDS] = {NULL, c + r * n};

@@ -12,8 +12,8 @@
 
 /* Corrections for `batch` indices: out gets batch chunks of csl_correction_bytes() each; n_out is checked.
  *   seeds: batch x n_parties x 32 bytes, seed(i, index) of step K3, row after row;
- *   masks: n_demands pointers; for a linear demand B = sum of the parties' B_i mod 2^bits (k_dim x n_dim,
- *          csl_weight_mask_sum()), ignored for others. C = A.B is one GEMM over the batch.
+ *   masks: n_demands pointers; for a linear demand B = sum of the parties' B_i mod 2^bits (csl_conv_weights()
+ *          elements, csl_weight_mask_sum()), ignored for others. C = conv(A, B) over the batch.
  * On error out is zero. CSL_EDATA (demands, sizes), CSL_ENOMEM. */
 CSL_MUST_CHECK enum csl_err csl_dealer_corrections(uint8_t *out, size_t n_out,
                                                    const struct csl_demand *demands, size_t n_demands,

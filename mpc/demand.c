@@ -23,10 +23,27 @@ struct csl_trunc_params csl_trunc_params_default(unsigned k, unsigned f, unsigne
 }
 
 struct csl_demand csl_demand_linear(uint32_t k_dim, uint32_t n_dim, unsigned bits) {
-    return (struct csl_demand){.kind = CSL_DEMAND_LINEAR,
-                               .k_dim = k_dim,
-                               .n_dim = n_dim,
-                               .bits = (uint8_t)(bits < 255 ? bits : 255)};
+    struct csl_conv_shape dense = csl_conv_dense(k_dim, n_dim);
+    return csl_demand_conv(&dense, bits);
+}
+
+struct csl_demand csl_demand_conv(const struct csl_conv_shape *conv, unsigned bits) {
+    return (struct csl_demand){
+        .kind = CSL_DEMAND_LINEAR, .conv = *conv, .bits = (uint8_t)(bits < 255 ? bits : 255)};
+}
+
+struct csl_demand csl_demand_max(uint32_t count, unsigned k, unsigned f) {
+    k = k < 255 ? k : 255;
+    f = f < 255 ? f : 255;
+    return (struct csl_demand){
+        .kind = CSL_DEMAND_MAX, .count = count, .trunc = csl_trunc_params_default(k, f, k + f)};
+}
+
+struct csl_demand csl_demand_argmax(uint32_t count, unsigned k, unsigned f, unsigned payload_bits) {
+    struct csl_demand d = csl_demand_max(count, k, f);
+    d.kind = CSL_DEMAND_ARGMAX;
+    d.bits = (uint8_t)(payload_bits < 255 ? payload_bits : 255);
+    return d;
 }
 
 struct csl_demand csl_demand_relu(uint32_t count, unsigned k, unsigned f, unsigned out_bits) {
@@ -39,13 +56,6 @@ struct csl_demand csl_demand_trunc(uint32_t count, unsigned k, unsigned f, unsig
     t.n_digits = 0;
     memset(t.digit_bits, 0, sizeof t.digit_bits);
     return (struct csl_demand){.kind = CSL_DEMAND_TRUNC, .count = count, .trunc = t};
-}
-
-static enum csl_err check_dim(const char *name, uint32_t dim, struct csl_diag *diag) {
-    if (dim == 0 || dim > CSL_MAX_DIM) {
-        return csl_fail(diag, CSL_EDATA, "%s is %u; it must be 1..%u", name, dim, (unsigned)CSL_MAX_DIM);
-    }
-    return CSL_OK;
 }
 
 static enum csl_err check_digits(const struct csl_trunc_params *t, bool wanted, struct csl_diag *diag) {
@@ -71,28 +81,46 @@ static enum csl_err check_digits(const struct csl_trunc_params *t, bool wanted, 
     return CSL_OK;
 }
 
+static enum csl_err check_widths(const struct csl_demand *d, struct csl_diag *diag) {
+    const struct csl_trunc_params *t = &d->trunc;
+    if (d->count == 0 || d->count > CSL_MAX_DIM) {
+        return csl_fail(diag, CSL_EDATA, "count is %u; it must be 1..%u", d->count, (unsigned)CSL_MAX_DIM);
+    }
+    if (t->f < 1 || t->k < 2 || t->k + t->f > 62) {
+        return csl_fail(diag, CSL_EDATA, "k = %u, f = %u; needed are k >= 2, f >= 1, k + f <= 62", t->k,
+                        t->f);
+    }
+    return check_digits(t, d->kind != CSL_DEMAND_TRUNC, diag);
+}
+
 enum csl_err csl_demand_check(const struct csl_demand *d, struct csl_diag *diag) {
     const struct csl_trunc_params *t = &d->trunc;
     switch (d->kind) {
     case CSL_DEMAND_LINEAR:
-        TRY(check_dim("k_dim", d->k_dim, diag));
-        TRY(check_dim("n_dim", d->n_dim, diag));
         if (d->bits < 1 || d->bits > 64) {
             return csl_fail(diag, CSL_EDATA, "a linear layer mod 2^%u; it must be 2^1..2^64", d->bits);
         }
-        return CSL_OK;
+        return csl_conv_check(&d->conv, diag);
     case CSL_DEMAND_RELU:
     case CSL_DEMAND_TRUNC:
-        TRY(check_dim("count", d->count, diag));
-        if (t->f < 1 || t->k < 2 || t->k + t->f > 62) {
-            return csl_fail(diag, CSL_EDATA, "k = %u, f = %u; needed are k >= 2, f >= 1, k + f <= 62", t->k,
-                            t->f);
-        }
+        TRY(check_widths(d, diag));
         if (t->out_bits < t->k || t->out_bits > 64) {
             return csl_fail(diag, CSL_EDATA, "the result mod 2^%u cannot hold k = %u bits; needed are k..64",
                             t->out_bits, t->k);
         }
-        return check_digits(t, d->kind == CSL_DEMAND_RELU, diag);
+        return CSL_OK;
+    case CSL_DEMAND_ARGMAX:
+        if (d->bits < 1 || d->bits > 16) {
+            return csl_fail(diag, CSL_EDATA, "a payload mod 2^%u; it must be 2^1..2^16", d->bits);
+        }
+        /* fall through */
+    case CSL_DEMAND_MAX:
+        TRY(check_widths(d, diag));
+        if (t->out_bits != t->k + t->f) {
+            return csl_fail(diag, CSL_EDATA, "a maximum of k + f = %u bits cannot be mod 2^%u", t->k + t->f,
+                            t->out_bits);
+        }
+        return CSL_OK;
     default:
         return csl_fail(diag, CSL_EDATA, "there is no correlation of kind %d", (int)d->kind);
     }
@@ -121,12 +149,12 @@ static struct csl_field planes(const char *name, bool dealt, unsigned n_planes, 
                               .row_bytes = n_planes * csl__bits_bytes(count)};
 }
 
-static size_t relu_fields(struct csl_field *f, const struct csl_demand *d) {
+/* T1..T4: what a comparison needs; r has l bits. */
+static void sign_fields(struct csl_field *f, const struct csl_demand *d) {
     static const char *const table[CSL_MAX_DIGITS] = {"table 0", "table 1", "table 2",
                                                       "table 3", "table 4", "table 5"};
     const struct csl_trunc_params *t = &d->trunc;
     uint32_t n = d->count;
-    unsigned o = t->out_bits;
     struct csl__products p;
     csl__products_init(&p, t->n_digits);
     f[CSL_RELU_R] = vector("r", CSL_FIELD_RING, false, t->k + t->f, n);
@@ -138,22 +166,42 @@ static size_t relu_fields(struct csl_field *f, const struct csl_demand *d) {
     }
     f[CSL_RELU_PRODUCTS] = planes("products of masks", true, p.n_products, n);
     f[CSL_RELU_S_BIT] = planes("<s>", true, 1, n);
+}
+
+static size_t relu_fields(struct csl_field *f, const struct csl_demand *d) {
+    uint32_t n = d->count;
+    unsigned o = d->trunc.out_bits, k = d->trunc.k;
+    sign_fields(f, d);
     f[CSL_RELU_BETA_R] = vector("[beta]", CSL_FIELD_RING, true, o, n);
     f[CSL_RELU_R_HIGH] = vector("[r']", CSL_FIELD_RING, true, o, n);
     f[CSL_RELU_R_BETA] = vector("[r' beta]", CSL_FIELD_RING, true, o, n);
-    f[CSL_RELU_S] = vector("[s]", CSL_FIELD_RING, true, o - t->k, n);
-    f[CSL_RELU_S_BETA] = vector("[s beta]", CSL_FIELD_RING, true, o - t->k, n);
+    f[CSL_RELU_S] = vector("[s]", CSL_FIELD_RING, true, o - k, n);
+    f[CSL_RELU_S_BETA] = vector("[s beta]", CSL_FIELD_RING, true, o - k, n);
     return CSL_RELU_N_FIELDS;
+}
+
+static size_t max_fields(struct csl_field *f, const struct csl_demand *d) {
+    unsigned l = d->trunc.k + d->trunc.f;
+    unsigned payload = d->kind == CSL_DEMAND_ARGMAX ? d->bits : 0;
+    sign_fields(f, d);
+    f[CSL_MAX_BETA_R] = vector("[beta]", CSL_FIELD_RING, true, l > payload ? l : payload, d->count);
+    f[CSL_MAX_R_BETA] = vector("[r beta]", CSL_FIELD_RING, true, l, d->count);
+    f[CSL_MAX_P] = vector("P", CSL_FIELD_RING, false, payload, d->count);
+    f[CSL_MAX_P_BETA] = vector("[P beta]", CSL_FIELD_RING, true, payload, d->count);
+    return CSL_MAX_N_FIELDS;
 }
 
 size_t csl_demand_fields(struct csl_field fields[CSL_MAX_FIELDS], const struct csl_demand *d) {
     _Static_assert((int)CSL_RELU_N_FIELDS <= (int)CSL_MAX_FIELDS, "the field table is too small");
+    _Static_assert((int)CSL_MAX_N_FIELDS <= (int)CSL_MAX_FIELDS, "the field table is too small");
     const struct csl_trunc_params *t = &d->trunc;
     memset(fields, 0, CSL_MAX_FIELDS * sizeof *fields);
     switch (d->kind) {
     case CSL_DEMAND_LINEAR:
-        fields[CSL_LINEAR_A] = vector("A", CSL_FIELD_RING, false, d->bits, d->k_dim);
-        fields[CSL_LINEAR_C] = vector("C", CSL_FIELD_RING, true, d->bits, d->n_dim);
+        fields[CSL_LINEAR_A] =
+            vector("A", CSL_FIELD_RING, false, d->bits, (uint32_t)csl_conv_inputs(&d->conv));
+        fields[CSL_LINEAR_C] =
+            vector("C", CSL_FIELD_RING, true, d->bits, (uint32_t)csl_conv_outputs(&d->conv));
         return CSL_LINEAR_N_FIELDS;
     case CSL_DEMAND_RELU:
         return relu_fields(fields, d);
@@ -162,6 +210,9 @@ size_t csl_demand_fields(struct csl_field fields[CSL_MAX_FIELDS], const struct c
         fields[CSL_TRUNC_R_HIGH] = vector("[r']", CSL_FIELD_RING, true, t->out_bits, d->count);
         fields[CSL_TRUNC_S] = vector("[s]", CSL_FIELD_RING, true, t->out_bits - t->k, d->count);
         return CSL_TRUNC_N_FIELDS;
+    case CSL_DEMAND_MAX:
+    case CSL_DEMAND_ARGMAX:
+        return max_fields(fields, d);
     }
     return 0;
 }

@@ -2,7 +2,6 @@
 
 #include "crypto/secret.h"
 #include "mpc/correlation_internal.h"
-#include "mpc/gemm.h"
 #include "mpc/ring.h"
 
 #include <string.h>
@@ -20,7 +19,7 @@ enum csl_err csl_linear_open_weights(struct csl_session *s, uint64_t *e, const u
 enum csl_err csl_linear_open_all(struct csl_session *s, uint64_t *const *e, const struct csl_linear *layers,
                                  const uint64_t *const *b_masks, size_t n_layers) {
     for (size_t i = 0; i < n_layers; i++) {
-        memset(e[i], 0, (size_t)layers[i].k_dim * layers[i].n_dim * sizeof **e);
+        memset(e[i], 0, csl_conv_weights(&layers[i].conv) * sizeof **e);
     }
     if (n_layers == 0) {
         return csl_session_error(s);
@@ -28,37 +27,54 @@ enum csl_err csl_linear_open_all(struct csl_session *s, uint64_t *const *e, cons
     struct csl_round *r = csl_round_begin(s);
     size_t h[CSL_ROUND_MAX_ITEMS] = {0};
     for (size_t i = 0; i < n_layers; i++) {
-        size_t n = (size_t)layers[i].k_dim * layers[i].n_dim;
+        size_t n = csl_conv_weights(&layers[i].conv);
         h[i % CSL_ROUND_MAX_ITEMS] =
             csl_round_open_diff(r, layers[i].w, b_masks[i], n, layers[i].bits); /* L1 */
     }
     TRY(csl_round_flush(r)); /* refuses more than CSL_ROUND_MAX_ITEMS */
     for (size_t i = 0; i < n_layers; i++) {
-        size_t n = (size_t)layers[i].k_dim * layers[i].n_dim;
+        size_t n = csl_conv_weights(&layers[i].conv);
         memcpy(e[i], csl_round_ring(r, h[i]), n * sizeof **e);
     }
     return CSL_OK;
 }
 
+static bool same_shape(const struct csl_conv_shape *a, const struct csl_conv_shape *b) {
+    return a->in_h == b->in_h && a->in_w == b->in_w && a->in_c == b->in_c && a->out_h == b->out_h &&
+           a->out_w == b->out_w && a->out_c == b->out_c && a->kernel_h == b->kernel_h &&
+           a->kernel_w == b->kernel_w && a->stride_h == b->stride_h && a->stride_w == b->stride_w &&
+           a->pad_top == b->pad_top && a->pad_left == b->pad_left && a->dilation_h == b->dilation_h &&
+           a->dilation_w == b->dilation_w && a->groups == b->groups;
+}
+
+/* y = Z + bias, one bias a channel */
+static void add_bias(uint64_t *y, const uint64_t *z, const struct csl_linear *layer, size_t batch) {
+    size_t n = batch * csl_conv_outputs(&layer->conv), channels = layer->conv.out_c;
+    if (layer->bias != NULL) {
+        csl_add_row_mod(y, z, layer->bias, n / channels, channels, layer->bits);
+    } else {
+        memcpy(y, z, n * sizeof *y);
+    }
+}
+
 static enum csl_err forward(struct csl_session *s, uint64_t *y, const struct csl_linear *layer,
                             const uint64_t *x, const struct csl__corr_demand *t, size_t batch) {
-    size_t k = layer->k_dim, n = layer->n_dim;
     const struct csl_demand *d = &t->demand;
-    if (d->k_dim != k || d->n_dim != n || d->bits != layer->bits) {
+    const struct csl_conv_shape *c = &layer->conv;
+    if (!same_shape(c, &d->conv) || d->bits != layer->bits) {
         return csl_session_fail(s, CSL_EINTERNAL,
-                                "linear: the layer is %zu x %zu mod 2^%u, its correlation %u x %u mod 2^%u",
-                                k, n, layer->bits, d->k_dim, d->n_dim, d->bits);
+                                "linear: the layer is %u x %u x %u to %u x %u x %u mod 2^%u, its correlation "
+                                "%u x %u x %u to %u x %u x %u mod 2^%u, or their kernels differ",
+                                c->in_h, c->in_w, c->in_c, c->out_h, c->out_w, c->out_c, layer->bits,
+                                d->conv.in_h, d->conv.in_w, d->conv.in_c, d->conv.out_h, d->conv.out_w,
+                                d->conv.out_c, d->bits);
     }
     struct csl_round *r = csl_round_begin(s);
-    size_t h = csl_round_open_diff(r, x, t->data[CSL_LINEAR_A], batch * k, d->bits); /* L3 */
+    size_t h = csl_round_open_diff(r, x, t->data[CSL_LINEAR_A], batch * csl_conv_inputs(c), d->bits); /* L3 */
     TRY(csl_round_flush(r));
-    if (layer->bias != NULL) {
-        csl_add_row_mod(y, t->data[CSL_LINEAR_C], layer->bias, batch, n, d->bits);
-    } else {
-        memcpy(y, t->data[CSL_LINEAR_C], batch * n * sizeof *y);
-    }
-    csl_gemm_acc_mod(y, csl_round_ring(r, h), layer->w, batch, k, n, d->bits); /* L4 */
-    return CSL_OK;
+    add_bias(y, t->data[CSL_LINEAR_C], layer, batch);
+    enum csl_err err = csl_conv_acc(y, csl_round_ring(r, h), layer->w, c, batch, d->bits, false); /* L4 */
+    return err == CSL_OK ? CSL_OK : csl_session_fail(s, err, "linear: no memory to unfold the opened input");
 }
 
 enum csl_err csl_linear_forward(struct csl_session *s, uint64_t *y, const struct csl_linear *layer,
@@ -70,7 +86,7 @@ enum csl_err csl_linear_forward(struct csl_session *s, uint64_t *y, const struct
         csl__corr_done(t);
     }
     if (err != CSL_OK) {
-        csl_wipe(y, corr->batch * layer->n_dim * sizeof *y);
+        csl_wipe(y, corr->batch * csl_conv_outputs(&layer->conv) * sizeof *y);
     }
     return err;
 }

@@ -1,4 +1,5 @@
-/* The linear layer Y = X.W + b with a fixed, shared weight matrix: one opening and one GEMM a party
+/* The linear layer Y = conv(X, W) + b (dense: X.W + b) with fixed, shared weights: one opening and one
+ * convolution a party, of the opened input: shares are never unfolded
  * (docs/protocol.md, steps L1 to L4; PROTOCOLS source: fixed-weight Beaver multiplication).
  *
  * Row-major matrices, one uint64_t an element, mod 2^bits. Constant time in all values.
@@ -17,7 +18,7 @@ struct csl_linear {
     uint8_t bits;
 };
 
-/* L1, once per mask id: E = open([W] - [B]), one round. n = k_dim * n_dim. e gets public values below
+/* L1, once per mask id: E = open([W] - [B]), one round. n = csl_conv_weights(). e gets public values below
  * 2^bits. b_mask is this party's B_i (csl_weight_mask()), for this package and epoch and nothing else. */
 CSL_MUST_CHECK enum csl_err csl_linear_open_weights(struct csl_session *s, uint64_t *e, const uint64_t *w,
                                                     const uint64_t *b_mask, size_t n, unsigned bits);
@@ -27,10 +28,10 @@ CSL_MUST_CHECK enum csl_err csl_linear_open_all(struct csl_session *s, uint64_t 
                                                 const struct csl_linear *layers,
                                                 const uint64_t *const *b_masks, size_t n_layers);
 
-/* L3, L4: one round. x: shares, batch x k_dim (bits above `bits` are ignored); y: shares, batch x n_dim,
- * below 2^bits. batch is the correlation's; its demand must be of this shape and bound to E
- * (csl_corr_bind_weights()). The demand is used up and wiped, whatever happens. y may not overlap x. On error
- * y is zero and the session is poisoned. */
+/* L3, L4: one round. x: shares, batch x csl_conv_inputs() (bits above `bits` are ignored); y: shares, batch x
+ * csl_conv_outputs(), below 2^bits. batch is the correlation's; its demand must be of this shape and bound to
+ * E (csl_corr_bind_weights()). The demand is used up and wiped, whatever happens. y may not overlap x. On
+ * error y is zero and the session is poisoned. */
 CSL_MUST_CHECK enum csl_err csl_linear_forward(struct csl_session *s, uint64_t *y,
                                                const struct csl_linear *layer, const uint64_t *x,
                                                struct csl_corr *corr, size_t demand);
