@@ -15,6 +15,7 @@
 #define CSL_ROLES_CONTRIBUTOR_H
 
 #include "roles/package.h"
+#include "roles/message.h"
 #include "roles/parts.h"
 
 struct csl_contributor;
