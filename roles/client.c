@@ -48,7 +48,8 @@ static enum csl_err check(void *arg, struct csl_diag *diag) {
 static bool all_spoke(void *arg) {
     const struct csl_client *c = arg;
     for (unsigned i = 0; i < c->n_parties; i++) {
-        if (c->talks[i].first == NULL && c->talks[i].err == CSL_OK) {
+        const struct csl_talk *t = &c->talks[i];
+        if (t->conn != NULL && t->first == NULL && t->err == CSL_OK) {
             return false;
         }
     }
@@ -120,18 +121,27 @@ static enum csl_err admitted(struct csl_client *c, unsigned i, struct csl_diag *
     return CSL_OK;
 }
 
+static enum csl_err dial(struct csl_client *c, unsigned i, struct csl_diag *diag) {
+    return csl_talk_dial(&c->talks[i], &c->worker, csl_roster_party(&c->ctx->roster, i),
+                         CSL__PB__PURPOSE__PURPOSE_CLIENT, NULL, diag);
+}
+
 /* Party 0 is asked first and the others once it has a lane for us: so two clients never hold half of the
- * lanes each. */
+ * lanes each. The others are not even dialled before, since a connection that asks for nothing is closed
+ * there (handshake_ms) while we may wait longer for the lane. */
 static enum csl_err ask_all(struct csl_client *c, struct csl_diag *diag) {
     struct csl_talk *talks[CSL_MAX_PARTIES];
     for (unsigned i = 0; i < c->n_parties; i++) {
         talks[i] = &c->talks[i];
-        TRY(csl_talk_dial(talks[i], &c->worker, csl_roster_party(&c->ctx->roster, i),
-                          CSL__PB__PURPOSE__PURPOSE_CLIENT, NULL, diag));
     }
-    TRY(csl_talk_wait_ready(&c->worker, talks, c->n_parties, patience_ms(c), diag));
+    TRY(dial(c, 0, diag));
+    TRY(csl_talk_wait_ready(&c->worker, talks, 1, patience_ms(c), diag));
     TRY(ask(c, 0, diag));
     TRY(admitted(c, 0, diag));
+    for (unsigned i = 1; i < c->n_parties; i++) {
+        TRY(dial(c, i, diag));
+    }
+    TRY(csl_talk_wait_ready(&c->worker, talks + 1, c->n_parties - 1, patience_ms(c), diag));
     for (unsigned i = 1; i < c->n_parties; i++) {
         TRY(ask(c, i, diag));
     }
@@ -179,6 +189,7 @@ static void hang_up(struct csl_client *c) {
 
 static enum csl_err try_open(struct csl_client *c, struct csl_diag *diag) {
     c->failed = false;
+    memset(c->talks, 0, sizeof c->talks); /* what ended the last attempt is not to end this one */
     TRY(csl_rand(c->session_id, sizeof c->session_id));
     enum csl_err err = ask_all(c, diag);
     if (err == CSL_OK) {
@@ -203,7 +214,8 @@ static enum csl_err open_client(struct csl_client *c, struct csl_diag *diag) {
         if (!transient(err)) {
             return err;
         }
-        (void)!csl_loop_run_until(&c->worker.loop, never, NULL, RETRY_MS << i); /* goodbyes go out meanwhile */
+        (void)!csl_loop_run_until(&c->worker.loop, never, NULL,
+                                  RETRY_MS << i); /* goodbyes go out meanwhile */
     }
     return err;
 }
