@@ -1,4 +1,4 @@
-/* Setting a session up: the mesh, the agreement, the masked weights, the dealer. */
+/* Setting a session up (docs/protocol.md S4..S8): the mesh, the agreement, the masked weights, the dealer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,7 +122,7 @@ static enum csl_err make_link(struct csl_lane *l) {
     return CSL_OK;
 }
 
-/* ---- Agreement: the session's first round, one fixed record ---- */
+/* ---- Agreement (S5): the session's first round, one fixed record ---- */
 
 struct agreement {
     const uint8_t *session_id, *roster, *epoch_id, *package;

@@ -1,4 +1,4 @@
-/* Model packages: what a party holds of a shared model, on disk and in memory.
+/* Model packages (docs/protocol.md M): what a party holds of a shared model, on disk and in memory.
  *
  * A package is the public manifest and this party's secret part: salt (32) | share, where the share is a
  * 32-byte seed for parties 0..N-2 and csl_model_share_encode's bytes for the last. Its digest is
