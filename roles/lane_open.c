@@ -115,7 +115,12 @@ static enum csl_err make_link(struct csl_lane *l) {
             if (conn == NULL) {
                 return csl_fail(&l->diag, CSL_EPEER, "%s", l->peers[i].diag.text);
             }
-            TRY(csl_mesh_link_set_peer(link, i, conn, &l->diag));
+            enum csl_err err = csl_mesh_link_set_peer(link, i, conn, &l->diag);
+            if (err != CSL_OK) { /* nobody's: the talk has given it away */
+                csl_conn_set_callbacks(conn, NULL, NULL);
+                csl_conn_close(conn, err, NULL);
+                return err;
+            }
         }
     }
     csl_mesh_link_set_slot(link, CSL_LANE_SLOT_SETUP);

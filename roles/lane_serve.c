@@ -152,6 +152,16 @@ static uint64_t sent_to(const struct csl_lane *l, unsigned peer) {
     return csl_mesh_link_counters(l->link, CSL_LANE_SLOT_ONLINE)->peer[peer].bytes_sent;
 }
 
+/* A client that announces a batch to one party and another, or none, to the next makes honest parties miss
+ * each other's messages: whoever reads the error should know. */
+static void first_round_failed(struct csl_lane *l, const struct batch *b, enum csl_err err) {
+    struct csl_diag seen = l->diag;
+    (void)csl_fail(&l->diag, err,
+                   "%.300s; it is the first round of batch %u (%u inputs): unless %s told every "
+                   "party the same, the fault may be its own",
+                   seen.text, b->number, b->count, l->client.peer);
+}
+
 static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
     uint64_t before[CSL_MAX_PARTIES];
     for (unsigned i = 0; i < l->n_parties; i++) {
@@ -161,6 +171,9 @@ static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
     enum csl_err err = csl_infer(&l->session, b->y, &l->opt.package->plan, &l->opened->share, b->corr, b->x);
     if (err != CSL_OK) {
         l->diag = l->session.diag;
+        if (l->session.stats.rounds == rounds && (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
+            first_round_failed(l, b, err);
+        }
         return err;
     }
     b->rounds = l->session.stats.rounds - rounds;
