@@ -1,5 +1,5 @@
 /* The linear layer Y = X.W + b with a fixed, shared weight matrix: one opening and one GEMM a party
- * (docs/protocol.md, steps L1 to L4; PROTOCOLS source: fixed-weight Beaver multiplication).
+ * (docs/protocol.md, steps L1 to L4: fixed-weight Beaver multiplication).
  *
  * Row-major matrices, one uint64_t an element, mod 2^bits. Constant time in all values.
  */
