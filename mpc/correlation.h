@@ -86,7 +86,8 @@ enum csl_field_form {
                       */
 };
 
-/* Field numbers: positions in the table and parts of the PRG stream number. Never renumber. */
+/* Field numbers (docs/protocol.md F2): positions in the table and parts of the PRG stream number. Never
+ * renumber. */
 enum csl_linear_field { CSL_LINEAR_A, CSL_LINEAR_C, CSL_LINEAR_N_FIELDS };
 enum csl_trunc_field { CSL_TRUNC_R, CSL_TRUNC_R_HIGH, CSL_TRUNC_S, CSL_TRUNC_N_FIELDS };
 enum csl_relu_field {
@@ -127,8 +128,8 @@ struct csl_field {
 /* Fills the table of a checked demand; returns the number of fields. */
 size_t csl_demand_fields(struct csl_field fields[CSL_MAX_FIELDS], const struct csl_demand *d);
 
-/* Bytes of corrections for one inference (one index): the dealt fields in order, each packed for itself.
- * 0 when a demand is wrong or the sum overflows. */
+/* Bytes of corrections for one inference (one index), step F4: the dealt fields in order, each packed for
+ * itself. 0 when a demand is wrong or the sum overflows. */
 size_t csl_correction_bytes(const struct csl_demand *demands, size_t n_demands);
 
 /* ---- one party's correlations for a batch ---- */

@@ -1,6 +1,6 @@
 /* The linear layer Y = conv(X, W) + b (dense: X.W + b) with fixed, shared weights: one opening and one
  * convolution a party, of the opened input: shares are never unfolded
- * (docs/protocol.md, steps L1 to L4; PROTOCOLS source: fixed-weight Beaver multiplication).
+ * (docs/protocol.md, steps L1 to L4: fixed-weight Beaver multiplication).
  *
  * Row-major matrices, one uint64_t an element, mod 2^bits. Constant time in all values.
  */

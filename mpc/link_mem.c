@@ -227,3 +227,70 @@ static enum csl_err exchange(struct csl_link *link, uint8_t *const in[CSL_MAX_PA
     pthread_mutex_unlock(&net->lock);
     return err;
 }
+
+/* ---- Parties as threads ---- */
+
+struct runner {
+    pthread_t thread;
+    struct csl_mem_net *net;
+    struct csl_session session;
+    csl_mem_body_fn *body;
+    void *arg;
+    enum csl_err err;
+};
+
+static void *run_party(void *arg) {
+    struct runner *r = arg;
+    r->err = r->body(&r->session, r->arg);
+    csl_mem_net_leave(r->net, r->session.self); /* nobody waits for it any more */
+    return NULL;
+}
+
+static enum csl_err first_error(const struct runner *r, unsigned n, struct csl_diag *diag) {
+    const struct runner *worst = &r[0];
+    for (unsigned p = 1; p < n; p++) {
+        if (worst->err == CSL_OK ||
+            (worst->err == CSL_EPEER && r[p].err != CSL_OK && r[p].err != CSL_EPEER)) {
+            worst = &r[p];
+        }
+    }
+    if (worst->err == CSL_OK) {
+        return CSL_OK;
+    }
+    const char *text = worst->session.diag.text;
+    return csl_fail(diag, worst->err, "party %u: %s", (unsigned)(worst - r),
+                    text[0] != '\0' ? text : csl_err_text(worst->err));
+}
+
+enum csl_err csl_mem_run(unsigned n_parties, csl_mem_body_fn *body, void *arg, struct csl_diag *diag) {
+    struct csl_mem_net *net;
+    TRY(csl_mem_net_new(&net, n_parties));
+    enum csl_err err = CSL_ENOMEM;
+    struct runner *r = calloc(n_parties, sizeof *r);
+    bool started[CSL_MAX_PARTIES] = {false};
+    for (unsigned p = 0; r != NULL && p < n_parties; p++) {
+        r[p] = (struct runner){.net = net, .body = body, .arg = arg};
+        r[p].err = csl_session_init(&r[p].session, csl_mem_net_link(net, p));
+        if (r[p].err == CSL_OK) {
+            started[p] = pthread_create(&r[p].thread, NULL, run_party, &r[p]) == 0;
+        }
+        if (!started[p]) { /* a started one owns its fields */
+            r[p].err = r[p].err != CSL_OK ? r[p].err : CSL_EOS;
+            csl_mem_net_leave(net, p);
+        }
+    }
+    for (unsigned p = 0; r != NULL && p < n_parties; p++) {
+        if (started[p]) {
+            pthread_join(r[p].thread, NULL);
+        }
+    }
+    if (r != NULL) {
+        err = first_error(r, n_parties, diag);
+        for (unsigned p = 0; p < n_parties; p++) {
+            csl_session_clear(&r[p].session);
+        }
+    }
+    free(r);
+    csl_mem_net_free(net);
+    return err;
+}

@@ -8,7 +8,7 @@
 #ifndef CSL_MPC_LINK_MEM_H
 #define CSL_MPC_LINK_MEM_H
 
-#include "mpc/link.h"
+#include "mpc/session.h"
 
 struct csl_mem_net;
 
@@ -40,5 +40,12 @@ void csl_mem_net_fault(struct csl_mem_net *net, unsigned party, uint32_t round, 
  */
 typedef void csl_mem_tap_fn(void *arg, unsigned party, uint32_t round, const uint8_t *out, size_t n);
 void csl_mem_net_tap(struct csl_mem_net *net, csl_mem_tap_fn *tap, void *arg);
+
+/* All of it in one call: body(s, arg) for every party, each in a thread of its own with a session (s->self
+ * says which party it is) over a net of n_parties, until all have returned. The result is CSL_OK or an error
+ * of a party, rather its own than its peers' that it went away; diag (may be NULL) gets its sentence. */
+typedef enum csl_err csl_mem_body_fn(struct csl_session *s, void *arg);
+CSL_MUST_CHECK enum csl_err csl_mem_run(unsigned n_parties, csl_mem_body_fn *body, void *arg,
+                                        struct csl_diag *diag);
 
 #endif

@@ -1,4 +1,4 @@
-/* Share vectors on the wire: n values of `bits` bits each as little-endian packed bits.
+/* Share vectors on the wire: n values of `bits` bits each as little-endian packed bits (docs/protocol.md P1).
  *
  * Value i occupies bits i*bits .. (i+1)*bits-1 of the byte string, where bit j of the string is bit j%8 of
  * byte j/8. The string has ceil(n*bits/8) bytes; the bits after the last value (fewer than 8) are zero.

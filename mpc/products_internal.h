@@ -1,4 +1,5 @@
-/* Which products of masks the comparison needs, and on which plane each one stands (docs/protocol.md, T3).
+/* Which products of masks the comparison needs, and on which plane each one stands (docs/protocol.md, T3
+ * and F3).
  *
  * With D digits, inputs are e_1..e_{D-1} and l_0..l_{D-2}. A set of e's is a bit mask: bit j-1 for e_j.
  * lt = l_{D-1} ^ sum over low < D-1 of l_low * product of e_j, j > low. Expanding each (u ^ m) needs the

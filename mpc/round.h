@@ -10,9 +10,9 @@
  * masked. A queue function cannot fail; what goes wrong there (no memory, sizes that overflow, an argument
  * out of range) is kept and returned by csl_round_flush(). Any failure poisons the session.
  *
- * All parties queue the same shapes in the same order. The wire carries each item in turn: ring items as
- * csl_pack_bits() packs them, bit items as ceil(n_bits/8) bytes a row. Padding bits that are not zero are
- * CSL_EPROTO naming the peer. Constant time in all values.
+ * All parties queue the same shapes in the same order. The wire carries each item in turn (step P2): ring
+ * items as csl_pack_bits() packs them, bit items as ceil(n_bits/8) bytes a row. Padding bits that are not
+ * zero are CSL_EPROTO naming the peer. Constant time in all values.
  */
 #ifndef CSL_MPC_ROUND_H
 #define CSL_MPC_ROUND_H

@@ -1,4 +1,4 @@
-/* Frames: how messages are cut out of a byte stream. Sans I/O: bytes in, frames out.
+/* Frames (docs/protocol.md N1): how messages are cut out of a byte stream. Sans I/O: bytes in, frames out.
  *
  * A frame is a 12-byte header and a payload. All integers are little-endian.
  *

@@ -1,4 +1,4 @@
-/* The shares of a model: split at the owner, expanded or decoded at the parties. */
+/* The shares of a model (docs/protocol.md M2): split at the owner, expanded or decoded at the parties. */
 #include <string.h>
 
 #include "crypto/rand.h"

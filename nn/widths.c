@@ -1,4 +1,4 @@
-/* Ranges of every value, and from them the widths of rings and comparisons.
+/* Ranges of every value, and from them the widths of rings and comparisons (docs/protocol.md W).
  *
  * All bounds are exact integers over the quantised weights: no rounding enters them. Each truncation gives
  * floor(z / 2^f) or one unit more (docs/protocol.md T5), at most ceil(z / 2^f).
@@ -33,7 +33,7 @@ static enum csl_err ranges_init(struct ranges *r, size_t n) {
     return CSL_OK;
 }
 
-/* z = x.W + b: lower bounds meet positive weights, upper bounds negative ones. */
+/* W1. z = x.W + b: lower bounds meet positive weights, upper bounds negative ones. */
 static void through_dense(struct ranges *z, const struct ranges *x, const struct csl_layer_qweights *q) {
     for (size_t j = 0; j < q->n; j++) {
         z->lo[j] = q->b[j];
@@ -49,7 +49,7 @@ static void through_dense(struct ranges *z, const struct ranges *x, const struct
     }
 }
 
-/* Truncation: the floor or one unit more, a two-point noise of variance at most 1/4. */
+/* W1, W3. Truncation: the floor or one unit more, a two-point noise of variance at most 1/4. */
 static void through_activation(struct ranges *z, size_t n, const struct csl_layer *layer) {
     unsigned f = layer->trunc_f;
     csl__wide round_up = ((csl__wide)1 << f) - 1;
@@ -101,7 +101,7 @@ static enum csl_err too_wide(const struct csl_layer *layer, const struct extreme
         layer->name, (double)z->lo * scale, (double)z->hi * scale, (unsigned)(layer->x_frac + layer->w_frac));
 }
 
-/* The smallest ring for z, at least min_bits (what the layer before needs for its result). */
+/* W2. The smallest ring for z, at least min_bits (what the layer before needs for its result). */
 static enum csl_err choose_bits(struct csl_layer *layer, const struct extremes *z, unsigned min_bits,
                                 struct csl_diag *diag) {
     unsigned f = layer->activation == CSL_ACTIVATION_NONE ? 0 : layer->w_frac;

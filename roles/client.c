@@ -1,10 +1,8 @@
 #include "roles/client.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "crypto/rand.h"
 #include "crypto/secret.h"
@@ -26,12 +24,6 @@ struct csl_client {
     bool failed;
 };
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 const struct csl_plan *csl_client_plan(const struct csl_client *c) {
     return &c->manifest.plan;
 }
@@ -42,44 +34,66 @@ const struct csl_manifest *csl_client_manifest(const struct csl_client *c) {
 
 /* ---- Failures ---- */
 
-struct gather {
-    struct csl_client *c;
-};
+/* No party ends its connection before we do: when one does, every wait is over, whomever it is for. */
+static enum csl_err check(void *arg, struct csl_diag *diag) {
+    const struct csl_client *c = arg;
+    for (unsigned i = 0; i < c->n_parties && !c->failed; i++) {
+        if (c->talks[i].err != CSL_OK) {
+            return csl_fail(diag, c->talks[i].err, "%s", c->talks[i].diag.text);
+        }
+    }
+    return CSL_OK;
+}
 
 static bool all_spoke(void *arg) {
-    const struct csl_client *c = ((struct gather *)arg)->c;
+    const struct csl_client *c = arg;
     for (unsigned i = 0; i < c->n_parties; i++) {
-        if (c->talks[i].first == NULL && c->talks[i].err == CSL_OK) {
+        const struct csl_talk *t = &c->talks[i];
+        if (t->conn != NULL && t->first == NULL && t->err == CSL_OK) {
             return false;
         }
     }
     return true;
 }
 
+static bool transient(enum csl_err err) {
+    return err == CSL_ESTALE || err == CSL_EBUSY;
+}
+
+/* The Failure among what this party has sent, or CSL_OK. */
+static enum csl_err said_by(struct csl_talk *t, struct csl_diag *said) {
+    struct csl_frame_in *f;
+    while (t->first != NULL && csl_talk_receive(t, &f, 0, NULL) == CSL_OK) {
+        if (f->h.type != CSL_FRAME_CONTROL) {
+            csl_frame_in_free(f);
+            continue;
+        }
+        csl_control *m = NULL;
+        enum csl_err err = csl_talk_decode(t, &m, f, said);
+        csl_message_free(m);
+        if (err != CSL_OK) {
+            return err;
+        }
+    }
+    return CSL_OK;
+}
+
 /* Something failed. The parties that live say in a moment what they saw, which tells more (party, round) than
- * the connection that we lost: take the first such sentence, and prefer one that is not about our own end. */
+ * the connection that we lost. The first such sentence is the one to show, but for one that says that trying
+ * again helps: the party that found it says so, the others only that this party aborted. */
 static enum csl_err explain(struct csl_client *c, enum csl_err err, struct csl_diag *diag) {
-    struct gather g = {.c = c};
     c->failed = true;
-    (void)!csl_loop_run_until(&c->worker.loop, all_spoke, &g, GATHER_MS);
+    if (transient(err)) {
+        return err;
+    }
+    (void)!csl_loop_run_until(&c->worker.loop, all_spoke, c, GATHER_MS);
+    bool explained = false;
     for (unsigned i = 0; i < c->n_parties; i++) {
-        struct csl_talk *t = &c->talks[i];
-        while (t->first != NULL) {
-            struct csl_frame_in *f;
-            csl_control *m = NULL;
-            if (csl_talk_receive(t, &f, 0, NULL) != CSL_OK) {
-                break;
-            }
-            if (f->h.type != CSL_FRAME_CONTROL) {
-                csl_frame_in_free(f);
-                continue;
-            }
-            struct csl_diag said = {""};
-            enum csl_err e = csl_talk_decode(t, &m, f, &said);
-            csl_message_free(m);
-            if (e != CSL_OK) {
-                return csl_fail(diag, e, "%s", said.text);
-            }
+        struct csl_diag said = {""};
+        enum csl_err e = said_by(&c->talks[i], &said);
+        if (e != CSL_OK && (!explained || (transient(e) && !transient(err)))) {
+            err = csl_fail(diag, e, "%s", said.text);
+            explained = true;
         }
     }
     return err;
@@ -107,18 +121,27 @@ static enum csl_err admitted(struct csl_client *c, unsigned i, struct csl_diag *
     return CSL_OK;
 }
 
+static enum csl_err dial(struct csl_client *c, unsigned i, struct csl_diag *diag) {
+    return csl_talk_dial(&c->talks[i], &c->worker, csl_roster_party(&c->ctx->roster, i),
+                         CSL__PB__PURPOSE__PURPOSE_CLIENT, NULL, diag);
+}
+
 /* Party 0 is asked first and the others once it has a lane for us: so two clients never hold half of the
- * lanes each. */
+ * lanes each. The others are not even dialled before, since a connection that asks for nothing is closed
+ * there (handshake_ms) while we may wait longer for the lane. */
 static enum csl_err ask_all(struct csl_client *c, struct csl_diag *diag) {
     struct csl_talk *talks[CSL_MAX_PARTIES];
     for (unsigned i = 0; i < c->n_parties; i++) {
         talks[i] = &c->talks[i];
-        TRY(csl_talk_dial(talks[i], &c->worker, csl_roster_party(&c->ctx->roster, i),
-                          CSL__PB__PURPOSE__PURPOSE_CLIENT, NULL, diag));
     }
-    TRY(csl_talk_wait_ready(&c->worker, talks, c->n_parties, patience_ms(c), diag));
+    TRY(dial(c, 0, diag));
+    TRY(csl_talk_wait_ready(&c->worker, talks, 1, patience_ms(c), diag));
     TRY(ask(c, 0, diag));
     TRY(admitted(c, 0, diag));
+    for (unsigned i = 1; i < c->n_parties; i++) {
+        TRY(dial(c, i, diag));
+    }
+    TRY(csl_talk_wait_ready(&c->worker, talks + 1, c->n_parties - 1, patience_ms(c), diag));
     for (unsigned i = 1; i < c->n_parties; i++) {
         TRY(ask(c, i, diag));
     }
@@ -166,6 +189,7 @@ static void hang_up(struct csl_client *c) {
 
 static enum csl_err try_open(struct csl_client *c, struct csl_diag *diag) {
     c->failed = false;
+    memset(c->talks, 0, sizeof c->talks); /* what ended the last attempt is not to end this one */
     TRY(csl_rand(c->session_id, sizeof c->session_id));
     enum csl_err err = ask_all(c, diag);
     if (err == CSL_OK) {
@@ -178,8 +202,9 @@ static enum csl_err try_open(struct csl_client *c, struct csl_diag *diag) {
     return err;
 }
 
-static bool transient(enum csl_err err) {
-    return err == CSL_ESTALE || err == CSL_EBUSY;
+static bool never(void *arg) {
+    (void)arg;
+    return false;
 }
 
 static enum csl_err open_client(struct csl_client *c, struct csl_diag *diag) {
@@ -189,7 +214,8 @@ static enum csl_err open_client(struct csl_client *c, struct csl_diag *diag) {
         if (!transient(err)) {
             return err;
         }
-        (void)poll(NULL, 0, RETRY_MS << i);
+        (void)!csl_loop_run_until(&c->worker.loop, never, NULL,
+                                  RETRY_MS << i); /* goodbyes go out meanwhile */
     }
     return err;
 }
@@ -211,6 +237,8 @@ enum csl_err csl_client_open(struct csl_client **out, const struct csl_context *
     c->max_batch = max_batch;
     (void)snprintf(c->model, sizeof c->model, "%s", model);
     enum csl_err err = csl_worker_init(&c->worker, ctx, ctx->tls, diag);
+    c->worker.check = check;
+    c->worker.arg = c;
     if (err == CSL_OK) {
         err = open_client(c, diag);
     }
@@ -357,13 +385,7 @@ static enum csl_err join(struct batch *b, double *logits) {
         return CSL_ENOMEM;
     }
     csl_output_join(out, b->shares, b->c->n_parties, b->n_y, csl_plan_output_bits(plan), plan->output_cut);
-    double unit = 1.0;
-    for (int i = (int)plan->output_cut - (int)csl_plan_output_frac(plan); i != 0; i += i < 0 ? 1 : -1) {
-        unit = i < 0 ? unit / 2 : unit * 2;
-    }
-    for (size_t i = 0; i < b->n_y; i++) {
-        logits[i] = (double)out[i] * unit;
-    }
+    csl_plan_decode_output(plan, logits, out, b->n_y);
     csl_secret_free(out);
     return CSL_OK;
 }
@@ -377,7 +399,7 @@ static enum csl_err run_batch(struct batch *b, double *logits, struct csl_batch_
         csl_talk_allow_data(talks[i], b->n_y * 8);
     }
     TRY(announce(b, diag));
-    uint64_t start = now_ns();
+    uint64_t start = csl_monotonic_ns();
     TRY(send_input(b, diag));
     TRY(csl_talk_wait_frames(&c->worker, talks, c->n_parties, 2 * (uint64_t)c->ctx->roster.timeouts.round_ms,
                              diag));
@@ -385,7 +407,7 @@ static enum csl_err run_batch(struct batch *b, double *logits, struct csl_batch_
         TRY(take_output(b, i, stats, diag));
     }
     TRY(join(b, logits));
-    stats->client_ns = now_ns() - start;
+    stats->client_ns = csl_monotonic_ns() - start;
     return CSL_OK;
 }
 

@@ -59,17 +59,9 @@ static enum csl_err load(struct csl_context *ctx, const char *dir, const char *r
     }
     TRY(err);
     TRY(csl_roster_digest(ctx->roster_digest, &ctx->roster));
-    ctx->self = csl_roster_member(&ctx->roster, ctx->site.name);
-    if (ctx->self == NULL) {
-        return csl_fail(diag, CSL_ECONFIG, "%s: no member named %s; ask for a roster that lists this site",
-                        path, ctx->site.name);
-    }
-    if (memcmp(ctx->self->tls_spki, ctx->site.tls_spki, CSL_SPKI_BYTES) != 0 ||
-        memcmp(ctx->self->wrap_spki, ctx->site.wrap_spki, CSL_SPKI_BYTES) != 0 ||
-        memcmp(ctx->self->sign_spki, ctx->site.sign_spki, CSL_SPKI_BYTES) != 0) {
-        return csl_fail(diag, CSL_ECONFIG,
-                        "%s: member %s has other keys than %s; compare with `consilium cert show --site %s`",
-                        path, ctx->site.name, dir, dir);
+    err = csl_roster_verify_site(&ctx->roster, &ctx->self, &ctx->site, diag);
+    if (err != CSL_OK) {
+        return csl_fail_context(diag, err, "%s", path);
     }
     TRY(csl_cert_verify(ctx->site.tls_cert, ctx->site.tls_chain, ctx->roster.ca, -1, diag));
     return make_tls(&ctx->tls, ctx, diag);
@@ -99,6 +91,7 @@ enum csl_err csl_context_reload(struct csl_context *ctx, bool *changed, struct c
     TRY(csl_site_reload_cert(&ctx->site, &site_changed, ctx->dir, diag));
     if (site_changed) {
         struct csl_tls_ctx *tls;
+        TRY(csl_cert_verify(ctx->site.tls_cert, ctx->site.tls_chain, ctx->roster.ca, -1, diag));
         TRY(make_tls(&tls, ctx, diag));
         csl_tls_ctx_free(ctx->tls);
         ctx->tls = tls;

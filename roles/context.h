@@ -21,8 +21,9 @@ CSL_MUST_CHECK enum csl_err csl_context_load(struct csl_context *ctx, const char
                                              const char *roster_path, struct csl_diag *diag);
 void csl_context_free(struct csl_context *ctx); /* may be all zero */
 
-/* Reads tls.crt again; *changed when later connections use a new one. Main thread; lanes take their own
- * reference of ctx->tls when they start. */
+/* Reads tls.crt again; *changed when later connections use a new one; one that the roster's CA did not issue,
+ * or that is not valid now, is an error and the old one stays. Main thread; lanes take their own reference of
+ * ctx->tls when they start. */
 CSL_MUST_CHECK enum csl_err csl_context_reload(struct csl_context *ctx, bool *changed, struct csl_diag *diag);
 
 /* CSL_EPERM unless this site has the role. */

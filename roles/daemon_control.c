@@ -74,8 +74,11 @@ static void on_ack(struct csl_control_peer *p, const struct csl_frame_header *h,
 static void on_frame(struct csl_conn *conn, const struct csl_frame_header *h, const uint8_t *payload,
                      void *arg) {
     struct csl_control_peer *p = arg;
-    (void)conn;
-    if (p->up) {
+    if (h->type == CSL_FRAME_ABORT) { /* its roster does not have us, or has another key */
+        struct csl_diag reason;
+        enum csl_err err = csl_abort_decode(&reason, payload, h->n);
+        csl_conn_close(conn, err, reason.text);
+    } else if (p->up) {
         on_message(p, h, payload);
     } else {
         on_ack(p, h, payload);

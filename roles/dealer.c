@@ -101,9 +101,24 @@ static enum csl_err take_nonce(struct dealer *d, const struct csl_member *from, 
     return grant_all(d, diag);
 }
 
+static bool is_last(const struct dealer *d, const struct csl_member *m) {
+    return m->party >= 0 && (unsigned)m->party + 1 == d->ctx->roster.n_parties;
+}
+
+static void interrupt_sessions(struct dealer *d, const char *reason) {
+    for (struct session *s = d->sessions; s != NULL; s = s->next) {
+        csl_dealing_interrupt(s->dealing, CSL_EPEER, reason);
+    }
+}
+
 static void on_peer(void *arg, const struct csl_member *peer, bool up, const char *reason) {
     struct dealer *d = arg;
-    (void)reason;
+    if (!up &&
+        is_last(d, peer)) { /* its sessions must not hold our places until they are idle for too long */
+        struct csl_diag lost;
+        (void)csl_fail(&lost, CSL_EPEER, "lost %s: %s", peer->name, reason);
+        interrupt_sessions(d, lost.text);
+    }
     if (peer->party < 0 || d->stopping) {
         return;
     }
@@ -179,10 +194,6 @@ static enum csl_err admissible(const struct dealer *d, struct csl_diag *diag) {
     return CSL_OK;
 }
 
-static bool is_last(const struct dealer *d, const struct csl_member *m) {
-    return m->party >= 0 && (unsigned)m->party + 1 == d->ctx->roster.n_parties;
-}
-
 static enum csl_err on_control(void *arg, const struct csl_member *peer, const csl_control *m,
                                struct csl_diag *diag) {
     struct dealer *d = arg;
@@ -229,9 +240,7 @@ static void on_conn(void *arg, struct csl_conn *conn, const struct csl_member *f
 static void on_stop(void *arg) {
     struct dealer *d = arg;
     d->stopping = true;
-    for (struct session *s = d->sessions; s != NULL; s = s->next) {
-        csl_dealing_interrupt(s->dealing, CSL_EPEER, "the dealer's daemon is being stopped");
-    }
+    interrupt_sessions(d, "the dealer's daemon is being stopped");
     uv_close((uv_handle_t *)&d->tick, NULL);
 }
 

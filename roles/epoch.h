@@ -1,4 +1,4 @@
-/* Epochs as daemons hold them (docs/protocol.md K1, K2): counted, in memory only.
+/* Epochs as daemons hold them (docs/protocol.md K1, K2, E): counted, in memory only.
  *
  * The dealer begins an epoch whenever every party is connected and one of them is new. Sessions that run keep
  * their epoch by a reference; new ones use the latest.

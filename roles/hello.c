@@ -11,6 +11,12 @@ uint64_t csl_clock_ms(void) {
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+uint64_t csl_monotonic_ns(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 enum csl_err csl_hello_encode(uint8_t **out, size_t *n, const struct csl_context *ctx,
                               Csl__Pb__Purpose purpose, const uint8_t *session_id) {
     Csl__Pb__Hello h = CSL__PB__HELLO__INIT;

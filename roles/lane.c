@@ -91,6 +91,7 @@ enum csl_err csl_lane_new(struct csl_lane **out, const struct csl_lane_options *
 }
 
 void csl_lane_free(struct csl_lane *l) {
+    csl_worker_clear(&l->worker); /* where the thread never ran */
     csl_conn_parts_free(l->opt.client_parts);
     for (unsigned i = 0; i <= l->n_parties; i++) {
         csl_conn_parts_free(l->arrived[i]);

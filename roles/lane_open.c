@@ -1,4 +1,4 @@
-/* Setting a session up: the mesh, the agreement, the masked weights, the dealer. */
+/* Setting a session up (docs/protocol.md S4..S8): the mesh, the agreement, the masked weights, the dealer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,14 +115,19 @@ static enum csl_err make_link(struct csl_lane *l) {
             if (conn == NULL) {
                 return csl_fail(&l->diag, CSL_EPEER, "%s", l->peers[i].diag.text);
             }
-            TRY(csl_mesh_link_set_peer(link, i, conn, &l->diag));
+            enum csl_err err = csl_mesh_link_set_peer(link, i, conn, &l->diag);
+            if (err != CSL_OK) { /* nobody's: the talk has given it away */
+                csl_conn_set_callbacks(conn, NULL, NULL);
+                csl_conn_close(conn, err, NULL);
+                return err;
+            }
         }
     }
     csl_mesh_link_set_slot(link, CSL_LANE_SLOT_SETUP);
     return CSL_OK;
 }
 
-/* ---- Agreement: the session's first round, one fixed record ---- */
+/* ---- Agreement (S5): the session's first round, one fixed record ---- */
 
 struct agreement {
     const uint8_t *session_id, *roster, *epoch_id, *package;

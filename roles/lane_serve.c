@@ -2,7 +2,6 @@
  * output. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "crypto/secret.h"
 #include "mpc/pack.h"
@@ -18,12 +17,6 @@ struct batch {
     uint64_t offline_bytes, online_bytes, max_link_bytes;
     uint32_t rounds;
 };
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void batch_clear(struct batch *b) {
     csl_corr_free(b->corr);
@@ -121,7 +114,6 @@ static enum csl_err input_from_seed(struct csl_lane *l, struct batch *b, unsigne
     } else {
         CSL_SECRET(m->input->seed.data, m->input->seed.len);
         err = csl_share_expand(b->x, m->input->seed.data, b->n_x, bits);
-        csl_wipe(m->input->seed.data, m->input->seed.len);
     }
     csl_message_free(m);
     return err;
@@ -150,7 +142,7 @@ static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
     }
     unsigned bits = csl_plan_input_bits(plan);
     TRY(l->is_last ? input_from_vector(l, b, bits) : input_from_seed(l, b, bits));
-    b->input_ns = now_ns();
+    b->input_ns = csl_monotonic_ns();
     return CSL_OK;
 }
 
@@ -158,6 +150,16 @@ static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
 
 static uint64_t sent_to(const struct csl_lane *l, unsigned peer) {
     return csl_mesh_link_counters(l->link, CSL_LANE_SLOT_ONLINE)->peer[peer].bytes_sent;
+}
+
+/* A client that announces a batch to one party and another, or none, to the next makes honest parties miss
+ * each other's messages: whoever reads the error should know. */
+static void first_round_failed(struct csl_lane *l, const struct batch *b, enum csl_err err) {
+    struct csl_diag seen = l->diag;
+    (void)csl_fail(&l->diag, err,
+                   "%.300s; it is the first round of batch %u (%u inputs): unless %s told every "
+                   "party the same, the fault may be its own",
+                   seen.text, b->number, b->count, l->client.peer);
 }
 
 static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
@@ -169,6 +171,9 @@ static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
     enum csl_err err = csl_infer(&l->session, b->y, &l->opt.package->plan, &l->opened->share, b->corr, b->x);
     if (err != CSL_OK) {
         l->diag = l->session.diag;
+        if (l->session.stats.rounds == rounds && (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
+            first_round_failed(l, b, err);
+        }
         return err;
     }
     b->rounds = l->session.stats.rounds - rounds;
@@ -194,7 +199,7 @@ static enum csl_err send_output(struct csl_lane *l, struct batch *b) {
     CSL_PUBLIC(packed, n); /* to its one recipient */
     enum csl_err err = csl_talk_send_data(&l->client, b->number, packed, n, &l->diag);
     csl_secret_free(packed);
-    b->output_ns = now_ns();
+    b->output_ns = csl_monotonic_ns();
     b->online_bytes += CSL_FRAME_HEADER_BYTES + n;
     return err;
 }

@@ -1,5 +1,6 @@
 #include "roles/message.h"
 
+#include "crypto/secret.h"
 #include "crypto/sign.h"
 #include "mpc/share.h"
 
@@ -57,7 +58,7 @@ static void check_grant(struct check *c, const Csl__Pb__EpochGrant *g) {
     exact(c, "dealer_nonce", &g->dealer_nonce, CSL_NONCE_BYTES);
     bounded(c, "sealed_seed", &g->sealed_seed, ENVELOPE_MAX);
     exact(c, "signature", &g->signature, CSL_SIGNATURE_BYTES);
-    if (g->n_party_nonces < 2 || g->n_party_nonces > 16) {
+    if (g->n_party_nonces < 2 || g->n_party_nonces > CSL_MAX_PARTIES) {
         fail(c, "party_nonces", "has a wrong count");
     }
     for (size_t i = 0; i < g->n_party_nonces; i++) {
@@ -153,6 +154,9 @@ enum csl_err csl_message_decode(csl_control **out, const uint8_t *p, size_t n, s
 
 void csl_message_free(csl_control *m) {
     if (m != NULL) {
+        if (m->kind_case == CSL__PB__CONTROL__KIND_INPUT) {
+            csl_wipe(m->input->seed.data, m->input->seed.len);
+        }
         csl__pb__control__free_unpacked(m, NULL);
     }
 }

@@ -1,9 +1,10 @@
-/* Model packages: what a party holds of a shared model, on disk and in memory.
+/* Model packages (docs/protocol.md M): what a party holds of a shared model, on disk and in memory.
  *
  * A package is the public manifest and this party's secret part: salt (32) | share, where the share is a
  * 32-byte seed for parties 0..N-2 and csl_model_share_encode's bytes for the last. Its digest is
- * SHA-256(manifest); the manifest commits to every part by SHA-256("consilium/model-share" 0 digest-free
- * nonce | party | part). On disk the part lies in an envelope to the party's own wrapping key.
+ * SHA-256(manifest); the manifest commits to every part by
+ * SHA-256("consilium/model-share" 0 | nonce | party u32 | part), where nonce is the manifest's and the salt
+ * in the part hides it. On disk the part lies in an envelope to the party's own wrapping key.
  */
 #ifndef CSL_ROLES_PACKAGE_H
 #define CSL_ROLES_PACKAGE_H

@@ -129,6 +129,7 @@ static void on_stop(void *arg) {
     struct csl_party *p = arg;
     p->stopping = true;
     csl__party_stop_sessions(p);
+    csl__party_stop_storing(p);
     uv_close((uv_handle_t *)&p->tick, NULL);
 }
 

@@ -13,6 +13,7 @@ enum {
 };
 
 struct csl_party;
+struct csl_storing;
 
 /* A client's request that waits for a lane or an epoch. */
 struct csl_waiting {
@@ -54,7 +55,8 @@ struct csl_party {
     struct csl_parked parked[CSL_PARKED_MAX];
     unsigned n_parked;
     uint8_t recent[CSL_RECENT_MAX][CSL_SESSION_ID_BYTES];
-    unsigned n_recent; /* ever */
+    unsigned n_recent;           /* ever */
+    struct csl_storing *storing; /* models that are being received */
     unsigned n_storing;
     uv_timer_t tick; /* deadlines of what waits and what is parked */
     bool stopping;
@@ -72,5 +74,6 @@ void csl__party_stop_sessions(struct csl_party *p);
 
 void csl__party_share_model(struct csl_party *p, struct csl_conn *conn, const struct csl_member *owner,
                             const Csl__Pb__ShareModel *m);
+void csl__party_stop_storing(struct csl_party *p);
 
 #endif

@@ -8,7 +8,8 @@
 
 enum { STORING_MAX = 2 };
 
-struct storing {
+struct csl_storing {
+    struct csl_storing *next;
     struct csl_party *party;
     struct csl_conn_parts *parts;
     const struct csl_member *owner;
@@ -19,7 +20,8 @@ struct storing {
     struct csl_diag diag;
 };
 
-static enum csl_err check_manifest(const struct storing *s, struct csl_manifest *m, struct csl_diag *diag) {
+static enum csl_err check_manifest(const struct csl_storing *s, struct csl_manifest *m,
+                                   struct csl_diag *diag) {
     const struct csl_context *ctx = s->party->ctx;
     TRY(csl_manifest_decode(m, s->manifest, s->n_manifest, diag));
     if (strcmp(m->owner, s->owner->name) != 0 || !csl_roster_may_share(&ctx->roster, m->owner, m->name)) {
@@ -29,7 +31,7 @@ static enum csl_err check_manifest(const struct storing *s, struct csl_manifest 
     return CSL_OK;
 }
 
-static enum csl_err receive_part(struct storing *s, struct csl_diag *diag) {
+static enum csl_err receive_part(struct csl_storing *s, struct csl_diag *diag) {
     struct csl_party *p = s->party;
     struct csl_manifest m;
     TRY(check_manifest(s, &m, diag));
@@ -58,7 +60,7 @@ static enum csl_err receive_part(struct storing *s, struct csl_diag *diag) {
 }
 
 static void storing_body(void *arg) {
-    struct storing *s = arg;
+    struct csl_storing *s = arg;
     enum csl_err err =
         csl_talk_adopt(&s->talk, &s->worker, s->parts, CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL, &s->diag);
     s->parts = NULL;
@@ -73,15 +75,26 @@ static void storing_body(void *arg) {
     csl_worker_clear(&s->worker);
 }
 
-static void storing_done(void *arg) {
-    struct storing *s = arg;
-    s->party->n_storing--;
+static void storing_free(struct csl_storing *s) {
     csl_conn_parts_free(s->parts);
+    csl_worker_clear(&s->worker);
     free(s->manifest);
     free(s);
 }
 
-static enum csl_err start(struct storing *s, struct csl_conn *conn, const Csl__Pb__ShareModel *m) {
+static void storing_done(void *arg) {
+    struct csl_storing *s = arg;
+    struct csl_storing **at = &s->party->storing;
+    while (*at != s) {
+        at = &(*at)->next;
+    }
+    *at = s->next;
+    s->party->n_storing--;
+    storing_free(s);
+}
+
+/* On error the conn is the caller's still, unless it has ended. */
+static enum csl_err start(struct csl_storing *s, struct csl_conn *conn, const Csl__Pb__ShareModel *m) {
     s->manifest = malloc(m->manifest.len);
     if (s->manifest == NULL) {
         return CSL_ENOMEM;
@@ -90,29 +103,37 @@ static enum csl_err start(struct storing *s, struct csl_conn *conn, const Csl__P
     s->n_manifest = m->manifest.len;
     TRY(csl_worker_init(&s->worker, s->party->ctx, s->party->ctx->tls, &s->diag));
     s->parts = csl_conn_detach(conn);
-    enum csl_err err =
-        s->parts == NULL ? CSL_EPEER : csl_daemon_spawn(s->party->daemon, storing_body, storing_done, s);
-    if (err != CSL_OK) {
-        csl_conn_parts_free(s->parts);
-        csl_worker_clear(&s->worker);
+    if (s->parts == NULL) {
+        return CSL_EPEER;
     }
-    return err;
+    TRY(csl_daemon_spawn(s->party->daemon, storing_body, storing_done, s));
+    s->next = s->party->storing;
+    s->party->storing = s;
+    s->party->n_storing++;
+    return CSL_OK;
 }
 
 void csl__party_share_model(struct csl_party *p, struct csl_conn *conn, const struct csl_member *owner,
                             const Csl__Pb__ShareModel *m) {
-    struct storing *s = p->n_storing < STORING_MAX && !p->stopping ? calloc(1, sizeof *s) : NULL;
+    struct csl_storing *s = p->n_storing < STORING_MAX && !p->stopping ? calloc(1, sizeof *s) : NULL;
     if (s == NULL) {
         csl_conn_refuse(conn, CSL_EBUSY, "another model is being stored; try again");
         return;
     }
     s->party = p;
     s->owner = owner;
-    p->n_storing++;
-    if (start(s, conn, m) != CSL_OK) {
-        p->n_storing--;
-        free(s->manifest);
-        free(s);
-        csl_log("model of %s not stored: no thread or memory", owner->name);
+    enum csl_err err = start(s, conn, m);
+    if (err != CSL_OK) {
+        csl_log("model of %s not stored: %s", owner->name, csl_err_text(err));
+        if (s->parts == NULL && err != CSL_EPEER) {
+            csl_conn_refuse(conn, err, "no thread or memory to store a model");
+        }
+        storing_free(s);
+    }
+}
+
+void csl__party_stop_storing(struct csl_party *p) {
+    for (struct csl_storing *s = p->storing; s != NULL; s = s->next) {
+        csl_worker_interrupt(&s->worker, CSL_EPEER, "the daemon is being stopped");
     }
 }

@@ -201,6 +201,7 @@ static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_pa
     memcpy(opt.session_id, w->session_id, sizeof opt.session_id);
     struct csl_diag diag = {""};
     unlink_waiting(w);
+    csl_conn_set_callbacks(w->conn, NULL, NULL); /* it may be about to end, and would tell w */
     opt.client_parts = csl_conn_detach(w->conn);
     free(w);
     struct csl_running *r = opt.client_parts != NULL ? calloc(1, sizeof *r) : NULL;

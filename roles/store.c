@@ -143,13 +143,13 @@ static enum csl_err load_all(struct csl_store *s, const char *dir, DIR *d, struc
 
 enum csl_err csl_store_init(struct csl_store *s, const struct csl_context *ctx, struct csl_diag *diag) {
     memset(s, 0, sizeof *s);
-    s->ctx = ctx;
     char dir[CSL__PATH_MAX];
     TRY(models_dir(dir, ctx, diag));
     DIR *d = opendir(dir);
     if (d == NULL) {
         return csl_fail(diag, CSL_EIO, "%s: cannot be listed", dir);
     }
+    s->ctx = ctx;
     (void)pthread_mutex_init(&s->lock, NULL);
     enum csl_err err = load_all(s, dir, d, diag);
     closedir(d);
@@ -167,6 +167,7 @@ void csl_store_clear(struct csl_store *s) {
     s->n = 0;
     if (s->ctx != NULL) {
         pthread_mutex_destroy(&s->lock);
+        s->ctx = NULL;
     }
 }
 

@@ -9,6 +9,12 @@
 /* A peer that sends faster than we consume is slowed down by TCP from here on. */
 enum { QUEUE_HIGH = 8 << 20 };
 
+static void send_frame_abort(struct csl_conn *conn, enum csl_err err, const char *reason) {
+    uint8_t payload[CSL_ABORT_MAX];
+    size_t n = csl_abort_encode(payload, err, reason);
+    (void)!csl_conn_send(conn, CSL_FRAME_ABORT, 0, payload, n); /* best effort */
+}
+
 /* ---- Connection callbacks ---- */
 
 void csl_frame_in_free(struct csl_frame_in *f) {
@@ -54,6 +60,12 @@ static void on_ack(struct csl_talk *t, const struct csl_frame_header *h, const u
 static void on_frame(struct csl_conn *conn, const struct csl_frame_header *h, const uint8_t *payload,
                      void *arg) {
     struct csl_talk *t = arg;
+    if (h->type == CSL_FRAME_ABORT) { /* from a lane, or from one whose roster does not have us */
+        struct csl_diag reason;
+        enum csl_err err = csl_abort_decode(&reason, payload, h->n);
+        csl_conn_close(conn, err, reason.text);
+        return;
+    }
     if (!t->ready) {
         on_ack(t, h, payload);
         return;
@@ -70,7 +82,7 @@ static void on_frame(struct csl_conn *conn, const struct csl_frame_header *h, co
     }
     *t->last = f;
     t->last = &f->next;
-    t->queued += h->n;
+    t->queued += sizeof *f + h->n; /* empty frames take memory, too */
     if (t->queued > QUEUE_HIGH && !t->paused) {
         t->paused = true;
         csl_conn_set_reading(conn, false);
@@ -312,7 +324,12 @@ enum csl_err csl_talk_send_data(struct csl_talk *t, uint32_t seq, const void *p,
 }
 
 void csl_talk_send_failure(struct csl_talk *t, enum csl_err err, const char *reason) {
-    if (t->conn != NULL && t->ready) {
+    if (t->conn == NULL || !t->ready) {
+        return;
+    }
+    if (t->purpose == CSL__PB__PURPOSE__PURPOSE_PEER) { /* the peer may read with its mesh link already */
+        send_frame_abort(t->conn, err, reason);
+    } else {
         CSL_CONTROL(m, body, Failure, FAILURE, FAILURE, failure);
         body.error = err;
         body.reason = (char *)(uintptr_t)reason;
@@ -365,7 +382,7 @@ enum csl_err csl_talk_receive(struct csl_talk *t, struct csl_frame_in **out, uin
     if (t->first == NULL) {
         t->last = &t->first;
     }
-    t->queued -= f->h.n;
+    t->queued -= sizeof *f + f->h.n;
     if (t->paused && t->queued <= QUEUE_HIGH / 2 && t->conn != NULL) {
         t->paused = false;
         csl_conn_set_reading(t->conn, true);

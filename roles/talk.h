@@ -123,6 +123,7 @@ CSL_MUST_CHECK enum csl_err csl_hello_ack_encode(uint8_t **out, size_t *n, const
 /* Judges the answer: version, roster digest, refusal. */
 CSL_MUST_CHECK enum csl_err csl_hello_ack_check(const struct csl_context *ctx, const Csl__Pb__HelloAck *ack,
                                                 const char *peer, struct csl_diag *diag);
-uint64_t csl_clock_ms(void); /* wall clock */
+uint64_t csl_clock_ms(void);     /* wall clock */
+uint64_t csl_monotonic_ns(void); /* for durations */
 
 #endif

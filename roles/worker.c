@@ -2,7 +2,7 @@
 
 #include "roles/talk.h"
 
-enum { CLEAR_MS = 2000 };
+enum { CLEAR_MS = 3000 }; /* longer than a conn lingers (net/conn.h), so that all are gone */
 
 static void on_async(uv_async_t *async) {
     struct csl_worker *w = async->data;

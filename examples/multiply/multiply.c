@@ -1,10 +1,9 @@
 /* Two parties multiply two private numbers, and show each other nothing but the product.
  *
- *     cc multiply.c $(pkg-config --cflags --libs consilium) -pthread -o multiply && ./multiply 6 7
+ *     cc multiply.c $(pkg-config --cflags --libs consilium) -o multiply && ./multiply 6 7
  *
  * Party 0 holds x, party 1 holds w; each is a thread, and a link in memory stands for the network. */
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,23 +14,18 @@
 #include "mpc/link_mem.h"
 
 struct party {
-    pthread_t thread;
-    struct csl_mem_net *net;
-    struct csl_session session;
-    struct csl_corr *corr;
     uint64_t x, w, mask; /* shares of x and w (the number at its owner, 0 at the other), and of w's mask B */
+    struct csl_corr *corr;
     uint64_t product;
-    enum csl_err err;
 };
 
 /* The dealer sees no number. It makes one correlation, good for one multiplication mod 2^64. */
 static enum csl_err deal(struct party p[2]) {
     struct csl_demand demand = csl_demand_linear(1, 1, 64);
     uint8_t seeds[2][CSL_INDEX_SEED_BYTES], correction[sizeof(uint64_t)];
-    for (int i = 0; i < 2; i++) {
-        TRY(csl_rand_secret(seeds[i], sizeof seeds[i]));
-        TRY(csl_rand_secret((uint8_t *)&p[i].mask, sizeof p[i].mask));
-    }
+    TRY(csl_rand_secret(seeds[0], sizeof seeds));
+    TRY(csl_rand_secret((uint8_t *)&p[0].mask, sizeof p[0].mask));
+    TRY(csl_rand_secret((uint8_t *)&p[1].mask, sizeof p[1].mask));
     uint64_t b = p[0].mask + p[1].mask;
     const uint64_t *masks[] = {&b};
     TRY(csl_dealer_corrections(correction, sizeof correction, &demand, 1, 2, seeds[0], masks, 1, NULL));
@@ -43,49 +37,30 @@ static enum csl_err deal(struct party p[2]) {
     return CSL_OK;
 }
 
-static enum csl_err multiply(struct party *me) {
+static enum csl_err multiply(struct csl_session *session, void *parties) {
+    struct party *me = (struct party *)parties + session->self;
     uint64_t e, y;
-    TRY(csl_linear_open_weights(&me->session, &e, &me->w, &me->mask, 1, 64)); /* E = w - B, public */
+    TRY(csl_linear_open_weights(session, &e, &me->w, &me->mask, 1, 64)); /* E = w - B, public */
     TRY(csl_corr_bind_weights(me->corr, 0, &e, NULL));
     struct csl_linear layer = {.w = &me->w, .k_dim = 1, .n_dim = 1, .bits = 64};
-    TRY(csl_linear_forward(&me->session, &y, &layer, &me->x, me->corr, 0)); /* y: a share of x w */
-    struct csl_round *round = csl_round_begin(&me->session);
+    TRY(csl_linear_forward(session, &y, &layer, &me->x, me->corr, 0)); /* y: a share of x w */
+    struct csl_round *round = csl_round_begin(session);
     size_t h = csl_round_open_ring(round, &y, 1, 64);
     TRY(csl_round_flush(round));
     me->product = csl_round_ring(round, h)[0];
     return CSL_OK;
 }
 
-static void *run(void *arg) {
-    struct party *me = arg;
-    me->err = multiply(me);
-    csl_mem_net_leave(me->net, me->session.self); /* nobody waits for it any more */
-    return NULL;
-}
-
 int main(int argc, char **argv) {
     int64_t x = argc == 3 ? strtoll(argv[1], NULL, 10) : 6, w = argc == 3 ? strtoll(argv[2], NULL, 10) : 7;
-    struct csl_mem_net *net = NULL;
-    if (csl_mem_net_new(&net, 2) != CSL_OK) {
-        return EXIT_FAILURE;
-    }
-    struct party p[2] = {{.net = net, .x = (uint64_t)x}, {.net = net, .w = (uint64_t)w}};
-    if (deal(p) != CSL_OK || csl_session_init(&p[0].session, csl_mem_net_link(net, 0)) != CSL_OK ||
-        csl_session_init(&p[1].session, csl_mem_net_link(net, 1)) != CSL_OK ||
-        pthread_create(&p[0].thread, NULL, run, &p[0]) != 0) {
-        return EXIT_FAILURE;
-    }
-    run(&p[1]);
-    pthread_join(p[0].thread, NULL);
-    for (int i = 0; i < 2; i++) {
-        csl_session_clear(&p[i].session);
-        csl_corr_free(p[i].corr);
-    }
-    csl_mem_net_free(net);
-    if (p[0].err != CSL_OK || p[1].err != CSL_OK) {
-        fprintf(stderr, "%s%s\n", p[0].session.diag.text, p[1].session.diag.text);
+    struct party p[2] = {{.x = (uint64_t)x}, {.w = (uint64_t)w}};
+    struct csl_diag why = {"the dealer failed"};
+    if (deal(p) != CSL_OK || csl_mem_run(2, multiply, p, &why) != CSL_OK) {
+        fprintf(stderr, "%s\n", why.text);
         return EXIT_FAILURE;
     }
     printf("%" PRId64 " x %" PRId64 " = %" PRId64 "\n", x, w, (int64_t)p[0].product);
+    csl_corr_free(p[0].corr);
+    csl_corr_free(p[1].corr);
     return EXIT_SUCCESS;
 }

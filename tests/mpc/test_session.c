@@ -166,6 +166,32 @@ static void a_cleared_session_sends_nothing(void **state) {
     parties_clear(&all);
 }
 
+/* csl_mem_run: every party once; an error of one ends the others, and is the one that is told. */
+static enum csl_err opens_its_number(struct csl_session *s, void *arg) {
+    uint64_t x = s->self + 1u, *sums = arg;
+    if (sums == NULL && s->self == 1) {
+        return csl_session_fail(s, CSL_EDATA, "no room");
+    }
+    struct csl_round *r = csl_round_begin(s);
+    size_t h = csl_round_open_ring(r, &x, 1, 8);
+    TRY(csl_round_flush(r));
+    sums[s->self] = csl_round_ring(r, h)[0];
+    return CSL_OK;
+}
+
+static void parties_run_in_threads(void **state) {
+    (void)state;
+    struct csl_diag diag = {""};
+    uint64_t sums[16] = {0};
+    assert_int_equal(csl_mem_run(16, opens_its_number, sums, &diag), CSL_OK);
+    for (unsigned p = 0; p < 16; p++) {
+        assert_int_equal(sums[p], 16 * 17 / 2);
+    }
+    assert_int_equal(csl_mem_run(3, opens_its_number, NULL, &diag), CSL_EDATA);
+    assert_string_equal(diag.text, "party 1: no room");
+    assert_int_equal(csl_mem_run(1, opens_its_number, sums, NULL), CSL_EUSAGE);
+}
+
 /* Large rounds in several items: blocks, growth of the arenas. */
 static enum csl_err large_round(struct party *p) {
     enum { N = 5000 };
@@ -202,7 +228,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounds_open_sums),  cmocka_unit_test(failures_name_party_and_round),
         cmocka_unit_test(wrong_use_poisons), cmocka_unit_test(a_cleared_session_sends_nothing),
-        cmocka_unit_test(large_rounds),
+        cmocka_unit_test(large_rounds),      cmocka_unit_test(parties_run_in_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
