@@ -2,8 +2,7 @@
  *
  * The owner quantises the weights and splits them: parties 0..N-2 get a 32-byte seed, the last party an
  * explicit share (csl_model_split). Every party expands or decodes its own, opens the masked weights once a
- * mask id (step L1), and evaluates any number of batches. Layer d's linear demand is number 2d of
- * csl_plan_demands, its activation's 2d + 1.
+ * mask id (step L1), and evaluates any number of batches.
  *
  * Shares are secret, in wiped memory; constant time in all of them. Shapes and the plan are public. The plan
  * has passed csl_plan_check in all of these.
@@ -23,12 +22,14 @@ struct csl_model_share {
     uint32_t n_layers;
     bool opened; /* E is there */
     struct csl_layer_share {
-        uint32_t k, n;
+        struct csl_conv_shape shape;
+        uint32_t demand; /* number in csl_plan_demands */
         uint8_t bits;
-        uint64_t *w; /* W_i, k x n, below 2^bits */
-        uint64_t *b; /* b_i, n */
-        uint64_t *e; /* E = W - B, k x n, public; NULL before csl_model_open_weights */
-    } layers[CSL_PLAN_MAX_LAYERS];
+        size_t n_w, n_b;
+        uint64_t *w; /* W_i, layout of mpc/conv.h, below 2^bits */
+        uint64_t *b; /* b_i, out_c */
+        uint64_t *e; /* E = W - B, public; NULL before csl_model_open_weights */
+    } * layers;      /* n_layers long */
 };
 
 /* At the owner: shares q among n_parties. Draws n_parties - 1 seeds of 32 bytes into seeds, for parties
@@ -53,8 +54,8 @@ CSL_MUST_CHECK enum csl_err csl_model_share_decode(struct csl_model_share *share
 
 void csl_model_share_clear(struct csl_model_share *share);
 
-/* L1 for all layers in one round; B_i of layer d is csl_weight_mask(keys, mask_id, 2d) (step K5), and the
- * dealer's masks must be csl_weight_mask_sum with the same number. A second time is CSL_EINTERNAL: clear the
+/* L1 for all layers, up to CSL_ROUND_MAX_ITEMS of them in one round; B_i of layer d is csl_weight_mask(keys,
+ * mask_id, d) (step K5), and the dealer's masks must be csl_weight_mask_sum with the same number. A second time is CSL_EINTERNAL: clear the
  * E first (csl_model_share_close) when a new epoch begins. On error the session is poisoned and no E is kept.
  */
 CSL_MUST_CHECK enum csl_err csl_model_open_weights(struct csl_session *s, struct csl_model_share *share,
@@ -70,10 +71,11 @@ CSL_MUST_CHECK enum csl_err csl_infer_prepare(struct csl_corr *corr, const struc
 
 /* One batch: y (batch x n_outputs, below 2^csl_plan_output_bits) from x (batch x n_inputs, shares mod
  * 2^csl_plan_input_bits); the batch is corr's, whose demands (csl_plan_demands) are used up and wiped. y and
- * x do not overlap. Rounds and bytes are those of csl_plan_cost. On error y is zero and the session poisoned.
- */
+ * x do not overlap. Rounds and bytes are those of csl_plan_cost. reveal_label: the arg-max over the outputs
+ * follows, and y is one class index an inference, below 2^csl_plan_label_bits. On error y is zero and the
+ * session poisoned. */
 CSL_MUST_CHECK enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan *plan,
                                       const struct csl_model_share *share, struct csl_corr *corr,
-                                      const uint64_t *x);
+                                      const uint64_t *x, bool reveal_label);
 
 #endif

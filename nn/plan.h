@@ -24,6 +24,8 @@ enum {
     CSL_PLAN_MAX_BITS = 62,
     CSL_PLAN_MAX_BATCH = 1 << 16,
     CSL_PLAN_MAX_DEMANDS = 2048,
+    CSL_PLAN_MAX_TAPS = 1 << 25, /* outputs times window positions, of one step */
+    CSL_PLAN_MAX_LABELS = 1 << 16,
     CSL_PLAN_NAME_BYTES = CSL_NETWORK_NAME_BYTES
 };
 
@@ -60,7 +62,7 @@ struct csl_step {
     uint16_t in[CSL_NETWORK_MAX_INPUTS]; /* values; step i makes value i + 1 */
     struct csl_conv_shape shape;         /* LINEAR; the window of MAX, SUM, PAD */
     uint16_t layer;                      /* LINEAR: number of its weights, in order of the steps */
-    uint8_t w_frac;                      /* LINEAR */
+    uint8_t w_frac; /* LINEAR; SUM: 0, or g: each sum times round(2^g / elements of the window inside) */
     uint8_t l_bits;                      /* LINEAR: ring of the product; MAX: ring of the comparison, k + f */
     struct csl_trunc_params trunc;       /* RELU, TRUNC, PWL; MAX: k and f, see exact */
     bool exact; /* MAX of values that are no products: max(a, b) = b + relu((a - b) << 1), exact */
@@ -71,7 +73,7 @@ struct csl_step {
 
 struct csl_arm {
     int64_t knot;  /* at the input's frac */
-    int64_t slope; /* with slope_frac = output frac - (input frac - f) fractional bits */
+    int64_t slope; /* what is added to the slope there, with slope_frac = output frac - (input frac - f) fractional bits */
 };
 
 struct csl_plan {
@@ -160,12 +162,14 @@ unsigned csl_plan_input_bits(const struct csl_plan *plan); /* ring of the input 
 unsigned csl_plan_input_frac(const struct csl_plan *plan);
 unsigned csl_plan_output_bits(const struct csl_plan *plan); /* ring of the output shares */
 unsigned csl_plan_output_frac(const struct csl_plan *plan);
+/* Ring of a label share (--reveal label): bits that hold any index of an output. */
+unsigned csl_plan_label_bits(const struct csl_plan *plan);
 
 /* What one inference batch over the plan costs; payload bytes, without frames and TLS. */
 struct csl_cost {
     uint32_t rounds;             /* sequential one-way hops: openings, and the output shares to the client */
     uint64_t online_bytes;       /* a party sends to EACH peer, all openings */
-    uint64_t output_bytes;       /* a party sends to the client */
+    uint64_t output_bytes;       /* a party sends to the client: cut outputs, or labels */
     uint64_t input_bytes;        /* the client sends to the last party (the others get 32 bytes) */
     uint64_t offline_bytes;      /* corrections that the last party receives from the dealer */
     uint64_t open_weights_bytes; /* a party sends to each peer, once a mask id (step L1) */
@@ -179,7 +183,9 @@ CSL_MUST_CHECK enum csl_err csl_plan_cost(const struct csl_plan *plan, struct cs
                                           unsigned n_parties, uint32_t batch, bool reveal_label);
 
 /* Correlation demands of one inference, in the order in which csl_infer takes them: step by step (a MAX step
- * has one a level of its tree). reveal_label: the demands of the arg-max over the outputs follow at the end.
+ * has one a level of its tree, from the leaves). PWL: element j * n + i is arm j of element i. Of a level,
+ * element i * pairs + p is pair p of output i. reveal_label: the demands of the arg-max over the outputs
+ * follow at the end, one a level; CSL_EUSAGE for more than CSL_PLAN_MAX_LABELS outputs.
  * The weight mask of LINEAR step with layer number d is csl_weight_mask(..., layer d). out has room for
  * CSL_PLAN_MAX_DEMANDS. */
 CSL_MUST_CHECK enum csl_err csl_plan_demands(const struct csl_plan *plan, bool reveal_label,
