@@ -38,7 +38,7 @@
 #define CSL_KERAS_MAX_FILE_BYTES ((size_t)512 << 20)
 
 enum csl_keras_kind {
-    CSL_KERAS_NOT, /* something else, e.g. ONNX */
+    CSL_KERAS_NOT, /* 0: something else, e.g. ONNX */
     CSL_KERAS_HDF5,
     CSL_KERAS_ZIP
 };
@@ -48,10 +48,10 @@ bool csl_keras_available(void);
 
 /* What the first bytes say: the signature of HDF5 (also behind a user block of 512, 1024, ... bytes) or of a
  * zip archive. */
-enum csl_keras_kind csl_keras_detect(const uint8_t *bytes, size_t n);
+enum csl_keras_kind csl_keras_detect_bytes(const uint8_t *bytes, size_t n);
 
 /* The same for a file, of which at most 4 KiB are read; what cannot be read is CSL_KERAS_NOT. */
-enum csl_keras_kind csl_keras_detect_file(const char *path);
+enum csl_keras_kind csl_keras_detect(const char *path);
 
 /* Parses bytes[0..n) into a new, finished graph (csl_graph_finish has run). CSL_EDATA with a diag that names
  * layer or part: not a Keras model, weights only, damaged, a weight that is missing or has another shape than
