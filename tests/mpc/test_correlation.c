@@ -270,7 +270,7 @@ static void wrong_use_is_refused(void **state) {
         struct parties all;
         parties_init(&all, what == 0 ? 3 : 2);
         struct csl_session *s = &all.party[what == 1 ? 0 : 1].s; /* other count, other party */
-        struct csl_linear layer = {e, NULL, 3, what == 3 ? 1 : 2, 20};
+        struct csl_linear layer = {e, NULL, csl_conv_dense(3, what == 3 ? 1 : 2), 20};
         enum csl_err err = what == 2   ? csl_relu(s, y, x, c, 1) /* row 1 has no dealt fields */
                            : what == 3 ? csl_linear_forward(s, y, &layer, x, c, 0)
                            : what == 4 ? csl_trunc(s, y, x, c, 0)

@@ -285,7 +285,7 @@ static enum csl_err run_small(struct party *p) {
         return csl_trunc(&p->s, w->y[me], w->x[me], p->corr, 0);
     }
     const uint64_t share = me == 0 ? 5 : 9; /* W = 14, B = 3 + 6, E = 5 */
-    struct csl_linear layer = {&share, NULL, 1, 1, 4};
+    struct csl_linear layer = {&share, NULL, csl_conv_dense(1, 1), 4};
     TRY(csl_corr_bind_weights(p->corr, 0, &w->e, NULL));
     return csl_linear_forward(&p->s, w->y[me], &layer, w->x[me], p->corr, 0);
 }

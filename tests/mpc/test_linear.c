@@ -32,13 +32,13 @@ static void epoch_keys(struct net_case *c, unsigned n_parties) {
     }
 }
 
-/* Layer at `demand` with the weights w and bias (k_dim x n_dim, n_dim), shared among all. */
+/* Layer at `demand` with the weights w and bias (one a channel), shared among all. */
 static void add_layer(struct net_case *c, unsigned n_parties, size_t demand, struct csl_demand d,
                       const uint64_t *w, const uint64_t *bias) {
-    size_t n = (size_t)d.k_dim * d.n_dim;
+    size_t n = csl_conv_weights(&d.conv);
     c->demands[demand] = d;
     make_shares(c->w[demand], n_parties, w, n, d.bits, 500 + (uint32_t)demand);
-    make_shares(c->bias[demand], n_parties, bias, d.n_dim, d.bits, 600 + (uint32_t)demand);
+    make_shares(c->bias[demand], n_parties, bias, d.conv.out_c, d.bits, 600 + (uint32_t)demand);
     c->masks[demand] = alloc_words(n);
     assert_int_equal(
         csl_weight_mask_sum(c->masks[demand], c->keys, n_parties, c->mask_id, (uint32_t)demand, n, d.bits),
@@ -49,7 +49,7 @@ static void add_layer(struct net_case *c, unsigned n_parties, size_t demand, str
         assert_int_equal(
             csl_weight_mask(c->b[demand][p], &c->keys[p], c->mask_id, (uint32_t)demand, n, d.bits), CSL_OK);
         c->layers[p][demand] =
-            (struct csl_linear){c->w[demand][p], c->bias[demand][p], d.k_dim, d.n_dim, d.bits};
+            (struct csl_linear){c->w[demand][p], c->bias[demand][p], d.conv, d.bits};
     }
 }
 
@@ -72,7 +72,7 @@ static enum csl_err run_linear(struct party *p) {
     unsigned me = p->s.self;
     const struct csl_linear *layer = &c->layers[me][0];
     TRY(csl_linear_open_weights(&p->s, c->e[me][0], layer->w, c->b[0][me],
-                                (size_t)layer->k_dim * layer->n_dim, layer->bits));
+                                csl_conv_weights(&layer->conv), layer->bits));
     TRY(csl_corr_bind_weights(p->corr, 0, c->e[me][0], &p->s.diag));
     return csl_linear_forward(&p->s, c->y[me], layer, c->x[me], p->corr, 0);
 }
