@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/hash.h"
 #include "crypto/rand.h"
 #include "crypto/secret.h"
 #include "mpc/pack.h"
+#include "mpc/ring.h"
 #include "mpc/share.h"
+#include "roles/input_share.h"
 #include "roles/talk.h"
 
 enum { RETRIES = 5, RETRY_MS = 200, GATHER_MS = 1000 };
@@ -18,8 +21,11 @@ struct csl_client {
     struct csl_worker worker;
     struct csl_talk talks[CSL_MAX_PARTIES];
     uint8_t session_id[CSL_SESSION_ID_BYTES];
+    struct csl_client_options opt;
     char model[CSL_MODEL_NAME_MAX + 1];
-    uint32_t max_batch, batches;
+    struct csl_parts parts; /* fitted to the plan once that is known */
+    int own_part;           /* or -1 */
+    uint32_t batches;
     struct csl_manifest manifest;
     bool failed;
 };
@@ -110,7 +116,12 @@ static enum csl_err ask(struct csl_client *c, unsigned i, struct csl_diag *diag)
     CSL_CONTROL(m, body, OpenSession, OPEN_SESSION, OPEN_SESSION, open_session);
     body.session_id = csl_bytes(c->session_id, sizeof c->session_id);
     body.model = c->model;
-    body.max_batch = c->max_batch;
+    body.max_batch = c->opt.max_batch;
+    body.reveal_label = c->opt.reveal_label;
+    Csl__Pb__Part pb[CSL_PARTS_MAX], *list[CSL_PARTS_MAX];
+    csl_parts_to_message(pb, list, &c->parts);
+    body.n_parts = c->parts.n;
+    body.parts = list;
     return csl_talk_send(&c->talks[i], &m, diag);
 }
 
@@ -166,19 +177,19 @@ static enum csl_err all_ready(struct csl_client *c, struct csl_diag *diag) {
     for (unsigned i = 0; i < c->n_parties; i++) {
         csl_control *m;
         TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_SESSION_READY, patience_ms(c), diag));
-        struct csl_manifest manifest;
-        enum csl_err err = csl_manifest_decode(&manifest, m->session_ready->manifest.data,
-                                               m->session_ready->manifest.len, diag);
+        uint8_t digest[CSL_DIGEST_BYTES];
+        const ProtobufCBinaryData *bytes = &m->session_ready->manifest;
+        enum csl_err err = i == 0 ? csl_manifest_decode(&c->manifest, bytes->data, bytes->len, diag)
+                                  : csl_sha256_once(digest, bytes->data, bytes->len);
         csl_message_free(m);
         TRY(err);
-        if (i == 0) {
-            c->manifest = manifest;
-        } else if (memcmp(manifest.digest, c->manifest.digest, CSL_DIGEST_BYTES) != 0) {
+        if (i != 0 && memcmp(digest, c->manifest.digest, CSL_DIGEST_BYTES) != 0) {
             return csl_fail(diag, CSL_EPROTO, "%s and %s describe different models", c->talks[0].peer,
                             c->talks[i].peer);
         }
     }
-    return check_manifest(c, diag);
+    TRY(check_manifest(c, diag));
+    return csl_parts_fit(&c->parts, &c->manifest.plan, diag);
 }
 
 static void hang_up(struct csl_client *c) {
@@ -220,25 +231,37 @@ static enum csl_err open_client(struct csl_client *c, struct csl_diag *diag) {
     return err;
 }
 
-enum csl_err csl_client_open(struct csl_client **out, const struct csl_context *ctx, const char *model,
-                             uint32_t max_batch, struct csl_diag *diag) {
+static enum csl_err set_options(struct csl_client *c, const struct csl_client_options *opt,
+                                struct csl_diag *diag) {
+    if (opt->max_batch == 0 || opt->max_batch > c->ctx->roster.limits.max_batch) {
+        return csl_fail(diag, CSL_EUSAGE, "a batch of %u; the roster's limit is %u", opt->max_batch,
+                        c->ctx->roster.limits.max_batch);
+    }
+    c->opt = *opt;
+    (void)snprintf(c->model, sizeof c->model, "%s", opt->model);
+    if (opt->parts != NULL) {
+        c->parts = *opt->parts;
+    }
+    c->own_part = csl_parts_find(&c->parts, c->ctx->self);
+    return CSL_OK;
+}
+
+enum csl_err csl_client_open(struct csl_client **out, const struct csl_context *ctx,
+                             const struct csl_client_options *opt, struct csl_diag *diag) {
     *out = NULL;
     TRY(csl_context_require(ctx, CSL_ROLE_CLIENT, diag));
-    if (max_batch == 0 || max_batch > ctx->roster.limits.max_batch) {
-        return csl_fail(diag, CSL_EUSAGE, "a batch of %u; the roster's limit is %u", max_batch,
-                        ctx->roster.limits.max_batch);
-    }
     struct csl_client *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return CSL_ENOMEM;
     }
     c->ctx = ctx;
     c->n_parties = ctx->roster.n_parties;
-    c->max_batch = max_batch;
-    (void)snprintf(c->model, sizeof c->model, "%s", model);
-    enum csl_err err = csl_worker_init(&c->worker, ctx, ctx->tls, diag);
-    c->worker.check = check;
-    c->worker.arg = c;
+    enum csl_err err = set_options(c, opt, diag);
+    if (err == CSL_OK) {
+        err = csl_worker_init(&c->worker, ctx, ctx->tls, diag);
+        c->worker.check = check;
+        c->worker.arg = c;
+    }
     if (err == CSL_OK) {
         err = open_client(c, diag);
     }
@@ -247,8 +270,19 @@ enum csl_err csl_client_open(struct csl_client **out, const struct csl_context *
         free(c);
         return err;
     }
+    if (opt->on_session != NULL) {
+        opt->on_session(opt->arg, c->session_id);
+    }
     *out = c;
     return CSL_OK;
+}
+
+const struct csl_part *csl_client_part(const struct csl_client *c) {
+    return c->own_part < 0 ? NULL : &c->parts.at[c->own_part];
+}
+
+bool csl_client_owns_input(const struct csl_client *c) {
+    return c->parts.n == 0 || c->own_part >= 0;
 }
 
 void csl_client_close(struct csl_client *c) {
@@ -269,43 +303,43 @@ void csl_client_close(struct csl_client *c) {
 struct batch {
     struct csl_client *c;
     uint32_t number, count;
-    size_t n_x, n_y;
-    uint64_t *x; /* the input, encoded; then the last party's share */
-    uint64_t *last;
-    uint8_t *packed; /* the last party's share as sent */
-    size_t n_packed;
-    uint8_t seeds[CSL_MAX_PARTIES * CSL_SHARE_SEED_BYTES];
+    struct csl_input_share input; /* of what we own */
+    size_t n_y;
     uint64_t *y; /* every party's output share */
     const uint64_t *shares[CSL_MAX_PARTIES];
 };
 
 static enum csl_err encode(struct batch *b, const float *x, struct csl_diag *diag) {
-    const struct csl_plan *plan = &b->c->manifest.plan;
-    unsigned bits = csl_plan_input_bits(plan);
-    b->n_x = (size_t)b->count * csl_plan_n_inputs(plan);
-    b->n_y = (size_t)b->count * csl_plan_n_outputs(plan);
-    TRY(csl_pack_size(&b->n_packed, b->n_x, bits));
-    b->x = csl_secret_alloc(b->n_x, sizeof *b->x);
-    b->last = csl_secret_alloc(b->n_x, sizeof *b->last);
-    b->packed = csl_secret_alloc(b->n_packed, 1);
-    b->y = csl_secret_alloc(b->n_y * b->c->n_parties, sizeof *b->y);
-    if (b->x == NULL || b->last == NULL || b->packed == NULL || b->y == NULL) {
+    const struct csl_client *c = b->c;
+    const struct csl_plan *plan = &c->manifest.plan;
+    b->n_y = (size_t)b->count * (c->opt.reveal_label ? 1 : csl_plan_n_outputs(plan));
+    b->y = csl_secret_alloc(b->n_y * c->n_parties, sizeof *b->y);
+    if (b->y == NULL) {
         return CSL_ENOMEM;
     }
-    TRY(csl_plan_encode_input(plan, (int64_t *)b->x, x, b->count, diag));
-    TRY(csl_share_input(b->seeds, b->last, b->x, b->n_x, bits, b->c->n_parties));
-    csl_pack_bits(b->packed, b->last, b->n_x, bits);
-    return CSL_OK;
+    return csl_client_owns_input(c)
+               ? csl_input_share_make(&b->input, plan, csl_client_part(c), x, b->count, c->n_parties, diag)
+               : CSL_OK;
 }
 
 static enum csl_err show_shares(struct batch *b, csl_share_fn *show, void *arg) {
-    unsigned bits = csl_plan_input_bits(&b->c->manifest.plan);
-    for (unsigned i = 0; i + 1 < b->c->n_parties; i++) {
-        TRY(csl_share_expand(b->x, b->seeds + (size_t)i * CSL_SHARE_SEED_BYTES, b->n_x, bits));
-        show(arg, i, b->x, b->n_x, bits);
+    uint64_t *share = csl_secret_alloc(b->input.n, sizeof *share);
+    enum csl_err err = share == NULL ? CSL_ENOMEM : CSL_OK;
+    for (unsigned i = 0; i < b->input.n_parties && err == CSL_OK; i++) {
+        err = csl_input_share_of(share, &b->input, i);
+        if (err == CSL_OK) {
+            show(arg, i, share, b->input.n, b->input.bits);
+        }
     }
-    show(arg, b->c->n_parties - 1, b->last, b->n_x, bits);
-    return CSL_OK;
+    csl_secret_free(share);
+    return err;
+}
+
+/* Every round of a batch may take the parties' whole deadline before they give up and say so; and owners of
+ * parts may take their time. */
+static uint64_t batch_ms(const struct csl_client *c) {
+    const struct csl_timeouts *t = &c->ctx->roster.timeouts;
+    return 2 * (uint64_t)t->round_ms + (c->parts.n != 0 ? t->session_idle_ms : 0);
 }
 
 static enum csl_err announce(struct batch *b, struct csl_diag *diag) {
@@ -318,8 +352,7 @@ static enum csl_err announce(struct batch *b, struct csl_diag *diag) {
     }
     for (unsigned i = 0; i < c->n_parties; i++) {
         csl_control *m;
-        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_CREDIT,
-                            2 * (uint64_t)c->ctx->roster.timeouts.round_ms, diag));
+        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_CREDIT, batch_ms(c), diag));
         bool right = m->credit->batch == b->number;
         csl_message_free(m);
         if (!right) {
@@ -327,20 +360,6 @@ static enum csl_err announce(struct batch *b, struct csl_diag *diag) {
         }
     }
     return CSL_OK;
-}
-
-static enum csl_err send_input(struct batch *b, struct csl_diag *diag) {
-    struct csl_client *c = b->c;
-    for (unsigned i = 0; i + 1 < c->n_parties; i++) {
-        CSL_CONTROL(m, body, Input, INPUT, INPUT, input);
-        body.batch = b->number;
-        uint8_t *seed = b->seeds + (size_t)i * CSL_SHARE_SEED_BYTES;
-        CSL_PUBLIC(seed, CSL_SHARE_SEED_BYTES); /* to its one recipient */
-        body.seed = csl_bytes(seed, CSL_SHARE_SEED_BYTES);
-        TRY(csl_talk_send(&c->talks[i], &m, diag));
-    }
-    CSL_PUBLIC(b->packed, b->n_packed);
-    return csl_talk_send_data(&c->talks[c->n_parties - 1], b->number, b->packed, b->n_packed, diag);
 }
 
 static void add_report(struct csl_batch_stats *s, const Csl__Pb__BatchDone *r) {
@@ -359,12 +378,12 @@ static enum csl_err take_output(struct batch *b, unsigned i, struct csl_batch_st
                                 struct csl_diag *diag) {
     struct csl_client *c = b->c;
     const struct csl_plan *plan = &c->manifest.plan;
-    unsigned bits = csl_plan_output_bits(plan) - plan->output_cut;
+    unsigned bits =
+        c->opt.reveal_label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan) - plan->output_cut;
     size_t n;
     TRY(csl_pack_size(&n, b->n_y, bits));
     struct csl_frame_in *f;
-    /* Every round of the batch may take the parties' whole deadline before they give up and say so. */
-    uint64_t patience = 2 * (uint64_t)c->ctx->roster.timeouts.round_ms;
+    uint64_t patience = batch_ms(c);
     TRY(csl_talk_expect_data(&c->talks[i], &f, b->number, n, patience, diag));
     uint64_t *share = b->y + i * b->n_y;
     enum csl_err err = csl_unpack_bits_strict(share, f->payload, f->h.n, b->n_y, bits, diag);
@@ -378,19 +397,43 @@ static enum csl_err take_output(struct batch *b, unsigned i, struct csl_batch_st
     return CSL_OK;
 }
 
-static enum csl_err join(struct batch *b, double *logits) {
-    const struct csl_plan *plan = &b->c->manifest.plan;
-    int64_t *out = csl_secret_alloc(b->n_y, sizeof *out);
-    if (out == NULL) {
-        return CSL_ENOMEM;
+static enum csl_err join_labels(struct batch *b, uint32_t *classes) {
+    const struct csl_client *c = b->c;
+    uint64_t mask = csl_ring_mask(csl_plan_label_bits(&c->manifest.plan));
+    uint32_t n_classes = csl_plan_n_outputs(&c->manifest.plan);
+    for (size_t i = 0; i < b->n_y; i++) {
+        uint64_t sum = 0;
+        for (unsigned p = 0; p < c->n_parties; p++) {
+            sum += b->shares[p][i];
+        }
+        classes[i] = (uint32_t)(sum & mask);
+        if (classes[i] >= n_classes) {
+            return CSL_EPROTO; /* honest parties cannot make this */
+        }
     }
-    csl_output_join(out, b->shares, b->c->n_parties, b->n_y, csl_plan_output_bits(plan), plan->output_cut);
-    csl_plan_decode_output(plan, logits, out, b->n_y);
-    csl_secret_free(out);
     return CSL_OK;
 }
 
-static enum csl_err run_batch(struct batch *b, double *logits, struct csl_batch_stats *stats,
+static enum csl_err join(struct batch *b, struct csl_outputs *out) {
+    const struct csl_plan *plan = &b->c->manifest.plan;
+    if (b->c->opt.reveal_label) {
+        return join_labels(b, out->classes);
+    }
+    int64_t *joined = csl_secret_alloc(b->n_y, sizeof *joined);
+    if (joined == NULL) {
+        return CSL_ENOMEM;
+    }
+    csl_output_join(joined, b->shares, b->c->n_parties, b->n_y, csl_plan_output_bits(plan), plan->output_cut);
+    csl_plan_decode_output(plan, out->logits, joined, b->n_y);
+    csl_secret_free(joined);
+    uint32_t n = csl_plan_n_outputs(plan);
+    for (uint32_t i = 0; i < b->count; i++) {
+        out->classes[i] = csl_argmax(out->logits + (size_t)i * n, n);
+    }
+    return CSL_OK;
+}
+
+static enum csl_err run_batch(struct batch *b, struct csl_outputs *out, struct csl_batch_stats *stats,
                               struct csl_diag *diag) {
     struct csl_client *c = b->c;
     struct csl_talk *talks[CSL_MAX_PARTIES];
@@ -400,50 +443,45 @@ static enum csl_err run_batch(struct batch *b, double *logits, struct csl_batch_
     }
     TRY(announce(b, diag));
     uint64_t start = csl_monotonic_ns();
-    TRY(send_input(b, diag));
-    TRY(csl_talk_wait_frames(&c->worker, talks, c->n_parties, 2 * (uint64_t)c->ctx->roster.timeouts.round_ms,
-                             diag));
+    if (csl_client_owns_input(c)) {
+        TRY(csl_input_share_send(&b->input, c->talks, b->number, diag));
+    }
+    TRY(csl_talk_wait_frames(&c->worker, talks, c->n_parties, batch_ms(c), diag));
     for (unsigned i = 0; i < c->n_parties; i++) {
         TRY(take_output(b, i, stats, diag));
     }
-    TRY(join(b, logits));
+    enum csl_err err = join(b, out);
     stats->client_ns = csl_monotonic_ns() - start;
-    return CSL_OK;
+    return err == CSL_EPROTO ? csl_fail(diag, err, "the parties' shares join to no class") : err;
 }
 
-static void batch_clear(struct batch *b) {
-    csl_secret_free(b->x);
-    csl_secret_free(b->last);
-    csl_secret_free(b->packed);
-    csl_secret_free(b->y);
-    csl_wipe(b, sizeof *b);
-}
-
-enum csl_err csl_client_infer(struct csl_client *c, double *logits, struct csl_batch_stats *stats,
+enum csl_err csl_client_infer(struct csl_client *c, struct csl_outputs *out, struct csl_batch_stats *stats,
                               const float *x, uint32_t count, csl_share_fn *show, void *show_arg,
                               struct csl_diag *diag) {
     memset(stats, 0, sizeof *stats);
     if (c->failed) {
         return csl_fail(diag, CSL_EUSAGE, "this session has ended");
     }
-    if (count == 0 || count > c->max_batch) {
-        return csl_fail(diag, CSL_EUSAGE, "a batch of %u where at most %u were agreed", count, c->max_batch);
+    if (count == 0 || count > c->opt.max_batch) {
+        return csl_fail(diag, CSL_EUSAGE, "a batch of %u where at most %u were agreed", count,
+                        c->opt.max_batch);
     }
     struct batch b = {.c = c, .number = c->batches + 1, .count = count};
     enum csl_err err = encode(&b, x, diag);
     if (err == CSL_OK) {
         stats->count = count;
-        if (show != NULL) {
+        if (show != NULL && csl_client_owns_input(c)) {
             err = show_shares(&b, show, show_arg);
         }
         c->batches++;
         if (err == CSL_OK) {
-            err = run_batch(&b, logits, stats, diag);
+            err = run_batch(&b, out, stats, diag);
         }
         if (err != CSL_OK) {
             err = explain(c, err, diag);
         }
     }
-    batch_clear(&b);
+    csl_input_share_clear(&b.input);
+    csl_secret_free(b.y);
     return err;
 }

@@ -1,9 +1,9 @@
 /* The client: opens a session, shares inputs among the parties, and alone joins the outputs. It is no
  * computing party.
  *
- *     TRY(csl_client_open(&c, ctx, "digits", 16, diag));
+ *     TRY(csl_client_open(&c, ctx, &(struct csl_client_options){.model = "digits", .max_batch = 16}, diag));
  *     const struct csl_plan *plan = csl_client_plan(c);
- *     TRY(csl_client_infer(c, logits, &stats, x, count, diag));   as often as wanted
+ *     TRY(csl_client_infer(c, &outputs, &stats, x, count, NULL, NULL, diag));   as often as wanted
  *     csl_client_close(c);
  *
  * Every wait has a deadline. When a party fails, the error names it and, where it happened in one, the round;
@@ -15,13 +15,23 @@
 #include "nn/eval.h"
 #include "roles/context.h"
 #include "roles/package.h"
+#include "roles/parts.h"
 
 struct csl_client;
 
-/* max_batch: the most inputs that one csl_client_infer may have; at most the roster's limit. Tries again for
- * a while when the parties are busy or between two epochs. */
+struct csl_client_options {
+    const char *model;
+    uint32_t max_batch; /* the most inputs that one csl_client_infer may have; at most the roster's limit */
+    bool reveal_label;  /* learn the class alone; the roster may demand it */
+    const struct csl_parts *parts; /* who owns which part of the input; NULL: we own it all */
+    /* Called once the parties have the session: the owners of parts need its id to join. May be NULL. */
+    void (*on_session)(void *arg, const uint8_t session_id[CSL_SESSION_ID_BYTES]);
+    void *arg;
+};
+
+/* Tries again for a while when the parties are busy or between two epochs. */
 CSL_MUST_CHECK enum csl_err csl_client_open(struct csl_client **out, const struct csl_context *ctx,
-                                            const char *model, uint32_t max_batch, struct csl_diag *diag);
+                                            const struct csl_client_options *opt, struct csl_diag *diag);
 void csl_client_close(struct csl_client *c); /* NULL is allowed */
 
 const struct csl_plan *csl_client_plan(const struct csl_client *c);
@@ -45,11 +55,22 @@ struct csl_batch_stats {
  * people who want to see what a hospital sees. */
 typedef void csl_share_fn(void *arg, unsigned party, const uint64_t *share, size_t n, unsigned bits);
 
-/* x: count x n_inputs normalised floats in the plan's interval; logits: count x n_outputs (the head is not
- * applied). show may be NULL. CSL_EDATA: an input outside the interval; nothing was sent and the session goes
- * on. After any other error it has ended. */
-CSL_MUST_CHECK enum csl_err csl_client_infer(struct csl_client *c, double *logits,
+/* Inferences of one batch, as the client learns them. */
+struct csl_outputs {
+    double *logits;    /* count x n_outputs (the head is not applied); not touched when the label alone is
+                          revealed */
+    uint32_t *classes; /* count */
+};
+
+/* x: count x n_inputs normalised floats in the plan's interval; of parts: our own boxes (csl_part_positions),
+ * NULL when we own none. show may be NULL. CSL_EDATA: an input outside the interval; nothing was sent and the
+ * session goes on. After any other error it has ended. */
+CSL_MUST_CHECK enum csl_err csl_client_infer(struct csl_client *c, struct csl_outputs *out,
                                              struct csl_batch_stats *stats, const float *x, uint32_t count,
                                              csl_share_fn *show, void *show_arg, struct csl_diag *diag);
+
+/* Our own part, fitted to the plan; NULL: the whole input, or none (csl_client_owns_input). */
+const struct csl_part *csl_client_part(const struct csl_client *c);
+bool csl_client_owns_input(const struct csl_client *c);
 
 #endif

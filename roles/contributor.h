@@ -14,8 +14,8 @@
 #ifndef CSL_ROLES_CONTRIBUTOR_H
 #define CSL_ROLES_CONTRIBUTOR_H
 
-#include "roles/package.h"
 #include "roles/message.h"
+#include "roles/package.h"
 #include "roles/parts.h"
 
 struct csl_contributor;

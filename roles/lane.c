@@ -8,15 +8,25 @@
 
 /* ---- Mailbox ---- */
 
-void csl_lane_arrive(struct csl_lane *l, const struct csl_member *from, struct csl_conn_parts *parts) {
-    unsigned slot = from->party >= 0 ? (unsigned)from->party : l->n_parties;
+/* The place of such a connection, or CSL_LANE_PLACES when the session has none for it. */
+static unsigned place_of(const struct csl_lane *l, const struct csl_member *from, Csl__Pb__Purpose purpose) {
+    if (purpose == CSL__PB__PURPOSE__PURPOSE_INPUT) {
+        int part = csl_parts_find(&l->opt.request.parts, from);
+        return part < 0 || from == l->opt.client ? CSL_LANE_PLACES : csl__lane_place(l, (size_t)part);
+    }
+    return purpose == CSL__PB__PURPOSE__PURPOSE_PEER ? (unsigned)from->party : l->n_parties;
+}
+
+void csl_lane_arrive(struct csl_lane *l, const struct csl_member *from, Csl__Pb__Purpose purpose,
+                     struct csl_conn_parts *parts) {
+    unsigned place = place_of(l, from, purpose);
     pthread_mutex_lock(&l->lock);
-    if (l->arrived[slot] == NULL && slot != l->self) {
-        l->arrived[slot] = parts;
+    if (place < CSL_LANE_PLACES && l->arrived[place] == NULL && place != l->self) {
+        l->arrived[place] = parts;
         parts = NULL;
     }
     pthread_mutex_unlock(&l->lock);
-    csl_conn_parts_free(parts); /* a second one for the same place */
+    csl_conn_parts_free(parts); /* a second one for the same place, or one that nobody asked for */
     csl_worker_wake(&l->worker);
 }
 
@@ -29,36 +39,51 @@ void csl_lane_interrupt(struct csl_lane *l, enum csl_err err, const char *reason
     csl_worker_interrupt(&l->worker, err, reason);
 }
 
-static void take_arrived(struct csl_lane *l, unsigned slot, struct csl_conn_parts *parts) {
+static Csl__Pb__Purpose purpose_of(const struct csl_lane *l, unsigned place) {
+    return place < l->n_parties    ? CSL__PB__PURPOSE__PURPOSE_PEER
+           : place == l->n_parties ? CSL__PB__PURPOSE__PURPOSE_CORRECTIONS
+                                   : CSL__PB__PURPOSE__PURPOSE_INPUT;
+}
+
+static void take_arrived(struct csl_lane *l, unsigned place, struct csl_conn_parts *parts) {
     if (parts == NULL) {
         return;
     }
-    if (l->present[slot]) {
+    if (l->present[place]) {
         csl_conn_parts_free(parts);
         return;
     }
-    l->present[slot] = true;
-    (void)!csl_talk_adopt(&l->peers[slot], &l->worker, parts,
-                          slot < l->n_parties ? CSL__PB__PURPOSE__PURPOSE_PEER
-                                              : CSL__PB__PURPOSE__PURPOSE_CORRECTIONS,
-                          &l->peers[slot].diag); /* the talk keeps the error */
+    l->present[place] = true;
+    (void)!csl_talk_adopt(&l->peers[place], &l->worker, parts, purpose_of(l, place),
+                          &l->peers[place].diag); /* the talk keeps the error */
 }
 
 static void on_wake(void *arg) {
     struct csl_lane *l = arg;
-    struct csl_conn_parts *arrived[CSL_MAX_PARTIES + 1];
+    struct csl_conn_parts *arrived[CSL_LANE_PLACES];
     pthread_mutex_lock(&l->lock);
     memcpy(arrived, l->arrived, sizeof arrived);
     memset(l->arrived, 0, sizeof l->arrived);
     pthread_mutex_unlock(&l->lock);
-    for (unsigned i = 0; i <= l->n_parties; i++) {
+    for (unsigned i = 0; i < CSL_LANE_PLACES; i++) {
         take_arrived(l, i, arrived[i]);
     }
+}
+
+struct csl_talk *csl__lane_owner(struct csl_lane *l, size_t part) {
+    return l->opt.request.parts.at[part].owner == l->opt.client ? &l->client
+                                                                : &l->peers[csl__lane_place(l, part)];
 }
 
 /* What ends a session while the lane waits for something else. */
 static enum csl_err check(void *arg, struct csl_diag *diag) {
     const struct csl_lane *l = arg;
+    for (size_t i = 0; i < l->opt.request.parts.n; i++) { /* an owner that has gone */
+        const struct csl_talk *t = &l->peers[csl__lane_place(l, i)];
+        if (t->err != CSL_OK) {
+            return csl_fail(diag, t->err, "%s", t->diag.text);
+        }
+    }
     return l->link != NULL ? csl_mesh_link_error(l->link, diag) : CSL_OK;
 }
 
@@ -93,7 +118,7 @@ enum csl_err csl_lane_new(struct csl_lane **out, const struct csl_lane_options *
 void csl_lane_free(struct csl_lane *l) {
     csl_worker_clear(&l->worker); /* where the thread never ran */
     csl_conn_parts_free(l->opt.client_parts);
-    for (unsigned i = 0; i <= l->n_parties; i++) {
+    for (unsigned i = 0; i < CSL_LANE_PLACES; i++) {
         csl_conn_parts_free(l->arrived[i]);
     }
     csl_opened_unref(l->opened);
@@ -141,7 +166,7 @@ void csl_lane_run(void *arg) {
         if (l->link != NULL) {
             csl_mesh_link_abort(l->link, err, l->diag.text);
         }
-        for (unsigned i = 0; i <= l->n_parties; i++) { /* where there is no link yet; and the dealer */
+        for (unsigned i = 0; i < CSL_LANE_PLACES; i++) { /* where there is no link yet; and the dealer */
             csl_talk_send_failure(&l->peers[i], err, l->diag.text);
         }
         csl_talk_send_failure(&l->client, err, l->diag.text);
@@ -151,7 +176,7 @@ void csl_lane_run(void *arg) {
         csl_session_clear(&l->session);
     }
     csl_talk_close(&l->client);
-    for (unsigned i = 0; i <= l->n_parties; i++) {
+    for (unsigned i = 0; i < CSL_LANE_PLACES; i++) {
         csl_talk_close(&l->peers[i]);
     }
     pthread_mutex_lock(&l->lock);

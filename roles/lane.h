@@ -9,6 +9,7 @@
 #include "net/mesh_link.h"
 #include "roles/epoch.h"
 #include "roles/package.h"
+#include "roles/request.h"
 
 struct csl_lane;
 
@@ -20,7 +21,7 @@ struct csl_lane_options {
     const struct csl_member *client;
     struct csl_conn_parts *client_parts; /* taken over */
     uint8_t session_id[CSL_SESSION_ID_BYTES];
-    uint32_t max_batch;
+    struct csl_request request;
     enum csl_wait wait;
 };
 
@@ -34,8 +35,9 @@ void csl_lane_free(struct csl_lane *lane);
 
 const uint8_t *csl_lane_session_id(const struct csl_lane *lane);
 
-/* Main thread. A connection from this party or the dealer for the session; taken over. */
-void csl_lane_arrive(struct csl_lane *lane, const struct csl_member *from, struct csl_conn_parts *parts);
+/* Main thread. A connection for the session, of purpose PEER, CORRECTIONS or INPUT; taken over. */
+void csl_lane_arrive(struct csl_lane *lane, const struct csl_member *from, Csl__Pb__Purpose purpose,
+                     struct csl_conn_parts *parts);
 /* Main thread. The session must end: every wait of the lane fails with this. */
 void csl_lane_interrupt(struct csl_lane *lane, enum csl_err err, const char *reason);
 

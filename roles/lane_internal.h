@@ -6,6 +6,8 @@
 #include "roles/lane.h"
 #include "roles/talk.h"
 
+/* Places for connections: parties by number, the dealer, then the owners of parts of the input. */
+enum { CSL_LANE_PLACES = CSL_MAX_PARTIES + 1 + CSL_PARTS_MAX };
 enum { CSL_LANE_SLOT_SETUP = 0, CSL_LANE_SLOT_ONLINE = 1 }; /* counter slots of the mesh link */
 
 struct csl_lane {
@@ -15,18 +17,19 @@ struct csl_lane {
 
     /* Mailbox: main thread and lane, under lock. */
     pthread_mutex_t lock;
-    struct csl_conn_parts *arrived[CSL_MAX_PARTIES + 1]; /* by party; the dealer's at n_parties */
-    struct csl_mesh_link *link;                          /* set and cleared under lock */
+    struct csl_conn_parts *arrived[CSL_LANE_PLACES];
+    struct csl_mesh_link *link; /* set and cleared under lock */
 
     /* The lane's own. */
     struct csl_worker worker;
     struct csl_talk client;
-    struct csl_talk peers[CSL_MAX_PARTIES + 1]; /* until the mesh link has them; the dealer's stays */
-    bool present[CSL_MAX_PARTIES + 1];
+    struct csl_talk peers[CSL_LANE_PLACES]; /* until the mesh link has them; the dealer's stays */
+    bool present[CSL_LANE_PLACES];
     struct csl_session session;
     bool session_open;
     uint32_t stream;
     struct csl_counter_guard counters;
+    struct csl_parts parts; /* of the input, fitted to the plan; none: the client's alone */
     struct csl_opened *opened;
     struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
     size_t n_demands;
@@ -38,6 +41,13 @@ struct csl_lane {
 /* lane_open.c: connections, agreement, masked weights, the dealer; then tells the client that it may begin.
  */
 CSL_MUST_CHECK enum csl_err csl__lane_open(struct csl_lane *l);
+/* Where the owner of part i is to be found. */
+static inline unsigned csl__lane_place(const struct csl_lane *l, size_t part) {
+    return l->n_parties + 1 + (unsigned)part;
+}
+/* The talk with the owner of part i: the client's own, or one of the others. */
+struct csl_talk *csl__lane_owner(struct csl_lane *l, size_t part);
+
 /* lane_serve.c: batches until the client says goodbye. */
 CSL_MUST_CHECK enum csl_err csl__lane_serve(struct csl_lane *l);
 

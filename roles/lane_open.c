@@ -84,17 +84,18 @@ static enum csl_err connect_all(struct csl_lane *l) {
 
 /* ---- The mesh link ---- */
 
-enum { AGREE_BYTES = CSL_SESSION_ID_BYTES + 3 * 32 + 4 + 4 + 1 };
+enum { AGREE_BYTES = CSL_SESSION_ID_BYTES + 4 * 32 + 4 + 1 };
 
 static enum csl_err make_link(struct csl_lane *l) {
     const struct csl_context *ctx = l->opt.ctx;
     struct csl_cost cost;
-    TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, l->opt.max_batch));
+    TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, l->opt.request.max_batch,
+                      l->opt.request.reveal_label));
     uint64_t max = cost.online_bytes > cost.open_weights_bytes ? cost.online_bytes : cost.open_weights_bytes;
     if (max > CSL_FRAME_MAX_BYTES) {
         return csl_fail(&l->diag, CSL_EDATA,
                         "a batch of %u needs messages of %llu bytes; ask for a smaller batch",
-                        l->opt.max_batch, (unsigned long long)max);
+                        l->opt.request.max_batch, (unsigned long long)max);
     }
     struct csl_mesh_options mo = {.n_parties = l->n_parties,
                                   .self = l->self,
@@ -130,8 +131,7 @@ static enum csl_err make_link(struct csl_lane *l) {
 /* ---- Agreement (S5): the session's first round, one fixed record ---- */
 
 struct agreement {
-    const uint8_t *session_id, *roster, *epoch_id, *package;
-    uint32_t max_batch;
+    const uint8_t *session_id, *roster, *epoch_id, *package, *request;
     uint32_t stream; /* party 0's counts */
     uint8_t have_weights;
 };
@@ -142,7 +142,7 @@ static void write_agreement(uint8_t out[AGREE_BYTES], const struct agreement *a)
     csl_writer_bytes(&w, a->roster, 32);
     csl_writer_bytes(&w, a->epoch_id, 32);
     csl_writer_bytes(&w, a->package, 32);
-    csl_writer_u32(&w, a->max_batch);
+    csl_writer_bytes(&w, a->request, 32);
     csl_writer_u32(&w, a->stream);
     csl_writer_u8(&w, a->have_weights);
 }
@@ -153,7 +153,7 @@ static void read_agreement(struct agreement *a, const uint8_t in[AGREE_BYTES]) {
     a->roster = csl_reader_view(&r, 32);
     a->epoch_id = csl_reader_view(&r, 32);
     a->package = csl_reader_view(&r, 32);
-    a->max_batch = csl_reader_u32(&r);
+    a->request = csl_reader_view(&r, 32);
     a->stream = csl_reader_u32(&r);
     a->have_weights = csl_reader_u8(&r);
 }
@@ -179,8 +179,11 @@ static enum csl_err compare(struct csl_lane *l, const struct agreement *ours, co
             "again, and if it stays so, restart the daemon of %s, which begins a new epoch",
             peer, peer);
     }
-    if (ours->max_batch != theirs->max_batch || theirs->have_weights > 1) {
-        return csl_fail(&l->diag, CSL_EPROTO, "%s was asked for another batch size by the client", peer);
+    if (memcmp(ours->request, theirs->request, 32) != 0 || theirs->have_weights > 1) {
+        return csl_fail(&l->diag, CSL_EPROTO,
+                        "%s was asked for another session by the client (batch size, what is revealed, or "
+                        "who owns the input)",
+                        peer);
     }
     return CSL_OK;
 }
@@ -201,11 +204,13 @@ static enum csl_err agree(struct csl_lane *l, bool *all_have) {
         TRY(csl_stream_allot(&epoch->streams, &l->stream, &l->diag));
     }
     l->opened = csl_store_opened(l->opt.store, l->opt.package, epoch->id);
+    uint8_t request[CSL_DIGEST_BYTES];
+    TRY(csl_request_digest(request, &l->opt.request));
     struct agreement ours = {.session_id = l->opt.session_id,
                              .roster = ctx->roster_digest,
                              .epoch_id = epoch->id,
                              .package = l->opt.package->digest,
-                             .max_batch = l->opt.max_batch,
+                             .request = request,
                              .stream = l->stream,
                              .have_weights = l->opened != NULL};
     uint8_t out[AGREE_BYTES], in[CSL_MAX_PARTIES][AGREE_BYTES];
@@ -272,7 +277,8 @@ static enum csl_err open_corrections(struct csl_lane *l) {
     body.package_digest = csl_bytes(l->opt.package->digest, CSL_DIGEST_BYTES);
     body.plan = csl_bytes(plan, n);
     body.stream = l->stream;
-    body.max_batch = l->opt.max_batch;
+    body.max_batch = l->opt.request.max_batch;
+    body.reveal_label = l->opt.request.reveal_label;
     enum csl_err err = csl_talk_send(dealer, &m, &l->diag);
     free(plan);
     if (err != CSL_OK) {
@@ -285,12 +291,50 @@ static enum csl_err open_corrections(struct csl_lane *l) {
     return CSL_OK;
 }
 
-static enum csl_err tell_client(struct csl_lane *l) {
+/* ---- The client, and the owners of parts ---- */
+
+static enum csl_err tell(struct csl_lane *l, struct csl_talk *to, Csl__Pb__Part *part) {
     CSL_CONTROL(m, body, SessionReady, SESSION_READY, SESSION_READY, session_ready);
     body.package_digest = csl_bytes(l->opt.package->digest, CSL_DIGEST_BYTES);
     body.epoch_id = csl_bytes(l->opt.epoch->id, CSL_EPOCH_ID_BYTES);
     body.manifest = csl_bytes(l->opt.package->manifest, l->opt.package->n_manifest);
-    return csl_talk_send(&l->client, &m, &l->diag);
+    body.reveal_label = l->opt.request.reveal_label;
+    body.part = part;
+    return csl_talk_send(to, &m, &l->diag);
+}
+
+static bool owners_present(void *arg) {
+    struct csl_lane *l = arg;
+    for (size_t i = 0; i < l->parts.n; i++) {
+        if (l->parts.at[i].owner != l->opt.client && !l->present[csl__lane_place(l, i)]) {
+            return l->client.err != CSL_OK || csl_worker_check(&l->worker, NULL) != CSL_OK;
+        }
+    }
+    return true;
+}
+
+/* People start the owners' programs: they have as long as a session may idle. */
+static enum csl_err wait_owners(struct csl_lane *l) {
+    Csl__Pb__Part pb[CSL_PARTS_MAX], *list[CSL_PARTS_MAX];
+    uint64_t patience = l->opt.ctx->roster.timeouts.session_idle_ms;
+    enum csl_err late = csl_loop_run_until(&l->worker.loop, owners_present, l, patience);
+    TRY(csl_worker_check(&l->worker, &l->diag));
+    if (l->client.err != CSL_OK) {
+        return csl_fail(&l->diag, l->client.err, "%s", l->client.diag.text);
+    }
+    csl_parts_to_message(pb, list, &l->parts);
+    for (size_t i = 0; i < l->parts.n; i++) {
+        if (l->parts.at[i].owner == l->opt.client) {
+            continue;
+        }
+        if (late != CSL_OK && !l->present[csl__lane_place(l, i)]) {
+            return csl_fail(&l->diag, CSL_ETIMEOUT,
+                            "%s, who owns a part of the input, did not join within %llu ms",
+                            l->parts.at[i].owner->name, (unsigned long long)patience);
+        }
+        TRY(tell(l, csl__lane_owner(l, i), list[i]));
+    }
+    return CSL_OK;
 }
 
 static enum csl_err admit(struct csl_lane *l) {
@@ -300,7 +344,9 @@ static enum csl_err admit(struct csl_lane *l) {
 
 enum csl_err csl__lane_open(struct csl_lane *l) {
     TRY(admit(l));
-    TRY(csl_plan_demands(&l->opt.package->plan, l->demands, &l->n_demands));
+    l->parts = l->opt.request.parts;
+    TRY(csl_parts_fit(&l->parts, &l->opt.package->plan, &l->diag));
+    TRY(csl_plan_demands(&l->opt.package->plan, l->opt.request.reveal_label, l->demands, &l->n_demands));
     l->correction_bytes = csl_correction_bytes(l->demands, l->n_demands);
     TRY(connect_all(l));
     TRY(make_link(l));
@@ -314,5 +360,6 @@ enum csl_err csl__lane_open(struct csl_lane *l) {
     if (l->is_last) {
         TRY(open_corrections(l));
     }
-    return tell_client(l);
+    TRY(tell(l, &l->client, NULL));
+    return wait_owners(l);
 }

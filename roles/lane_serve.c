@@ -82,11 +82,12 @@ static enum csl_err expect_prepare(struct csl_lane *l, struct batch *b, bool *cl
     if (!*closed && m->kind_case != CSL__PB__CONTROL__KIND_PREPARE) {
         err = csl_fail(&l->diag, CSL_EPROTO, "%s sent %s where prepare is due", l->client.peer,
                        csl_message_kind_name((int)m->kind_case));
-    } else if (!*closed && (m->prepare->batch != l->batches + 1 || m->prepare->count > l->opt.max_batch)) {
+    } else if (!*closed &&
+               (m->prepare->batch != l->batches + 1 || m->prepare->count > l->opt.request.max_batch)) {
         err = csl_fail(&l->diag, CSL_EPROTO,
                        "%s announced batch %u of %u inputs; batch %llu of at most %u is due", l->client.peer,
                        m->prepare->batch, m->prepare->count, (unsigned long long)l->batches + 1,
-                       l->opt.max_batch);
+                       l->opt.request.max_batch);
     } else if (!*closed) {
         b->number = m->prepare->batch;
         b->count = m->prepare->count;
@@ -98,50 +99,91 @@ static enum csl_err expect_prepare(struct csl_lane *l, struct batch *b, bool *cl
 static enum csl_err give_credit(struct csl_lane *l, const struct batch *b) {
     CSL_CONTROL(m, body, Credit, CREDIT, CREDIT, credit);
     body.batch = b->number;
+    body.count = b->count;
+    for (size_t i = 0; i < l->parts.n; i++) {
+        if (csl__lane_owner(l, i) != &l->client) {
+            TRY(csl_talk_send(csl__lane_owner(l, i), &m, &l->diag));
+        }
+    }
     return csl_talk_send(&l->client, &m, &l->diag);
 }
 
 /* ---- The input (I1) ---- */
 
-static enum csl_err input_from_seed(struct csl_lane *l, struct batch *b, unsigned bits) {
+static enum csl_err input_from_seed(struct csl_lane *l, struct csl_talk *from, uint64_t *x, size_t n,
+                                    uint32_t batch, unsigned bits) {
     csl_control *m;
-    TRY(csl_talk_expect(&l->client, &m, CSL__PB__CONTROL__KIND_INPUT,
-                        l->opt.ctx->roster.timeouts.session_idle_ms, &l->diag));
+    TRY(csl_talk_expect(from, &m, CSL__PB__CONTROL__KIND_INPUT, l->opt.ctx->roster.timeouts.session_idle_ms,
+                        &l->diag));
     enum csl_err err;
-    if (m->input->batch != b->number) {
-        err = csl_fail(&l->diag, CSL_EPROTO, "%s sent the input of batch %u where %u is due", l->client.peer,
-                       m->input->batch, b->number);
+    if (m->input->batch != batch) {
+        err = csl_fail(&l->diag, CSL_EPROTO, "%s sent the input of batch %u where %u is due", from->peer,
+                       m->input->batch, batch);
     } else {
         CSL_SECRET(m->input->seed.data, m->input->seed.len);
-        err = csl_share_expand(b->x, m->input->seed.data, b->n_x, bits);
+        err = csl_share_expand(x, m->input->seed.data, n, bits);
     }
     csl_message_free(m);
     return err;
 }
 
-static enum csl_err input_from_vector(struct csl_lane *l, struct batch *b, unsigned bits) {
-    size_t n;
-    TRY(csl_pack_size(&n, b->n_x, bits));
+static enum csl_err input_from_vector(struct csl_lane *l, struct csl_talk *from, uint64_t *x, size_t n,
+                                      uint32_t batch, unsigned bits) {
+    size_t n_bytes;
+    TRY(csl_pack_size(&n_bytes, n, bits));
     struct csl_frame_in *f;
-    TRY(csl_talk_expect_data(&l->client, &f, b->number, n, l->opt.ctx->roster.timeouts.session_idle_ms,
+    TRY(csl_talk_expect_data(from, &f, batch, n_bytes, l->opt.ctx->roster.timeouts.session_idle_ms,
                              &l->diag));
     CSL_SECRET(f->payload, f->h.n);
-    enum csl_err err = csl_unpack_bits_strict(b->x, f->payload, f->h.n, b->n_x, bits, &l->diag);
+    enum csl_err err = csl_unpack_bits_strict(x, f->payload, f->h.n, n, bits, &l->diag);
     csl_frame_in_free(f);
-    return err == CSL_OK ? CSL_OK : csl_fail_context(&l->diag, err, "input of %s", l->client.peer);
+    return err == CSL_OK ? CSL_OK : csl_fail_context(&l->diag, err, "input of %s", from->peer);
+}
+
+static enum csl_err input_of(struct csl_lane *l, struct csl_talk *from, uint64_t *x, size_t n,
+                             uint32_t batch) {
+    unsigned bits = csl_plan_input_bits(&l->opt.package->plan);
+    return l->is_last ? input_from_vector(l, from, x, n, batch, bits)
+                      : input_from_seed(l, from, x, n, batch, bits);
+}
+
+/* One owner's boxes into the inputs. */
+static enum csl_err input_part(struct csl_lane *l, struct batch *b, size_t part) {
+    const struct csl_plan *plan = &l->opt.package->plan;
+    size_t n = csl_part_elements(&l->parts.at[part]), whole = csl_plan_n_inputs(plan);
+    uint32_t *positions = malloc(2 * n * sizeof *positions);
+    uint64_t *x = csl_secret_alloc((size_t)b->count * n, sizeof *x);
+    enum csl_err err = positions == NULL || x == NULL
+                           ? csl_fail(&l->diag, CSL_ENOMEM, "no memory for a batch of %u", b->count)
+                           : input_of(l, csl__lane_owner(l, part), x, (size_t)b->count * n, b->number);
+    if (err == CSL_OK) {
+        csl_part_positions(&l->parts.at[part], plan, positions, positions + n);
+        for (uint32_t row = 0; row < b->count; row++) {
+            for (size_t i = 0; i < n; i++) {
+                b->x[row * whole + positions[n + i]] = x[row * n + i];
+            }
+        }
+    }
+    free(positions);
+    csl_secret_free(x);
+    return err;
 }
 
 static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
     const struct csl_plan *plan = &l->opt.package->plan;
     b->n_x = (size_t)b->count * csl_plan_n_inputs(plan);
-    b->n_y = (size_t)b->count * csl_plan_n_outputs(plan);
+    b->n_y = (size_t)b->count * (l->opt.request.reveal_label ? 1 : csl_plan_n_outputs(plan));
     b->x = csl_secret_alloc(b->n_x, sizeof *b->x);
     b->y = csl_secret_alloc(b->n_y, sizeof *b->y);
     if (b->x == NULL || b->y == NULL) {
         return csl_fail(&l->diag, CSL_ENOMEM, "no memory for a batch of %u", b->count);
     }
-    unsigned bits = csl_plan_input_bits(plan);
-    TRY(l->is_last ? input_from_vector(l, b, bits) : input_from_seed(l, b, bits));
+    if (l->parts.n == 0) {
+        TRY(input_of(l, &l->client, b->x, b->n_x, b->number));
+    }
+    for (size_t i = 0; i < l->parts.n; i++) {
+        TRY(input_part(l, b, i));
+    }
     b->input_ns = csl_monotonic_ns();
     return CSL_OK;
 }
@@ -168,7 +210,8 @@ static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
         before[i] = sent_to(l, i);
     }
     uint32_t rounds = l->session.stats.rounds;
-    enum csl_err err = csl_infer(&l->session, b->y, &l->opt.package->plan, &l->opened->share, b->corr, b->x);
+    enum csl_err err = csl_infer(&l->session, b->y, &l->opt.package->plan, &l->opened->share, b->corr, b->x,
+                                 l->opt.request.reveal_label);
     if (err != CSL_OK) {
         l->diag = l->session.diag;
         if (l->session.stats.rounds == rounds && (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
@@ -187,15 +230,17 @@ static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
 
 static enum csl_err send_output(struct csl_lane *l, struct batch *b) {
     const struct csl_plan *plan = &l->opt.package->plan;
-    unsigned bits = csl_plan_output_bits(plan);
+    bool label = l->opt.request.reveal_label;
+    unsigned bits = label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
+    unsigned cut = label ? 0 : plan->output_cut;
     size_t n;
-    csl_output_cut(b->y, b->y, b->n_y, bits, plan->output_cut);
-    TRY(csl_pack_size(&n, b->n_y, bits - plan->output_cut));
+    csl_output_cut(b->y, b->y, b->n_y, bits, cut);
+    TRY(csl_pack_size(&n, b->n_y, bits - cut));
     uint8_t *packed = csl_secret_alloc(n, 1);
     if (packed == NULL) {
         return CSL_ENOMEM;
     }
-    csl_pack_bits(packed, b->y, b->n_y, bits - plan->output_cut);
+    csl_pack_bits(packed, b->y, b->n_y, bits - cut);
     CSL_PUBLIC(packed, n); /* to its one recipient */
     enum csl_err err = csl_talk_send_data(&l->client, b->number, packed, n, &l->diag);
     csl_secret_free(packed);
@@ -239,9 +284,12 @@ static enum csl_err serve_one(struct csl_lane *l, struct batch *b, bool *closed)
 enum csl_err csl__lane_serve(struct csl_lane *l) {
     const struct csl_plan *plan = &l->opt.package->plan;
     size_t n_input;
-    TRY(csl_pack_size(&n_input, (size_t)l->opt.max_batch * csl_plan_n_inputs(plan),
+    TRY(csl_pack_size(&n_input, (size_t)l->opt.request.max_batch * csl_plan_n_inputs(plan),
                       csl_plan_input_bits(plan)));
     csl_talk_allow_data(&l->client, l->is_last ? n_input : 0);
+    for (size_t i = 0; i < l->parts.n; i++) {
+        csl_talk_allow_data(csl__lane_owner(l, i), l->is_last ? n_input : 0);
+    }
     csl_mesh_link_set_slot(l->link, CSL_LANE_SLOT_ONLINE);
     bool closed = false;
     while (!closed) {

@@ -72,6 +72,9 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         exact(c, "session_id", &m->open_session->session_id, CSL_SESSION_ID_BYTES);
         text(c, "model", m->open_session->model, CSL_MODEL_NAME_MAX);
         positive(c, "max_batch", m->open_session->max_batch, 1 << 16);
+        for (size_t i = 0; i < m->open_session->n_parts && i <= 16; i++) {
+            text(c, "parts.owner", m->open_session->parts[i]->owner, CSL_NAME_MAX);
+        }
         break;
     case CSL__PB__CONTROL__KIND_SESSION_READY:
         exact(c, "package_digest", &m->session_ready->package_digest, CSL_DIGEST_BYTES);
@@ -180,7 +183,8 @@ enum csl_err csl_hello_decode(Csl__Pb__Hello **out, const uint8_t *p, size_t n, 
     struct check c = {.message = "hello", .diag = diag, .err = CSL_OK};
     exact(&c, "roster_digest", &h->roster_digest, CSL_DIGEST_BYTES);
     text(&c, "software", h->software, CSL_MODEL_NAME_MAX);
-    if (h->purpose == CSL__PB__PURPOSE__PURPOSE_PEER || h->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS) {
+    if (h->purpose == CSL__PB__PURPOSE__PURPOSE_PEER || h->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS ||
+        h->purpose == CSL__PB__PURPOSE__PURPOSE_INPUT) {
         exact(&c, "session_id", &h->session_id, CSL_SESSION_ID_BYTES);
     }
     if (c.err != CSL_OK) {

@@ -70,6 +70,7 @@ static enum csl_err may(void *arg, const struct csl_member *from, Csl__Pb__Purpo
     bool ok = false;
     switch (purpose) {
     case CSL__PB__PURPOSE__PURPOSE_CLIENT:
+    case CSL__PB__PURPOSE__PURPOSE_INPUT:
         ok = (from->roles & CSL_ROLE_CLIENT) != 0;
         break;
     case CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL:
@@ -95,7 +96,7 @@ static void on_conn(void *arg, struct csl_conn *conn, const struct csl_member *f
                     const Csl__Pb__Hello *hello, const csl_control *request) {
     struct csl_party *p = arg;
     if (request == NULL) {
-        csl__party_arrive(p, conn, from, hello->session_id.data);
+        csl__party_arrive(p, conn, from, hello->purpose, hello->session_id.data);
     } else if (hello->purpose == CSL__PB__PURPOSE__PURPOSE_CLIENT &&
                request->kind_case == CSL__PB__CONTROL__KIND_OPEN_SESSION) {
         csl__party_open_session(p, conn, from, request->open_session);

@@ -22,14 +22,14 @@ struct csl_waiting {
     struct csl_conn *conn;
     const struct csl_member *client;
     uint8_t session_id[CSL_SESSION_ID_BYTES];
-    char model[CSL_MODEL_NAME_MAX + 1];
-    uint32_t max_batch;
+    struct csl_request request;
     uint64_t deadline_ms; /* loop time */
 };
 
 struct csl_parked {
     struct csl_conn_parts *parts;
     const struct csl_member *from;
+    Csl__Pb__Purpose purpose;
     uint8_t session_id[CSL_SESSION_ID_BYTES];
     uint64_t deadline_ms;
 };
@@ -65,7 +65,7 @@ struct csl_party {
 void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const struct csl_member *client,
                              const Csl__Pb__OpenSession *m);
 void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct csl_member *from,
-                       const uint8_t *session_id);
+                       Csl__Pb__Purpose purpose, const uint8_t *session_id);
 /* Something changed (a lane ended, an epoch came): starts what can start. */
 void csl__party_admit(struct csl_party *p);
 void csl__party_tick(struct csl_party *p);

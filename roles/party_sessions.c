@@ -61,16 +61,10 @@ static bool seen(const struct csl_party *p, const uint8_t id[CSL_SESSION_ID_BYTE
     return false;
 }
 
-static enum csl_err judge(const struct csl_party *p, const struct csl_member *client,
-                          const Csl__Pb__OpenSession *m, struct csl_diag *diag) {
-    const struct csl_roster *r = &p->ctx->roster;
-    if (!csl_roster_may_query(r, client->name, m->model)) {
-        return csl_fail(diag, CSL_EPERM, "the roster does not let %s query model %s", client->name, m->model);
-    }
-    if (m->max_batch > r->limits.max_batch) {
-        return csl_fail(diag, CSL_EUSAGE, "a batch of %u; the roster's limit is %u", m->max_batch,
-                        r->limits.max_batch);
-    }
+static enum csl_err judge(const struct csl_party *p, struct csl_request *request,
+                          const struct csl_member *client, const Csl__Pb__OpenSession *m,
+                          struct csl_diag *diag) {
+    TRY(csl_request_from_message(request, &p->ctx->roster, client, m, diag));
     if (seen(p, m->session_id.data)) {
         return csl_fail(diag, CSL_ESTALE, "this session id was used before; a session is opened once");
     }
@@ -83,7 +77,8 @@ static enum csl_err judge(const struct csl_party *p, const struct csl_member *cl
 void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const struct csl_member *client,
                              const Csl__Pb__OpenSession *m) {
     struct csl_diag diag = {""};
-    enum csl_err err = judge(p, client, m, &diag);
+    struct csl_request request;
+    enum csl_err err = judge(p, &request, client, m, &diag);
     struct csl_waiting *w = err == CSL_OK ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
         csl_log("session of %s refused: %s", client->name, diag.text);
@@ -95,8 +90,7 @@ void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const s
     w->conn = conn;
     w->client = client;
     memcpy(w->session_id, m->session_id.data, sizeof w->session_id);
-    (void)snprintf(w->model, sizeof w->model, "%s", m->model);
-    w->max_batch = m->max_batch;
+    w->request = request;
     w->deadline_ms = loop_ms(p) + patience_ms(p);
     csl_conn_set_callbacks(conn, &waiting_callbacks, w);
     struct csl_waiting **at = &p->waiting;
@@ -119,10 +113,10 @@ static void unpark(struct csl_party *p, unsigned i) {
 }
 
 void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct csl_member *from,
-                       const uint8_t *session_id) {
+                       Csl__Pb__Purpose purpose, const uint8_t *session_id) {
     for (struct csl_running *r = p->running; r != NULL; r = r->next) {
         if (same_id(csl_lane_session_id(r->lane), session_id)) {
-            csl_lane_arrive(r->lane, from, csl_conn_detach(conn));
+            csl_lane_arrive(r->lane, from, purpose, csl_conn_detach(conn));
             return;
         }
     }
@@ -141,7 +135,8 @@ void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct 
     struct csl_conn_parts *parts = csl_conn_detach(conn);
     if (parts != NULL) {
         struct csl_parked *k = &p->parked[p->n_parked++];
-        *k = (struct csl_parked){.parts = parts, .from = from, .deadline_ms = loop_ms(p) + patience_ms(p)};
+        *k = (struct csl_parked){
+            .parts = parts, .from = from, .purpose = purpose, .deadline_ms = loop_ms(p) + patience_ms(p)};
         memcpy(k->session_id, session_id, sizeof k->session_id);
     }
 }
@@ -149,7 +144,7 @@ void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct 
 static void hand_parked(struct csl_party *p, struct csl_lane *lane) {
     for (unsigned i = 0; i < p->n_parked;) {
         if (same_id(p->parked[i].session_id, csl_lane_session_id(lane))) {
-            csl_lane_arrive(lane, p->parked[i].from, p->parked[i].parts);
+            csl_lane_arrive(lane, p->parked[i].from, p->parked[i].purpose, p->parked[i].parts);
             unpark(p, i);
         } else {
             i++;
@@ -196,7 +191,7 @@ static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_pa
                                    .package = package,
                                    .epoch = csl_party_epoch_ref(p->epoch),
                                    .client = w->client,
-                                   .max_batch = w->max_batch,
+                                   .request = w->request,
                                    .wait = p->wait};
     memcpy(opt.session_id, w->session_id, sizeof opt.session_id);
     struct csl_diag diag = {""};
@@ -234,12 +229,12 @@ void csl__party_admit(struct csl_party *p) {
     struct csl_waiting *next;
     for (struct csl_waiting *w = p->waiting; w != NULL; w = next) {
         next = w->next;
-        struct csl_package *package = csl_store_get(&p->store, w->model);
+        struct csl_package *package = csl_store_get(&p->store, w->request.model);
         if (package == NULL) {
             char text[256];
             (void)snprintf(text, sizeof text,
                            "model %s was not shared with %s; its owner runs `consilium model share`",
-                           w->model, p->ctx->self->name);
+                           w->request.model, p->ctx->self->name);
             refuse_waiting(w, CSL_EUNAVAILABLE, text);
         } else if (p->epoch == NULL || p->n_running >= p->ctx->roster.limits.lanes) {
             csl_package_unref(package);

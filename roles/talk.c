@@ -93,11 +93,10 @@ static void on_open(struct csl_conn *conn, void *arg) {
     struct csl_talk *t = arg;
     uint8_t *p;
     size_t n;
-    enum csl_err err = csl_hello_encode(&p, &n, t->worker->ctx, t->purpose,
-                                        t->purpose == CSL__PB__PURPOSE__PURPOSE_PEER ||
-                                                t->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS
-                                            ? t->session_id
-                                            : NULL);
+    bool named = t->purpose == CSL__PB__PURPOSE__PURPOSE_PEER ||
+                 t->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS ||
+                 t->purpose == CSL__PB__PURPOSE__PURPOSE_INPUT;
+    enum csl_err err = csl_hello_encode(&p, &n, t->worker->ctx, t->purpose, named ? t->session_id : NULL);
     if (err == CSL_OK) {
         err = csl_conn_send(conn, CSL_FRAME_HELLO, 0, p, n);
         free(p);

@@ -1,0 +1,24 @@
+/* What a client asks for when it opens a session; every party must have been asked for the same. */
+#ifndef CSL_ROLES_REQUEST_H
+#define CSL_ROLES_REQUEST_H
+
+#include "roles/message.h"
+#include "roles/parts.h"
+
+struct csl_request {
+    char model[CSL_MODEL_NAME_MAX + 1];
+    uint32_t max_batch;
+    bool reveal_label; /* the class alone */
+    struct csl_parts parts;
+};
+
+/* Judges a message by the roster: may this client query the model, at this batch size, with these input
+ * owners, and with logits where it asks for them. CSL_EPERM, CSL_EUSAGE. */
+CSL_MUST_CHECK enum csl_err csl_request_from_message(struct csl_request *out, const struct csl_roster *r,
+                                                     const struct csl_member *client,
+                                                     const Csl__Pb__OpenSession *m, struct csl_diag *diag);
+
+/* SHA-256 over its canonical encoding: parties compare it. */
+CSL_MUST_CHECK enum csl_err csl_request_digest(uint8_t out[CSL_DIGEST_BYTES], const struct csl_request *q);
+
+#endif
