@@ -1,10 +1,11 @@
 /* The tiny rings, exhaustively (l = 4 and 5, N = 2): for every z in range and every mask the result is right,
- * and the view of each party has exactly the same distribution over the other's masks, whatever z.
+ * and the view of each party has exactly the same distribution over the other's masks, whatever z. Of an
+ * arg-max, z is the difference of the operands, and with it goes the difference of the payloads.
  *
- * Each element of one ReLU is one combination of everything that the protocol draws. Viewer v holds its own
- * masks, its share of z and its dealt shares; the latter are a fixed function of the former, so that the
- * other party's dealt shares are the values minus those. The other's own masks are enumerated. A view is what
- * v holds and what the other party sends it.
+ * Each element of one ReLU or arg-max is one combination of everything that the protocol draws. Viewer v
+ * holds its own masks, its share of z and its dealt shares; the latter are a fixed function of the former, so
+ * that the other party's dealt shares are the values minus those. The other's own masks are enumerated. A
+ * view is what v holds and what the other party sends it.
  */
 #include "mpc/bits_internal.h"
 #include "mpc/pack.h"
@@ -16,31 +17,40 @@
 struct world {
     struct csl_demand demand;
     unsigned l, m_bits; /* widths of r and of the masks m */
+    unsigned p_bits;    /* of the payload */
     unsigned viewer;
     bool broken;      /* negative control: the other's r is even */
     bool broken_m;    /* negative control: the other's lowest mask bit is stuck */
-    size_t n_own;     /* combinations of the viewer's r, m, beta */
+    bool broken_p;    /* negative control: the other's P is even */
+    size_t n_own;     /* combinations of the viewer's r, m, beta, P */
     size_t n_other;   /* of the other's */
     uint64_t z_share; /* the viewer's */
+    uint64_t p_share; /* of the payloads' difference */
     int64_t z_lo;
-    size_t n_z;
-    size_t n; /* elements */
+    size_t n_z; /* of z and payload difference */
+    size_t n;   /* elements */
     uint64_t *z[2], *y[2];
-    uint64_t *seen; /* what the other party sent: c | u << l | e << (l + m_bits) */
+    uint64_t *b[2], *ap[2], *bp[2], *yp[2]; /* of an arg-max: z is a */
+    uint64_t *seen; /* what the other party sent: c | u << l | e << (l + m_bits) | v << (l + m_bits + 1) */
 };
 
-/* r | m << l | beta << (l + m_bits) of one party at element i */
+/* r | m << l | beta << (l + m_bits) | P << (l + m_bits + 1) of one party at element i */
 static uint64_t own_masks(const struct world *w, unsigned party, size_t i) {
     if (party == w->viewer) {
         return i / w->n_other % w->n_own;
     }
     uint64_t own = i % w->n_other;
     own &= w->broken ? ~(uint64_t)1 : ~(uint64_t)0;
+    own &= w->broken_p ? ~((uint64_t)2 << (w->l + w->m_bits)) : ~(uint64_t)0;
     return own & (w->broken_m ? ~((uint64_t)1 << w->l) : ~(uint64_t)0);
 }
 
 static int64_t z_of(const struct world *w, size_t i) {
-    return w->z_lo + (int64_t)(i / (w->n_other * w->n_own));
+    return w->z_lo + (int64_t)(i / (w->n_other * w->n_own) >> w->p_bits);
+}
+
+static uint64_t payload_of(const struct world *w, size_t i) {
+    return i / (w->n_other * w->n_own) & (((uint64_t)1 << w->p_bits) - 1);
 }
 
 /* A fixed function of what the viewer holds: its dealt share of one field. */
@@ -60,6 +70,9 @@ static void set_own(const struct world *w, unsigned party, struct csl__corr_dema
             cd->data[CSL_RELU_M][p * words + i / 64] |= (own >> (w->l + p) & 1) << i % 64;
         }
         cd->data[CSL_RELU_BETA][i / 64] |= (own >> (w->l + w->m_bits) & 1) << i % 64;
+        if (w->p_bits != 0) {
+            cd->data[CSL_MAX_P][i] = own >> (w->l + w->m_bits + 1) & csl_ring_mask(w->p_bits);
+        }
     }
 }
 
@@ -71,8 +84,9 @@ static void set_dealt(const struct world *w, struct csl__corr_demand *mine, stru
         const struct csl_field *field = &mine->fields[f];
         values[f] = field->row_words == 0 ? NULL : alloc_words(field->row_words);
         for (size_t i = 0; !field->dealt && i < field->row_words; i++) {
-            values[f][i] = f == CSL_RELU_R ? (mine->data[f][i] + other->data[f][i]) & csl_ring_mask(w->l)
-                                           : mine->data[f][i] ^ other->data[f][i];
+            values[f][i] = field->form == CSL_FIELD_RING
+                               ? (mine->data[f][i] + other->data[f][i]) & csl_ring_mask(field->bits)
+                               : mine->data[f][i] ^ other->data[f][i];
         }
     }
     csl__demand_values(values, &w->demand);
@@ -105,6 +119,12 @@ static void tap(void *arg, unsigned party, uint32_t round, const uint8_t *out, s
     }
     if (round == 1) {
         csl_unpack_bits(w->seen, out, w->n, w->l);
+        for (size_t i = 0; w->p_bits != 0 && i < w->n; i++) {
+            /* both vectors are whole bytes here; v follows c */
+            size_t at = w->n * w->l + i * w->p_bits;
+            uint64_t v = (uint64_t)(out[at / 8] >> at % 8) & csl_ring_mask(w->p_bits);
+            w->seen[i] |= v << (w->l + w->m_bits + 1);
+        }
         return;
     }
     unsigned rounds = w->m_bits == 0 ? 2 : 3;
@@ -120,7 +140,16 @@ static void tap(void *arg, unsigned party, uint32_t round, const uint8_t *out, s
 
 static enum csl_err run(struct party *p) {
     struct world *w = p->arg;
-    return csl_relu(&p->s, w->y[p->s.self], w->z[p->s.self], p->corr, 0);
+    unsigned me = p->s.self;
+    switch (w->demand.kind) {
+    case CSL_DEMAND_MAX:
+        return csl_max(&p->s, w->y[me], w->z[me], w->b[me], p->corr, 0);
+    case CSL_DEMAND_ARGMAX:
+        return csl_argmax_step(&p->s, w->y[me], w->yp[me], w->z[me], w->ap[me], w->b[me], w->bp[me], p->corr,
+                               0);
+    default:
+        return csl_relu(&p->s, w->y[me], w->z[me], p->corr, 0);
+    }
 }
 
 static void evaluate(struct world *w, struct parties *all) {
@@ -132,12 +161,24 @@ static void evaluate(struct world *w, struct parties *all) {
         cd->filled[0] = UINT32_MAX;
         w->z[p] = alloc_words(w->n);
         w->y[p] = alloc_words(w->n);
+        w->b[p] = alloc_words(w->n);
+        w->ap[p] = alloc_words(w->n);
+        w->bp[p] = alloc_words(w->n);
+        w->yp[p] = alloc_words(w->n);
     }
     unsigned other = 1 - w->viewer;
     set_dealt(w, all->party[w->viewer].corr->demands, all->party[other].corr->demands);
     for (size_t i = 0; i < w->n; i++) {
         w->z[w->viewer][i] = w->z_share;
         w->z[other][i] = ((uint64_t)z_of(w, i) - w->z_share) & csl_ring_mask(w->l);
+        w->ap[w->viewer][i] = w->p_share;
+        w->ap[other][i] = payload_of(w, i) - w->p_share;
+        for (unsigned p = 0; p < 2 && w->demand.kind != CSL_DEMAND_RELU; p++) { /* b, bp: anything */
+            w->b[p][i] = dealt_share(i, 20, p) & csl_ring_mask(w->l);
+            w->bp[p][i] = dealt_share(i, 21, p);
+            w->z[p][i] += w->b[p][i];
+            w->ap[p][i] += w->bp[p][i];
+        }
     }
     w->seen = alloc_words(w->n);
     csl_mem_net_tap(all->net, tap, w);
@@ -149,6 +190,16 @@ static void check_results(const struct world *w) {
     for (size_t i = 0; i < w->n; i++) {
         uint64_t r = own_masks(w, 0, i) + own_masks(w, 1, i);
         int64_t z = z_of(w, i);
+        if (w->demand.kind != CSL_DEMAND_RELU) {
+            uint64_t keep = z + (int64_t)(r & csl_ring_mask(f)) >= 0;
+            uint64_t taken = w->b[0][i] + w->b[1][i] + keep * (uint64_t)z;
+            uint64_t payload = w->bp[0][i] + w->bp[1][i] + keep * payload_of(w, i);
+            assert_int_equal((w->y[0][i] + w->y[1][i] - taken) & csl_ring_mask(o), 0);
+            assert_int_equal((w->yp[0][i] + w->yp[1][i] - (w->p_bits == 0 ? 0 : payload)) &
+                                 (((uint64_t)1 << w->p_bits) - 1),
+                             0);
+            continue;
+        }
         int64_t want = z < 0 ? 0 : (z + (int64_t)(r & csl_ring_mask(f))) >> f;
         assert_int_equal((w->y[0][i] + w->y[1][i]) & csl_ring_mask(o), (uint64_t)want);
     }
@@ -156,7 +207,7 @@ static void check_results(const struct world *w) {
 
 /* Whether, for every value of what the viewer holds, the histogram of messages is the same for every z. */
 static bool views_are_equal(const struct world *w) {
-    size_t n_messages = (size_t)2 << (w->l + w->m_bits), per_z = w->n_other * w->n_own;
+    size_t n_messages = (size_t)2 << (w->l + w->m_bits + w->p_bits), per_z = w->n_other * w->n_own;
     uint32_t *first = calloc(w->n_own * n_messages, sizeof *first);
     uint32_t *now = calloc(w->n_own * n_messages, sizeof *now);
     assert_non_null(first);
@@ -176,37 +227,52 @@ static bool views_are_equal(const struct world *w) {
     return equal;
 }
 
-/* One world for each share of z that the viewer may hold (a sample of them, step apart). */
+static void clear_world(struct world *w, struct parties *all) {
+    for (unsigned p = 0; p < 2; p++) {
+        free(w->z[p]);
+        free(w->y[p]);
+        free(w->b[p]);
+        free(w->ap[p]);
+        free(w->bp[p]);
+        free(w->yp[p]);
+    }
+    free(w->seen);
+    parties_clear(all);
+}
+
+/* What is made uneven on purpose. */
+enum broken { NOTHING, BROKEN_R, BROKEN_M, BROKEN_P };
+
+/* One world for each share of z (and of the payloads' difference) that the viewer may hold (a sample of them,
+ * step apart). */
 static void explore(struct csl_demand demand, unsigned viewer, unsigned own_step, unsigned z_share_step,
-                    bool broken, bool broken_m) {
+                    enum broken broken) {
     unsigned k = demand.trunc.k, f = demand.trunc.f, l = k + f;
     struct world w = {.demand = demand,
                       .l = l,
                       .m_bits = 2 * (demand.trunc.n_digits - 1u),
+                      .p_bits = demand.kind == CSL_DEMAND_ARGMAX ? demand.bits : 0,
                       .viewer = viewer,
-                      .broken = broken,
-                      .broken_m = broken_m,
+                      .broken = broken == BROKEN_R,
+                      .broken_m = broken == BROKEN_M,
+                      .broken_p = broken == BROKEN_P,
                       .z_lo = -((int64_t)1 << (l - 1))};
-    w.n_z = ((size_t)1 << l) - ((size_t)1 << f) + 1; /* -2^(l-1) .. 2^(l-1) - 2^f */
-    w.n_other = (size_t)2 << (l + w.m_bits);
+    w.n_z = (((size_t)1 << l) - ((size_t)1 << f) + 1) << w.p_bits; /* -2^(l-1) .. 2^(l-1) - 2^f */
+    w.n_other = (size_t)2 << (l + w.m_bits + w.p_bits);
     w.n_own = w.n_other / own_step;
     w.n = w.n_z * w.n_own * w.n_other;
     w.demand.count = (uint32_t)w.n;
     bool equal = true;
-    for (uint64_t share = 0; share < (uint64_t)1 << l; share += z_share_step) {
+    for (uint64_t share = 0; share < (uint64_t)1 << (l + w.p_bits); share += z_share_step) {
         struct parties all;
-        w.z_share = share;
+        w.z_share = share & csl_ring_mask(l);
+        w.p_share = share >> l;
         evaluate(&w, &all);
         check_results(&w);
         equal = equal && views_are_equal(&w);
-        for (unsigned p = 0; p < 2; p++) {
-            free(w.z[p]);
-            free(w.y[p]);
-        }
-        free(w.seen);
-        parties_clear(&all);
+        clear_world(&w, &all);
     }
-    assert_true(equal == !(broken || broken_m));
+    assert_true(equal == (broken == NOTHING));
 }
 
 static struct csl_demand tiny(unsigned k, unsigned f, unsigned n_digits) {
@@ -221,9 +287,9 @@ static struct csl_demand tiny(unsigned k, unsigned f, unsigned n_digits) {
 static void one_digit(void **state) {
     (void)state;
     for (unsigned viewer = 0; viewer < 2; viewer++) {
-        explore(tiny(3, 1, 1), viewer, 1, 1, false, false);
-        explore(tiny(2, 2, 1), viewer, 1, 1, false, false);
-        explore(tiny(2, 1, 1), viewer, 1, 1, false, false);
+        explore(tiny(3, 1, 1), viewer, 1, 1, NOTHING);
+        explore(tiny(2, 2, 1), viewer, 1, 1, NOTHING);
+        explore(tiny(2, 1, 1), viewer, 1, 1, NOTHING);
     }
 }
 
@@ -231,7 +297,7 @@ static void one_digit(void **state) {
 static void two_digits(void **state) {
     (void)state;
     for (unsigned viewer = 0; viewer < 2; viewer++) {
-        explore(tiny(3, 1, 2), viewer, 1, 2, false, false);
+        explore(tiny(3, 1, 2), viewer, 1, 2, NOTHING);
     }
 }
 
@@ -240,7 +306,7 @@ static void two_digits(void **state) {
 static void three_digits(void **state) {
     (void)state;
     for (unsigned viewer = 0; viewer < 2; viewer++) {
-        explore(tiny(4, 1, 3), viewer, 32, 11, false, false);
+        explore(tiny(4, 1, 3), viewer, 32, 11, NOTHING);
     }
 }
 
@@ -248,9 +314,38 @@ static void three_digits(void **state) {
 static void a_broken_mask_is_seen(void **state) {
     (void)state;
     for (unsigned viewer = 0; viewer < 2; viewer++) {
-        explore(tiny(3, 1, 1), viewer, 1, 5, true, false);
-        explore(tiny(2, 2, 1), viewer, 1, 5, true, false);
-        explore(tiny(3, 1, 2), viewer, 16, 7, false, true);
+        explore(tiny(3, 1, 1), viewer, 1, 5, BROKEN_R);
+        explore(tiny(2, 2, 1), viewer, 1, 5, BROKEN_R);
+        explore(tiny(3, 1, 2), viewer, 16, 7, BROKEN_M);
+    }
+}
+
+static struct csl_demand tiny_max(unsigned k, unsigned f, unsigned n_digits, unsigned payload_bits) {
+    struct csl_demand d = tiny(k, f, n_digits);
+    d.kind = payload_bits == 0 ? CSL_DEMAND_MAX : CSL_DEMAND_ARGMAX;
+    d.bits = (uint8_t)payload_bits;
+    return d;
+}
+
+/* Every mask of both parties, every difference, every share of it: M1, and M2 with the payload's opening. */
+static void maximum_and_payload(void **state) {
+    (void)state;
+    for (unsigned viewer = 0; viewer < 2; viewer++) {
+        explore(tiny_max(3, 1, 1, 0), viewer, 1, 1, NOTHING);
+        explore(tiny_max(2, 2, 1, 0), viewer, 1, 3, NOTHING);
+        explore(tiny_max(2, 1, 1, 1), viewer, 1, 1, NOTHING);
+        explore(tiny_max(3, 1, 1, 1), viewer, 1, 3, NOTHING);
+        explore(tiny_max(3, 1, 1, 2), viewer, 1, 27, NOTHING);
+        explore(tiny_max(3, 1, 2, 1), viewer, 16, 13, NOTHING); /* the viewer's r alone */
+    }
+}
+
+static void a_broken_payload_mask_is_seen(void **state) {
+    (void)state;
+    for (unsigned viewer = 0; viewer < 2; viewer++) {
+        explore(tiny_max(3, 1, 1, 1), viewer, 1, 7, BROKEN_P);
+        explore(tiny_max(3, 1, 1, 1), viewer, 1, 7, BROKEN_R);
+        explore(tiny_max(3, 1, 1, 0), viewer, 1, 7, BROKEN_R);
     }
 }
 
@@ -368,6 +463,8 @@ int main(void) {
         cmocka_unit_test(two_digits),
         cmocka_unit_test(three_digits),
         cmocka_unit_test(a_broken_mask_is_seen),
+        cmocka_unit_test(maximum_and_payload),
+        cmocka_unit_test(a_broken_payload_mask_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
