@@ -14,6 +14,7 @@
 
 #include "nn/eval.h"
 #include "roles/context.h"
+#include "roles/message.h"
 #include "roles/package.h"
 #include "roles/parts.h"
 
