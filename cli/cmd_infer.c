@@ -10,8 +10,8 @@
 #include "crypto/secret.h"
 
 struct options {
-    const char *site, *roster, *model, *labels, *compare, *npy;
-    struct csl_list images;
+    const char *site, *roster, *model, *labels, *compare, *npy, *reveal;
+    struct csl_list images, parts;
     uint64_t count, batch;
     bool show, quiet;
 };
@@ -20,8 +20,12 @@ static const struct csl_opt opts[] = {
     CSL_STRING(struct options, site, "site", "DIR", true, "the client's site folder"),
     CSL_STRING(struct options, roster, "roster", "FILE", false, "default: roster.yaml in the folder"),
     CSL_STRING(struct options, model, "model", "NAME", true, "the model's name in the roster"),
-    CSL_LIST(struct options, images, "images", "FILE", true,
+    CSL_LIST(struct options, images, "images", "FILE", false,
              "IDX, PGM, PPM, PNG, .npy (repeatable; gzip too)"),
+    CSL_LIST(struct options, parts, "part", "OWNER=A:B,...", false,
+             "who owns which box of the input, one range an axis; the owners run `consilium contribute`"),
+    CSL_STRING(struct options, reveal, "reveal", "logits|label", false,
+               "label: learn the class and nothing else; default: what the roster allows"),
     CSL_STRING(struct options, npy, "npy", "images|features", false, "how a two-dimensional .npy is meant"),
     CSL_STRING(struct options, labels, "labels", "FILE", false, "IDX labels, to count what is right"),
     CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N images"),
@@ -36,6 +40,9 @@ static const struct csl_spec spec = {
     .text = "Shares the images among the parties, lets them evaluate the model jointly, and joins the "
             "outputs, which nobody\n"
             "else can. The model says how inputs are normalised; values outside its interval are refused.\n"
+            "With --part other owners share their boxes of every input; this site's --images hold its own "
+            "box, or nothing\n"
+            "and --count says how many. "
             "--compare checks every output against the plaintext network of a file that this site has.",
     .opts = opts,
     .has_json = true};
@@ -72,6 +79,13 @@ static enum csl_err load_inputs(struct run *x) {
         io.npy_shape = CSL_NPY_FEATURES;
     } else if (x->o.npy != NULL && strcmp(x->o.npy, "images") != 0) {
         return csl_fail(&x->cli->diag, CSL_EUSAGE, "--npy is images or features, not \"%.40s\"", x->o.npy);
+    }
+    if (x->o.images.n == 0) {
+        x->in.n_images = x->o.count;
+        return x->o.parts.n != 0 && x->o.count != 0
+                   ? CSL_OK
+                   : csl_fail(&x->cli->diag, CSL_EUSAGE,
+                              "give --images; or, where others own the whole input, --part and --count");
     }
     TRY(csl_images_load(&x->in.images, x->o.images.items, x->o.images.n, &io, &x->cli->diag));
     if (x->o.count != 0 && x->in.images.count > x->o.count) {
@@ -133,7 +147,10 @@ static void print_image(const struct run *x, size_t i) {
         print_pictures(x, i);
     }
     const double *y = x->r.logits + i * x->r.n_outputs;
-    (void)printf("image %zu: class %u (logit %.3f)", i, x->r.classes[i], y[x->r.classes[i]]);
+    (void)printf("image %zu: class %u", i, x->r.classes[i]);
+    if (!x->r.labels_only) {
+        (void)printf(" (logit %.3f)", y[x->r.classes[i]]);
+    }
     if (x->c.classes != NULL) {
         (void)printf(", plaintext network %u", x->c.classes[i]);
     }
@@ -212,7 +229,7 @@ static json_t *results_json(const struct run *x) {
     json_t *list = json_array();
     for (size_t i = 0; i < x->r.n; i++) {
         json_t *logits = json_array();
-        for (uint32_t j = 0; j < x->r.n_outputs; j++) {
+        for (uint32_t j = 0; j < x->r.n_outputs && !x->r.labels_only; j++) {
             (void)json_array_append_new(logits, json_real(x->r.logits[i * x->r.n_outputs + j]));
         }
         (void)json_array_append_new(list,
@@ -281,21 +298,59 @@ static enum csl_err present(struct run *x) {
 
 /* ---- The command ---- */
 
+static void print_session(void *arg, const uint8_t id[CSL_SESSION_ID_BYTES]) {
+    const struct run *x = arg;
+    if (x->o.parts.n == 0) {
+        return;
+    }
+    (void)fprintf(stderr, "session ");
+    for (int i = 0; i < CSL_SESSION_ID_BYTES; i++) {
+        (void)fprintf(stderr, "%02x", id[i]);
+    }
+    (void)fprintf(stderr, ": the owners of the other parts join with consilium contribute --session\n");
+}
+
+static enum csl_err choose(struct run *x, struct csl_infer_options *opt, struct csl_parts *parts) {
+    struct csl_diag *diag = &x->cli->diag;
+    bool label = x->o.reveal == NULL ? csl_roster_label_only(&x->ctx.roster, x->o.model)
+                                     : strcmp(x->o.reveal, "label") == 0;
+    if (x->o.reveal != NULL && !label && strcmp(x->o.reveal, "logits") != 0) {
+        return csl_fail(diag, CSL_EUSAGE, "--reveal is logits or label, not \"%.40s\"", x->o.reveal);
+    }
+    if (x->o.parts.n > CSL_PARTS_MAX) {
+        return csl_fail(diag, CSL_EUSAGE, "at most %d parts", CSL_PARTS_MAX);
+    }
+    for (; parts->n < x->o.parts.n; parts->n++) {
+        TRY(csl_part_parse(&parts->at[parts->n], &x->ctx.roster, x->o.parts.items[parts->n], diag));
+    }
+    *opt = (struct csl_infer_options){.client = {.model = x->o.model,
+                                                 .max_batch = (uint32_t)x->o.batch,
+                                                 .reveal_label = label,
+                                                 .parts = parts,
+                                                 .on_session = print_session,
+                                                 .arg = x},
+                                      .show = x->o.show ? keep_share : NULL,
+                                      .show_arg = x};
+    return CSL_OK;
+}
+
 static enum csl_err run(struct run *x) {
     struct csl_diag *diag = &x->cli->diag;
     TRY(csl_context_load(&x->ctx, x->o.site, x->o.roster, diag));
     TRY(load_inputs(x));
-    if (x->in.images.count == 0) {
+    if (x->in.images.count == 0 && x->in.n_images == 0) {
         return csl_fail(diag, CSL_EDATA, "%s: no images", x->o.images.items[0]);
     }
+    struct csl_infer_options opt;
+    struct csl_parts parts = {.n = 0};
+    TRY(choose(x, &opt, &parts));
     if (x->o.show) {
         x->shares = calloc(x->ctx.roster.n_parties * x->in.images.count, csl_images_stride(&x->in.images));
         if (x->shares == NULL) {
             return CSL_ENOMEM;
         }
     }
-    TRY(csl_infer_run(&x->r, &x->ctx, x->o.model, &x->in, (uint32_t)x->o.batch, &x->plan,
-                      x->o.show ? keep_share : NULL, x, diag));
+    TRY(csl_infer_run(&x->r, &x->ctx, &x->in, &x->plan, &opt, diag));
     if (x->o.compare != NULL) {
         TRY(csl_infer_compare(&x->c, &x->r, &x->in, &x->plan, x->o.compare, x->ctx.roster.n_parties, diag));
     }
@@ -311,7 +366,7 @@ int cmd_infer(struct csl_cli *cli, int argc, char **argv) {
     x->o.batch = 1;
     int code;
     if (csl_args_parse(cli, &spec, &x->o, NULL, argc, argv, &code)) {
-        x->o.show = x->o.show && !cli->json;
+        x->o.show = x->o.show && !cli->json && x->o.parts.n == 0;
         code = csl_cli_finish(cli, run(x));
     }
     csl_infer_inputs_clear(&x->in);

@@ -3,15 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/model_file.h"
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+#include "roles/talk.h"
 
 void csl_infer_inputs_clear(struct csl_infer_inputs *in) {
     csl_images_clear(&in->images);
@@ -49,12 +43,19 @@ struct csl_quantiles csl_quantiles_of(double *values, size_t n) {
 
 /* ---- Running ---- */
 
-static enum csl_err fit_inputs(struct csl_infer_inputs *in, const struct csl_plan *plan,
+static enum csl_err fit_inputs(struct csl_infer_inputs *in, const struct csl_client *c,
                                struct csl_diag *diag) {
-    size_t have = csl_images_stride(&in->images), want = csl_plan_n_inputs(plan);
+    const struct csl_plan *plan = csl_client_plan(c);
+    if (!csl_client_owns_input(c)) {
+        return CSL_OK;
+    }
+    const struct csl_part *part = csl_client_part(c);
+    size_t have = csl_images_stride(&in->images);
+    size_t want = part != NULL ? csl_part_elements(part) : csl_plan_n_inputs(plan);
     if (have != want) {
-        return csl_fail(diag, CSL_EDATA, "images have %zu x %zu x %zu values, the model takes %zu",
-                        in->images.channels, in->images.height, in->images.width, want);
+        return csl_fail(diag, CSL_EDATA, "images have %zu x %zu x %zu values, %s takes %zu",
+                        in->images.channels, in->images.height, in->images.width,
+                        part != NULL ? "our part of the input" : "the model", want);
     }
     return csl_images_normalize(&in->images, &plan->input, diag);
 }
@@ -71,38 +72,38 @@ static enum csl_err make_result(struct csl_infer_result *r, size_t n, const stru
 }
 
 static enum csl_err run_batches(struct csl_infer_result *r, struct csl_client *c,
-                                const struct csl_infer_inputs *in, uint32_t batch, csl_share_fn *show,
-                                void *show_arg, struct csl_diag *diag) {
-    size_t stride = csl_images_stride(&in->images);
+                                const struct csl_infer_inputs *in, const struct csl_infer_options *opt,
+                                struct csl_diag *diag) {
+    size_t stride = csl_images_stride(&in->images), batch = opt->client.max_batch;
     for (size_t b = 0; b < r->n_batches; b++) {
         size_t at = b * batch;
-        uint32_t count = (uint32_t)(r->n - at < batch ? r->n - at : batch);
-        TRY(csl_client_infer(c, r->logits + at * r->n_outputs, &r->batches[b], in->images.data + at * stride,
-                             count, show, show_arg, diag));
-    }
-    for (size_t i = 0; i < r->n; i++) {
-        r->classes[i] = csl_argmax(r->logits + i * r->n_outputs, r->n_outputs);
+        struct csl_outputs out = {.logits = r->logits + at * r->n_outputs, .classes = r->classes + at};
+        const float *x = csl_client_owns_input(c) ? in->images.data + at * stride : NULL;
+        TRY(csl_client_infer(c, &out, &r->batches[b], x, (uint32_t)(r->n - at < batch ? r->n - at : batch),
+                             opt->show, opt->show_arg, diag));
     }
     return CSL_OK;
 }
 
-enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_context *ctx, const char *model,
-                           struct csl_infer_inputs *in, uint32_t batch, struct csl_plan *plan,
-                           csl_share_fn *show, void *show_arg, struct csl_diag *diag) {
+enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_context *ctx,
+                           struct csl_infer_inputs *in, struct csl_plan *plan,
+                           const struct csl_infer_options *opt, struct csl_diag *diag) {
     struct csl_client *c = NULL;
-    uint64_t start = now_ns();
-    TRY(csl_client_open(&c, ctx, model, batch, diag));
-    out->open_ns = now_ns() - start;
+    uint64_t start = csl_monotonic_ns();
+    TRY(csl_client_open(&c, ctx, &opt->client, diag));
+    out->open_ns = csl_monotonic_ns() - start;
+    out->labels_only = opt->client.reveal_label;
     *plan = *csl_client_plan(c);
-    enum csl_err err = fit_inputs(in, plan, diag);
+    enum csl_err err = fit_inputs(in, c, diag);
     if (err == CSL_OK) {
-        err = make_result(out, in->images.count, plan, batch);
+        err = make_result(out, csl_client_owns_input(c) ? in->images.count : in->n_images, plan,
+                          opt->client.max_batch);
     }
-    start = now_ns();
+    start = csl_monotonic_ns();
     if (err == CSL_OK) {
-        err = run_batches(out, c, in, batch, show, show_arg, diag);
+        err = run_batches(out, c, in, opt, diag);
     }
-    out->run_ns = now_ns() - start;
+    out->run_ns = csl_monotonic_ns() - start;
     csl_client_close(c);
     if (err != CSL_OK) {
         csl_infer_result_clear(out);
@@ -113,6 +114,7 @@ enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_contex
 /* ---- Comparing ---- */
 
 struct plain {
+    struct csl_network *net;
     struct csl_plan plan;
     struct csl_weights weights;
     struct csl_qweights q;
@@ -123,6 +125,7 @@ struct plain {
 
 static void plain_free(struct plain *p) {
     if (p != NULL) {
+        csl_network_free(p->net);
         csl_weights_clear(&p->weights);
         csl_qweights_clear(&p->q);
         free(p->bound);
@@ -134,23 +137,36 @@ static void plain_free(struct plain *p) {
 }
 
 static bool same_widths(const struct csl_plan *a, const struct csl_plan *b) {
-    bool same = a->n_layers == b->n_layers && a->output_cut == b->output_cut;
-    for (uint32_t i = 0; same && i < a->n_layers; i++) {
-        const struct csl_layer *x = &a->layers[i], *y = &b->layers[i];
-        same = x->k == y->k && x->n == y->n && x->bits == y->bits && x->trunc_k == y->trunc_k &&
-               x->trunc_f == y->trunc_f && x->activation == y->activation && x->w_frac == y->w_frac;
+    bool same = a->n_steps == b->n_steps && a->output_cut == b->output_cut;
+    for (uint32_t i = 0; same && i < a->n_steps; i++) {
+        const struct csl_step *x = &a->steps[i], *y = &b->steps[i];
+        same = x->kind == y->kind && memcmp(&x->shape, &y->shape, sizeof x->shape) == 0 &&
+               x->l_bits == y->l_bits && x->trunc.k == y->trunc.k && x->trunc.f == y->trunc.f &&
+               x->w_frac == y->w_frac;
     }
     return same;
 }
 
-static enum csl_err load_plain(struct plain *p, const struct csl_plan *shared, const char *path,
-                               unsigned n_parties, struct csl_diag *diag) {
-    struct csl_plan_options opt = {.input = shared->input, .frac_bits = csl_plan_input_frac(shared)};
-    TRY(csl_model_file_compile(&p->plan, &p->weights, path, &opt, diag));
+static enum csl_err compile_plain(struct plain *p, const struct csl_plan *shared, const char *path,
+                                  struct csl_diag *diag) {
+    struct csl_issues issues = {0};
+    enum csl_err err = csl_model_file_import(&p->net, &issues, path, diag);
+    csl_issues_clear(&issues);
+    TRY(err);
+    if (shared->from_samples) { /* its widths depend on samples that we do not have; the numbers do not */
+        return CSL_OK;
+    }
+    struct csl_model_choice choice = {.input = shared->input, .frac_bits = csl_plan_input_frac(shared)};
+    TRY(csl_model_compile(&p->plan, &p->weights, NULL, p->net, &choice, diag));
     if (!same_widths(&p->plan, shared)) {
         return csl_fail(diag, CSL_EDATA, "%s is not the network that was shared", path);
     }
-    TRY(csl_quantise(&p->q, &p->plan, &p->weights, diag));
+    return csl_quantise(&p->q, &p->plan, &p->weights, diag);
+}
+
+static enum csl_err load_plain(struct plain *p, const struct csl_plan *shared, const char *path,
+                               unsigned n_parties, struct csl_diag *diag) {
+    TRY(compile_plain(p, shared, path, diag));
     uint32_t n_in = csl_plan_n_inputs(shared), n_out = csl_plan_n_outputs(shared);
     p->bound = calloc(n_out, sizeof *p->bound);
     p->y = calloc(n_out, sizeof *p->y);
@@ -159,7 +175,7 @@ static enum csl_err load_plain(struct plain *p, const struct csl_plan *shared, c
     if (p->bound == NULL || p->y == NULL || p->xq == NULL || p->yq == NULL) {
         return CSL_ENOMEM;
     }
-    return csl_eval_error_bound(&p->plan, &p->q, p->bound, n_parties);
+    return shared->from_samples ? CSL_OK : csl_eval_error_bound(&p->plan, &p->q, p->bound, n_parties);
 }
 
 static void worst(double *into, double v) {
@@ -168,19 +184,34 @@ static void worst(double *into, double v) {
     }
 }
 
-static enum csl_err compare_one(struct csl_comparison *c, struct plain *p, const struct csl_infer_result *r,
-                                const struct csl_infer_inputs *in, size_t i, struct csl_diag *diag) {
-    const float *x = in->images.data + i * csl_images_stride(&in->images);
-    const double *secure = r->logits + i * r->n_outputs;
-    TRY(csl_eval_float(&p->plan, &p->weights, p->y, x, 1));
-    TRY(csl_plan_encode_input(&p->plan, p->xq, x, 1, diag));
-    TRY(csl_eval_fixed(&p->plan, &p->q, p->yq, p->xq, 1, NULL, NULL, diag));
-    double scale = ldexp(1.0, -(int)csl_plan_output_frac(&p->plan));
-    for (uint32_t j = 0; j < r->n_outputs; j++) {
-        double fixed = fabs(secure[j] - (double)p->yq[j] * scale);
+/* The secure logits of one image against both references. */
+static enum csl_err compare_logits(struct csl_comparison *c, struct plain *p, const double *secure,
+                                   const float *x, uint32_t n_outputs, bool fixed_too,
+                                   struct csl_diag *diag) {
+    double scale = 0;
+    if (fixed_too) {
+        TRY(csl_plan_encode_input(&p->plan, p->xq, x, 1, diag));
+        TRY(csl_eval_fixed(&p->plan, &p->q, p->yq, p->xq, 1, NULL, NULL, diag));
+        scale = ldexp(p->plan.values[p->plan.n_steps].scale, -(int)csl_plan_output_frac(&p->plan));
+    }
+    for (uint32_t j = 0; j < n_outputs; j++) {
         worst(&c->max_logit_error, fabs(secure[j] - p->y[j]));
-        worst(&c->max_fixed_error, fixed);
-        worst(&c->max_bound_use, fixed / p->bound[j]);
+        if (fixed_too) {
+            double error = fabs(secure[j] - (double)p->yq[j] * scale);
+            worst(&c->max_fixed_error, error);
+            worst(&c->max_bound_use, error / p->bound[j]);
+        }
+    }
+    return CSL_OK;
+}
+
+static enum csl_err compare_one(struct csl_comparison *c, struct plain *p, const struct csl_infer_result *r,
+                                const struct csl_infer_inputs *in, size_t i, bool fixed_too,
+                                struct csl_diag *diag) {
+    const float *x = in->images.data + i * csl_images_stride(&in->images);
+    TRY(csl_network_eval(p->net, p->y, x, 1));
+    if (!r->labels_only) {
+        TRY(compare_logits(c, p, r->logits + i * r->n_outputs, x, r->n_outputs, fixed_too, diag));
     }
     c->classes[i] = csl_argmax(p->y, r->n_outputs);
     c->agree += c->classes[i] == r->classes[i];
@@ -195,6 +226,9 @@ enum csl_err csl_infer_compare(struct csl_comparison *out, const struct csl_infe
                                const struct csl_infer_inputs *in, const struct csl_plan *plan,
                                const char *model_path, unsigned n_parties, struct csl_diag *diag) {
     memset(out, 0, sizeof *out);
+    if (csl_images_stride(&in->images) != csl_plan_n_inputs(plan)) {
+        return csl_fail(diag, CSL_EUSAGE, "--compare needs the whole input: this site owns only a part");
+    }
     struct plain *p = calloc(1, sizeof *p);
     out->classes = calloc(r->n, sizeof *out->classes);
     enum csl_err err = p == NULL || out->classes == NULL ? CSL_ENOMEM : CSL_OK;
@@ -202,7 +236,7 @@ enum csl_err csl_infer_compare(struct csl_comparison *out, const struct csl_infe
         err = load_plain(p, plan, model_path, n_parties, diag);
     }
     for (size_t i = 0; err == CSL_OK && i < r->n; i++) {
-        err = compare_one(out, p, r, in, i, diag);
+        err = compare_one(out, p, r, in, i, !plan->from_samples, diag);
     }
     plain_free(p);
     if (err != CSL_OK) {

@@ -10,13 +10,15 @@ struct csl_infer_inputs {
     struct csl_images images; /* normalised for the model */
     struct csl_images raw;    /* 0..255, for pictures */
     struct csl_labels labels; /* count 0: none */
+    size_t n_images;          /* inferences, where we own no part of the input */
 };
 void csl_infer_inputs_clear(struct csl_infer_inputs *in);
 
 struct csl_infer_result {
     size_t n; /* inferences */
     uint32_t n_outputs;
-    double *logits; /* n x n_outputs */
+    bool labels_only;
+    double *logits; /* n x n_outputs; zero when labels_only */
     uint32_t *classes;
     struct csl_batch_stats *batches;
     size_t n_batches;
@@ -36,14 +38,20 @@ struct csl_comparison {
 };
 void csl_comparison_clear(struct csl_comparison *c);
 
-/* Runs all images in batches of at most `batch`. show is called before each batch is sent (may be NULL). */
-CSL_MUST_CHECK enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_context *ctx,
-                                          const char *model, struct csl_infer_inputs *in, uint32_t batch,
-                                          struct csl_plan *plan, csl_share_fn *show, void *show_arg,
-                                          struct csl_diag *diag);
+struct csl_infer_options {
+    struct csl_client_options client; /* max_batch: the batches */
+    csl_share_fn *show;               /* called before each batch is sent; NULL: none */
+    void *show_arg;
+};
 
-/* Compiles model_path as the shared plan was compiled (CSL_EDATA when that gives another plan) and evaluates.
- */
+/* Runs all images; plan gets the shared model's. Of an input with parts, the images are our own part, and
+ * where we own none their number is opt's n_images. */
+CSL_MUST_CHECK enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_context *ctx,
+                                          struct csl_infer_inputs *in, struct csl_plan *plan,
+                                          const struct csl_infer_options *opt, struct csl_diag *diag);
+
+/* Imports and compiles model_path as the shared plan was compiled (CSL_EDATA when that gives another plan)
+ * and evaluates. With labels revealed only classes are compared. */
 CSL_MUST_CHECK enum csl_err csl_infer_compare(struct csl_comparison *out, const struct csl_infer_result *r,
                                               const struct csl_infer_inputs *in, const struct csl_plan *plan,
                                               const char *model_path, unsigned n_parties,

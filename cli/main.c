@@ -14,6 +14,7 @@ static const struct csl_command commands[] = {
     {"dealer", "run the dealer's daemon", cmd_dealer},
     {"model", "check a network, share it among the parties", cmd_model},
     {"infer", "evaluate a shared network on images", cmd_infer},
+    {"contribute", "share a part of another site's inputs", cmd_contribute},
     {"doctor", "say why a peer cannot be reached", cmd_doctor},
     {"simulate", "a whole consortium on this machine, measured", cmd_simulate},
     {"demo", "the same, shown", cmd_demo},
