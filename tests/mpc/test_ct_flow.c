@@ -1,7 +1,7 @@
 /* A whole inference with every share, seed and mask marked secret: input, linear, ReLU, truncation, linear,
- * output. In the ct preset it runs under valgrind, which reports each branch or index on a secret, and each
- * share that leaves unopened. `test_ct_flow leak` is the negative control: a party sends a share that nobody
- * opened; it must be reported.
+ * output; and convolutions, a maximum and an arg-max. In the ct preset it runs under valgrind, which reports
+ * each branch or index on a secret, and each share that leaves unopened. `test_ct_flow leak` is the negative
+ * control: a party sends a share that nobody opened; it must be reported.
  */
 #include "crypto/secret.h"
 #include "mpc/epoch.h"
@@ -28,7 +28,8 @@ static enum csl_err infer(struct party *p) {
     struct flow *c = p->arg;
     unsigned me = p->s.self;
     uint64_t x[BATCH * K], h[BATCH * H], y[BATCH * O], e[K * H], b[K * H];
-    const struct csl_linear first = {c->w[0][me], NULL, K, H, L}, second = {c->w[1][me], NULL, H, O, L};
+    const struct csl_linear first = {c->w[0][me], NULL, csl_conv_dense(K, H), L},
+                            second = {c->w[1][me], NULL, csl_conv_dense(H, O), L};
     if (me + 1 == p->s.n_parties) {
         memcpy(x, c->input_last, sizeof x);
         CSL_SECRET(x, sizeof x);
@@ -121,6 +122,109 @@ static void flow(unsigned n) {
     free_shares(c.out, n);
 }
 
+/* ---- a convolution, a maximum and an arg-max ---- */
+
+/* 5 x 4 x 2 through a 3 x 3 kernel with padding, and through groups and depthwise, to pairs of pixels. */
+enum { CH = 5, CW = 4, CC = 2, PIXELS = CH * CW, N_CONV = 3 };
+
+struct pool_flow {
+    struct csl_demand demands[N_CONV + 2];
+    uint64_t *masks[N_CONV + 2];
+    uint64_t *mask_shares[N_CONV][CSL_MAX_PARTIES], *w[N_CONV][CSL_MAX_PARTIES];
+    uint64_t *x[CSL_MAX_PARTIES], *out[CSL_MAX_PARTIES], *label[CSL_MAX_PARTIES];
+};
+
+static struct csl_conv_shape same_size(uint32_t channels, uint32_t groups) {
+    return (struct csl_conv_shape){.in_h = CH,
+                                   .in_w = CW,
+                                   .in_c = channels,
+                                   .out_h = CH,
+                                   .out_w = CW,
+                                   .out_c = 4,
+                                   .kernel_h = 3,
+                                   .kernel_w = 3,
+                                   .stride_h = 1,
+                                   .stride_w = 1,
+                                   .pad_top = 1,
+                                   .pad_left = 1,
+                                   .dilation_h = 1,
+                                   .dilation_w = 1,
+                                   .groups = groups};
+}
+
+static enum csl_err infer_pool(struct party *p) {
+    struct pool_flow *c = p->arg;
+    unsigned me = p->s.self;
+    uint64_t h[PIXELS * 4], y[PIXELS * 4], e[3 * 3 * 4 * 4], label[PIXELS] = {0}, other[PIXELS];
+    memcpy(h, c->x[me], PIXELS * CC * sizeof *h);
+    for (size_t i = 0; i < N_CONV; i++) {
+        const struct csl_linear layer = {c->w[i][me], NULL, c->demands[i].conv, L};
+        TRY(csl_linear_open_weights(&p->s, e, layer.w, c->mask_shares[i][me], csl_conv_weights(&layer.conv),
+                                    L));
+        TRY(csl_corr_bind_weights(p->corr, i, e, &p->s.diag));
+        TRY(csl_linear_forward(&p->s, y, &layer, h, p->corr, i));
+        memcpy(h, y, sizeof h);
+    }
+    /* the two halves of the outputs against each other, then once more with their numbers */
+    TRY(csl_max(&p->s, h, h, h + PIXELS * 2, p->corr, N_CONV));
+    for (size_t i = 0; i < PIXELS; i++) {
+        other[i] = me == 0;
+    }
+    TRY(csl_argmax_step(&p->s, c->out[me], c->label[me], h, label, h + PIXELS, other, p->corr, N_CONV + 1));
+    CSL_PUBLIC(c->out[me], PIXELS * sizeof(uint64_t)); /* sealed to the client */
+    CSL_PUBLIC(c->label[me], PIXELS * sizeof(uint64_t));
+    return CSL_OK;
+}
+
+static void pool_flow(unsigned n) {
+    struct pool_flow c = {.masks = {NULL}};
+    const struct csl_conv_shape shapes[N_CONV] = {same_size(CC, 1), same_size(4, 2), same_size(4, 4)};
+    uint64_t v[3 * 3 * 4 * 4], first[PIXELS], second[PIXELS];
+    for (uint32_t i = 0; i < N_CONV; i++) {
+        size_t size = csl_conv_weights(&shapes[i]);
+        c.demands[i] = csl_demand_conv(&shapes[i], L);
+        c.masks[i] = alloc_words(size);
+        test_random(c.masks[i], size, L, 70 + i);
+        make_shares(c.mask_shares[i], n, c.masks[i], size, L, 73 + i);
+        CSL_SECRET(c.masks[i], size * sizeof *c.masks[i]);
+        test_random(v, size, 3, 80 + i);
+        make_shares(c.w[i], n, v, size, L, 83 + i);
+    }
+    c.demands[N_CONV] = csl_demand_max(PIXELS * 2, KBITS, F);
+    c.demands[N_CONV + 1] = csl_demand_argmax(PIXELS, KBITS, F, 1);
+    test_random(v, PIXELS * CC, 8, 90);
+    make_shares(c.x, n, v, PIXELS * CC, L, 91);
+    alloc_shares(c.out, n, PIXELS);
+    alloc_shares(c.label, n, PIXELS);
+    struct parties all;
+    parties_init(&all, n);
+    parties_deal(&all, c.demands, N_CONV + 2, (const uint64_t *const *)c.masks, 1, 5);
+    parties_run_ok(&all, infer_pool, &c);
+    join_shares(first, c.out, n, PIXELS, L);
+    join_shares(second, c.label, n, PIXELS, 1);
+    size_t ones = 0;
+    for (size_t i = 0; i < PIXELS; i++) {
+        assert_true(first[i] > 0 && first[i] < (uint64_t)1 << (L - 2)); /* weights and inputs are positive */
+        ones += second[i];
+    }
+    assert_true(ones > 0 && ones < PIXELS);
+    parties_clear(&all);
+    for (size_t i = 0; i < N_CONV; i++) {
+        free(c.masks[i]);
+        free_shares(c.mask_shares[i], n);
+        free_shares(c.w[i], n);
+    }
+    free_shares(c.x, n);
+    free_shares(c.out, n);
+    free_shares(c.label, n);
+}
+
+static void convolution_and_maximum(void **state) {
+    (void)state;
+    pool_flow(2);
+    pool_flow(3);
+}
+
 static void whole_flow(void **state) {
     (void)state;
     flow(2);
@@ -148,7 +252,8 @@ static void leak_a_share(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest good[] = {cmocka_unit_test(whole_flow)};
+    const struct CMUnitTest good[] = {cmocka_unit_test(whole_flow),
+                                      cmocka_unit_test(convolution_and_maximum)};
     const struct CMUnitTest bad[] = {cmocka_unit_test(leak_a_share)};
     return argc > 1 && strcmp(argv[1], "leak") == 0 ? cmocka_run_group_tests(bad, NULL, NULL)
                                                     : cmocka_run_group_tests(good, NULL, NULL);
