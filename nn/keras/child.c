@@ -188,8 +188,7 @@ static enum csl_err judge(int status, const struct received *r, struct csl_diag 
     }
     /* A child that refused sent its reason, which the store finds; one without a reason died. */
     if (!ended && r->n == 0) {
-        return csl_fail(diag, CSL_EDATA,
-                        "the HDF5 library gave up on this file: it is damaged or hostile");
+        return csl_fail(diag, CSL_EDATA, "the HDF5 library gave up on this file: it is damaged or hostile");
     }
     return CSL_OK;
 }

@@ -126,10 +126,10 @@ struct csl__keras_scope {
 struct csl__keras_layer {
     struct csl__keras_context *c;
     const struct csl__keras_scope *scope;
-    size_t index;     /* in scope->layers */
-    const char *type; /* class_name */
-    const char *own;  /* its name in the file */
-    char name[256];   /* with the prefix */
+    size_t index;       /* in scope->layers */
+    const char *type;   /* class_name */
+    const char *own;    /* its name in the file */
+    char name[256];     /* with the prefix */
     char out_name[272]; /* of its output: the name, and ":call" for a shared layer */
     const json_t *config;
     const uint32_t *in;

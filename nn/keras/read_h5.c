@@ -243,6 +243,7 @@ struct walk {
     char path[CSL_KR_MAX_NAME];
     unsigned depth;
     size_t n_objects;
+    bool skip_optimizer; /* it stands beside the layers in Keras 3 */
     bool failed;
 };
 
@@ -269,7 +270,7 @@ static bool walk_object(struct walk *w, hid_t object) {
 static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *data) {
     struct walk *w = data;
     size_t at = strlen(w->path);
-    bool optimizer = w->depth == 1 && strncmp(name, "optimizer", 9) == 0;
+    bool optimizer = w->skip_optimizer && w->depth == 1 && strncmp(name, "optimizer", 9) == 0;
     if (info->type != H5L_TYPE_HARD || optimizer) {
         return 0;
     }
@@ -317,9 +318,8 @@ static bool walk_group(struct walk *w, hid_t group) {
 
 static bool send_file(struct csl__keras_sink *sink, hid_t file) {
     struct walk *w = calloc(1, sizeof *w);
-    hid_t weights = H5Lexists(file, "model_weights", H5P_DEFAULT) > 0
-                        ? H5Oopen(file, "model_weights", H5P_DEFAULT)
-                        : H5Gopen2(file, "/", H5P_DEFAULT);
+    bool whole = H5Lexists(file, "model_weights", H5P_DEFAULT) > 0;
+    hid_t weights = whole ? H5Oopen(file, "model_weights", H5P_DEFAULT) : H5Gopen2(file, "/", H5P_DEFAULT);
     bool sent = false;
     if (w == NULL) {
         (void)csl__keras_refuse(sink, "not enough memory");
@@ -327,6 +327,7 @@ static bool send_file(struct csl__keras_sink *sink, hid_t file) {
         (void)csl__keras_refuse(sink, "the group model_weights cannot be opened: the file is damaged");
     } else {
         w->sink = sink;
+        w->skip_optimizer = !whole;
         sent = send_text(sink, file, "model_config", CSL_KR_CONFIG, "") &&
                send_text(sink, file, "keras_version", CSL_KR_VERSION, "") &&
                send_text(sink, weights, "keras_version", CSL_KR_VERSION, "weights") &&

@@ -1,4 +1,5 @@
-/* In the child: a .keras archive. Entries are named here, never by the file, and nothing is written to disk. */
+/* In the child: a .keras archive. Entries are named here, never by the file, and nothing is written to disk.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>

@@ -123,8 +123,7 @@ void csl__keras_store_clear(struct csl__keras_store *store) {
 const struct csl__keras_entry *csl__keras_find(const struct csl__keras_store *store,
                                                enum csl__keras_record type, const char *name) {
     struct csl__keras_entry key = {.type = type, .name = name};
-    return store->n == 0 ? NULL
-                         : bsearch(&key, store->entries, store->n, sizeof *store->entries, compare);
+    return store->n == 0 ? NULL : bsearch(&key, store->entries, store->n, sizeof *store->entries, compare);
 }
 
 bool csl__keras_array(struct csl__keras_array *array, const struct csl__keras_store *store,
