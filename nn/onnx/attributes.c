@@ -10,7 +10,9 @@ struct reading {
     struct csl_attributes *attr;
     struct csl__refusal *refusal;
     enum csl_op op;
-    int64_t opset;
+    unsigned n_starts, n_ends; /* Slice */
+    bool not_spatial;          /* BatchNormalization, opset 7 and 8 */
+    bool noop;                 /* ReduceMean */
 };
 
 #define REFUSE(r, hint_text, ...)                                                                            \
@@ -49,6 +51,9 @@ static void set_defaults(struct csl_attributes *attr, enum csl_op op, int64_t op
     case CSL_OP_GATHER:
         attr->has_axis = true;
         attr->axis = 0;
+        break;
+    case CSL_OP_SHAPE:
+        attr->ends[0] = INT64_MAX;
         break;
     default:
         break;
@@ -152,28 +157,33 @@ static void read_fill(struct reading *r, const Csl__Onnx__Attribute *a) {
       (attr->has_axes = true, attr->n_axes = read_list(r, attr->axes, a, CSL_MAX_RANK)))                     \
     X("keepdims", CSL_OP_UNKNOWN, CSL__ATTR_INT, attr->keepdims = a->i != 0)                                 \
     X("starts", CSL_OP_SLICE, CSL__ATTR_INTS,                                                                \
-      (attr->has_slice = true, n_starts = read_list(r, attr->starts, a, CSL_MAX_RANK)))                      \
-    X("ends", CSL_OP_SLICE, CSL__ATTR_INTS, n_ends = read_list(r, attr->ends, a, CSL_MAX_RANK))              \
+      (attr->has_slice = true, r->n_starts = read_list(r, attr->starts, a, CSL_MAX_RANK)))                   \
+    X("ends", CSL_OP_SLICE, CSL__ATTR_INTS, r->n_ends = read_list(r, attr->ends, a, CSL_MAX_RANK))           \
+    X("start", CSL_OP_SHAPE, CSL__ATTR_INT, (attr->has_slice = true, attr->starts[0] = a->i))                \
+    X("end", CSL_OP_SHAPE, CSL__ATTR_INT, (attr->has_slice = true, attr->ends[0] = a->i))                    \
+    X("gamma", CSL_OP_UNKNOWN, CSL__ATTR_FLOAT, attr->beta = a->f) /* Selu */                                \
+    X("noop_with_empty_axes", CSL_OP_REDUCE_MEAN, CSL__ATTR_INT, r->noop = a->i != 0)                        \
     X("to", CSL_OP_CAST, CSL__ATTR_INT, attr->cast_to = a->i > 0 && a->i < 64 ? (int)a->i : 0)               \
-    X("spatial", CSL_OP_BATCH_NORMALIZATION, CSL__ATTR_INT, spatial = a->i != 0)                             \
+    X("spatial", CSL_OP_BATCH_NORMALIZATION, CSL__ATTR_INT, r->not_spatial = a->i == 0)                      \
     X("storage_order", CSL_OP_MAX_POOL, CSL__ATTR_INT, (void)0) /* concerns the second output only */
 
 /* What several attributes say together. */
-static void check_together(struct reading *r, unsigned n_starts, unsigned n_ends, bool spatial,
-                           const Csl__Onnx__Node *proto) {
+static void check_together(struct reading *r, const Csl__Onnx__Node *proto) {
     struct csl_attributes *attr = r->attr;
+    unsigned n_starts = r->n_starts;
     if (r->refusal->reason[0] != '\0') {
         return;
     }
-    if (n_starts != n_ends || (attr->has_slice && attr->has_axes && attr->n_axes != n_starts)) {
+    if (r->op == CSL_OP_SLICE &&
+        (n_starts != r->n_ends || (attr->has_slice && attr->has_axes && attr->n_axes != n_starts))) {
         REFUSE(r, "check the exporter", "its starts, ends and axes have different lengths");
-    } else if (attr->has_slice && !attr->has_axes) {
+    } else if (r->op == CSL_OP_SLICE && attr->has_slice && !attr->has_axes) {
         attr->n_axes = n_starts;
         for (unsigned i = 0; i < n_starts; i++) {
             attr->axes[i] = i;
         }
     }
-    if (!spatial) {
+    if (r->not_spatial) {
         REFUSE(r, "export with spatial=1: one mean and variance a channel",
                "its spatial=0 normalises each pixel by itself");
     }
@@ -183,18 +193,17 @@ static void check_together(struct reading *r, unsigned n_starts, unsigned n_ends
         REFUSE(r, "export in evaluation mode: model.eval() before torch.onnx.export",
                "it was exported in training mode");
     }
+    if (r->noop && !attr->has_axes && proto->n_input < 2) {
+        REFUSE(r, "remove it", "it reduces nothing: noop_with_empty_axes without axes");
+    }
     if (r->op == CSL_OP_CONCAT && !attr->has_axis) {
         REFUSE(r, "check the exporter", "it lacks its attribute \"axis\"");
     }
 }
 
-static enum csl_err read_one(struct reading *r, unsigned *starts, unsigned *ends, bool *is_spatial,
-                             const Csl__Onnx__Attribute *a, const char *name, const char *node,
-                             struct csl_diag *diag) {
+static enum csl_err read_one(struct reading *r, const Csl__Onnx__Attribute *a, const char *name,
+                             const char *node, struct csl_diag *diag) {
     struct csl_attributes *attr = r->attr;
-    unsigned n_starts = *starts;
-    unsigned n_ends = *ends;
-    bool spatial = *is_spatial;
 #define ATTRIBUTE_READ(text, for_op, attr_type, action)                                                      \
     if (strcmp(name, text) == 0 && ((for_op) == CSL_OP_UNKNOWN || (for_op) == r->op)) {                      \
         if ((a->type != 0 && a->type != (attr_type)) || ((attr_type) == CSL__ATTR_TENSOR && a->t == NULL)) { \
@@ -205,30 +214,33 @@ static enum csl_err read_one(struct reading *r, unsigned *starts, unsigned *ends
     }
     ATTRIBUTES(ATTRIBUTE_READ)
 #undef ATTRIBUTE_READ
-    *starts = n_starts;
-    *ends = n_ends;
-    *is_spatial = spatial;
     return CSL_OK;
+}
+
+/* Operators that folding knows although the graph does not: their attributes count as well. */
+static bool is_foldable(const char *op) {
+    return strcmp(op, "Selu") == 0 || strcmp(op, "Celu") == 0 || strcmp(op, "ReduceProd") == 0;
 }
 
 enum csl_err csl__onnx_attributes(struct csl_attributes *attr, struct csl__refusal *refusal, enum csl_op op,
                                   int64_t opset, const struct csl__scope *scope, const Csl__Onnx__Node *proto,
                                   const char *node, struct csl_diag *diag) {
-    struct reading r = {.attr = attr, .refusal = refusal, .op = op, .opset = opset};
-    unsigned n_starts = 0;
-    unsigned n_ends = 0;
-    bool spatial = true;
+    struct reading r = {.attr = attr, .refusal = refusal, .op = op};
     refusal->reason[0] = '\0';
     set_defaults(attr, op, opset);
-    for (size_t i = 0; op != CSL_OP_UNKNOWN && i < proto->n_attribute; i++) {
+    if (op == CSL_OP_UNKNOWN && !is_foldable(csl__onnx_text(proto->op_type))) {
+        return CSL_OK;
+    }
+    if (strcmp(proto->op_type, "Selu") == 0) {
+        attr->alpha = 1.67326319217681884765625F;
+        attr->beta = 1.05070102214813232421875F;
+    }
+    for (size_t i = 0; i < proto->n_attribute; i++) {
         const Csl__Onnx__Attribute *a = csl__onnx_resolve(scope, proto->attribute[i]);
         if (a != NULL) {
-            TRY(read_one(&r, &n_starts, &n_ends, &spatial, a, csl__onnx_text(proto->attribute[i]->name), node,
-                         diag));
+            TRY(read_one(&r, a, csl__onnx_text(proto->attribute[i]->name), node, diag));
         }
     }
-    if (op != CSL_OP_UNKNOWN) {
-        check_together(&r, n_starts, n_ends, spatial, proto);
-    }
+    check_together(&r, proto);
     return CSL_OK;
 }

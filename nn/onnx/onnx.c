@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "nn/fold.h"
 #include "nn/onnx/onnx_internal.h"
 
 /* The parser's memory: a small file must not ask for a large one. A size stands before each block. */
@@ -225,8 +226,9 @@ static enum csl_err build(struct csl__onnx *o, struct csl_diag *diag) {
         TRY(csl__onnx_node(o, NULL, proto->node[i], i + 1, diag));
     }
     TRY(csl_graph_finish(o->graph, diag));
-    TRY(note_unknown(o));
-    return note_outputs(o);
+    TRY(note_outputs(o));
+    TRY(csl_graph_fold(o->graph, diag));
+    return note_unknown(o);
 }
 
 static enum csl_err import(struct csl_graph **graph, struct csl_issues *issues, const uint8_t *bytes,
