@@ -1,4 +1,5 @@
-/* Matrix products and packing of every path on one core, beside the multiply peak of the vpmullq instruction.
+/* Matrix products and packing of every path on one core, beside the multiply peak of the vpmullq instruction;
+ * convolutions beside the plain product of the same size (alone: bench_kernels conv).
  *
  * The peak is measured by a loop of its own that calls nothing of the project: independent multiplications,
  * no memory and no additions. A product also adds, on the same two ports: 3/4 of the peak is all that
@@ -7,8 +8,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "mpc/conv.h"
 #include "mpc/gemm.h"
 #include "mpc/gemm_internal.h"
 #include "mpc/pack.h"
@@ -128,7 +131,74 @@ static void bench_pack(unsigned bits) {
     free(in), free(out), free(bytes);
 }
 
-int main(void) {
+struct rate {
+    double conv, product;
+};
+
+static void bench_turn(struct rate *best, uint64_t *y, const uint64_t *d, const uint64_t *w,
+                       const struct csl_conv_shape *s, size_t batch, unsigned bits,
+                       const uint64_t *unfolded) {
+    size_t m = batch * s->out_h * s->out_w, k = csl_conv_weights(s) / s->out_c, n = s->out_c;
+    size_t repeat = TURN_MULTIPLICATIONS / (m * k * n) + 1;
+    double from = now_s();
+    for (size_t i = 0; i < repeat; i++) {
+        if (csl_conv_acc(y, d, w, s, batch, bits, false) != CSL_OK) {
+            abort();
+        }
+    }
+    double middle = now_s();
+    for (size_t i = 0; unfolded != NULL && i < repeat; i++) {
+        csl_gemm_acc_mod(y, unfolded, w, m, k, n, bits);
+    }
+    double work = (double)(m * k * n) * (double)repeat;
+    double conv = work / (middle - from), product = unfolded == NULL ? 0 : work / (now_s() - middle);
+    best->conv = conv > best->conv ? conv : best->conv;
+    best->product = product > best->product ? product : best->product;
+}
+
+/* Prints a convolution beside the plain product of its unfolded size (not for a depthwise one). */
+static void bench_conv(const char *name, struct csl_conv_shape s, size_t batch, unsigned bits) {
+    size_t m = batch * s.out_h * s.out_w, k = csl_conv_weights(&s) / s.out_c;
+    uint64_t *y = values(batch * csl_conv_outputs(&s)), *d = values(batch * csl_conv_inputs(&s));
+    uint64_t *w = values(csl_conv_weights(&s)), *unfolded = s.groups == 1 ? values(m * k) : NULL;
+    struct rate best = {0, 0};
+    for (int t = 0; t < TURNS; t++) {
+        bench_turn(&best, y, d, w, &s, batch, bits, unfolded);
+    }
+    printf("conv %-24s batch %3zu, mod 2^%u  %9.2f us  %6.2f G mul/s", name, batch, bits,
+           (double)(m * k * s.out_c) / best.conv * 1e6, best.conv * 1e-9);
+    if (unfolded != NULL) {
+        printf("  %5.2f x the product (%.1f)", best.conv / best.product, best.product * 1e-9);
+    }
+    printf("\n");
+    free(y), free(d), free(w), free(unfolded);
+}
+
+static struct csl_conv_shape square(uint32_t in, uint32_t in_c, uint32_t out, uint32_t out_c, uint32_t kernel,
+                                    uint32_t pad, uint32_t groups) {
+    return (struct csl_conv_shape){in, in, in_c, out, out, out_c, kernel, kernel,
+                                   1,  1,  pad,  pad, 1,   1,     groups};
+}
+
+static void bench_convs(void) {
+    static const unsigned widths[] = {43, 64};
+    static const size_t batches[] = {1, 16, 128};
+    for (size_t b = 0; b < 2; b++) {
+        for (size_t i = 0; i < 3; i++) {
+            bench_conv("MiniONN 1: 28x28x1, 5x5", square(28, 1, 24, 16, 5, 0, 1), batches[i], widths[b]);
+            bench_conv("MiniONN 2: 12x12x16, 5x5", square(12, 16, 8, 16, 5, 0, 1), batches[i], widths[b]);
+        }
+        bench_conv("residual: 32x32x16, 3x3", square(32, 16, 32, 16, 3, 1, 1), 1, widths[b]);
+        bench_conv("residual: 8x8x64, 3x3", square(8, 64, 8, 64, 3, 1, 1), 1, widths[b]);
+        bench_conv("depthwise: 32x32x32, 3x3", square(32, 32, 32, 32, 3, 1, 32), 1, widths[b]);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "conv") == 0) {
+        bench_convs();
+        return 0;
+    }
     bench_product(128, 784, 128);
     bench_product(1, 784, 128);
     bench_product(128, 128, 128);
@@ -139,5 +209,6 @@ int main(void) {
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         bench_pack(widths[i]);
     }
+    bench_convs();
     return 0;
 }

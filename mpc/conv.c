@@ -130,17 +130,32 @@ struct job {
     size_t first;    /* the group's first input channel */
 };
 
-/* Where an output position's window begins; may be outside the picture. */
+/* An output position, and where its window begins; that may be outside the picture. */
 struct window {
     size_t picture; /* offset in d */
+    uint32_t out_y, out_x;
     int64_t y, x;
 };
 
-static struct window window_at(const struct csl_conv_shape *s, size_t position) {
-    size_t per_picture = (size_t)s->out_h * s->out_w, at = position % per_picture;
-    return (struct window){.picture = position / per_picture * csl_conv_inputs(s),
-                           .y = (int64_t)(at / s->out_w) * s->stride_h - s->pad_top,
-                           .x = (int64_t)(at % s->out_w) * s->stride_w - s->pad_left};
+static struct window first_window(const struct csl_conv_shape *s) {
+    return (struct window){.y = -(int64_t)s->pad_top, .x = -(int64_t)s->pad_left};
+}
+
+/* The next position: along the row, then the next row, then the next picture. */
+static void next_window(struct window *w, const struct csl_conv_shape *s) {
+    w->x += s->stride_w;
+    if (++w->out_x < s->out_w) {
+        return;
+    }
+    w->out_x = 0;
+    w->x = -(int64_t)s->pad_left;
+    w->y += s->stride_h;
+    if (++w->out_y < s->out_h) {
+        return;
+    }
+    w->out_y = 0;
+    w->y = -(int64_t)s->pad_top;
+    w->picture += csl_conv_inputs(s);
 }
 
 /* n words. out has COPY_WORDS words to spare behind it, which a later run overwrites. */
@@ -183,23 +198,56 @@ static void unfold_pixels(uint64_t *out, const struct job *j, size_t line, int64
     }
 }
 
-/* The inputs of one output position, in the order of the weights' rows. */
-static void unfold_position(uint64_t *out, const struct job *j, size_t position) {
+/* A window that lies wholly inside the picture, kernel rows in one piece: copied in whole blocks, without a
+ * check a row. False when it is none, or when the last block would reach past d. */
+static bool unfold_inner(uint64_t *out, const struct job *j, const struct window *w, size_t run) {
     const struct csl_conv_shape *s = j->s;
-    struct window w = window_at(s, position);
+    int64_t last_y = w->y + (int64_t)(s->kernel_h - 1) * s->dilation_h;
+    if (w->x < 0 || w->x + s->kernel_w > s->in_w || w->y < 0 || last_y >= s->in_h) {
+        return false;
+    }
+    size_t line = (size_t)s->in_w * s->in_c, step = line * s->dilation_h;
+    size_t at = w->picture + (size_t)w->y * line + (size_t)w->x * s->in_c;
+    size_t blocks = (run + COPY_WORDS - 1) / COPY_WORDS;
+    if (at + (s->kernel_h - 1) * step + blocks * COPY_WORDS > j->n_d) {
+        return false;
+    }
+    for (uint32_t ky = 0; ky < s->kernel_h; ky++, at += step, out += run) {
+        for (size_t i = 0; i < blocks; i++) {
+            memcpy(out + i * COPY_WORDS, j->d + at + i * COPY_WORDS, COPY_WORDS * sizeof *out);
+        }
+    }
+    return true;
+}
+
+/* The inputs of one output position, in the order of the weights' rows. */
+static void unfold_position(uint64_t *out, const struct job *j, const struct window *w) {
+    const struct csl_conv_shape *s = j->s;
     size_t run = s->kernel_w * j->channels;
     bool whole_runs = s->groups == 1 && (s->dilation_w == 1 || s->kernel_w == 1);
-    for (uint32_t ky = 0; ky < s->kernel_h; ky++, w.y += s->dilation_h, out += run) {
-        if (w.y < 0 || w.y >= s->in_h) {
+    if (whole_runs && unfold_inner(out, j, w, run)) {
+        return;
+    }
+    int64_t y = w->y;
+    for (uint32_t ky = 0; ky < s->kernel_h; ky++, y += s->dilation_h, out += run) {
+        if (y < 0 || y >= s->in_h) {
             memset(out, 0, run * sizeof *out);
             continue;
         }
-        size_t line = w.picture + (size_t)w.y * s->in_w * s->in_c;
+        size_t line = w->picture + (size_t)y * s->in_w * s->in_c;
         if (whole_runs) {
-            unfold_run(out, j, line, w.x);
+            unfold_run(out, j, line, w->x);
         } else {
-            unfold_pixels(out, j, line, w.x);
+            unfold_pixels(out, j, line, w->x);
         }
+    }
+}
+
+/* The next m positions, k inputs each. */
+static void unfold(uint64_t *out, const struct job *j, struct window *w, size_t m, size_t k) {
+    for (size_t r = 0; r < m; r++, out += k) {
+        unfold_position(out, j, w);
+        next_window(w, j->s);
     }
 }
 
@@ -242,11 +290,10 @@ static enum csl_err acc_unfolded(uint64_t *y, const uint64_t *d, const uint64_t 
         return CSL_ENOMEM;
     }
     const struct job j = {.s = s, .d = d, .n_d = batch * csl_conv_inputs(s), .channels = s->in_c};
+    struct window window = first_window(s);
     for (size_t at = 0; at < positions; at += rows) {
         size_t m = positions - at < rows ? positions - at : rows;
-        for (size_t r = 0; r < m; r++) {
-            unfold_position(unfolded + r * k, &j, at + r);
-        }
+        unfold(unfolded, &j, &window, m, k);
         csl_gemm_acc_mod(y + at * n, unfolded, w, m, k, n, bits);
     }
     scratch_free(unfolded, secret_d);
@@ -273,11 +320,10 @@ static enum csl_err acc_groups(uint64_t *y, const uint64_t *d, const uint64_t *w
         for (size_t i = 0; i < k; i++) {
             memcpy(weights + i * n, w + i * s->out_c + g * n, n * sizeof *w);
         }
+        struct window window = first_window(s);
         for (size_t at = 0; at < positions; at += rows) {
             size_t m = positions - at < rows ? positions - at : rows;
-            for (size_t r = 0; r < m; r++) {
-                unfold_position(unfolded + r * k, &j, at + r);
-            }
+            unfold(unfolded, &j, &window, m, k);
             memset(part, 0, m * n * sizeof *part);
             csl_gemm_acc(part, unfolded, weights, m, k, n);
             for (size_t r = 0; r < m; r++) {
@@ -309,14 +355,17 @@ static void acc_pixel(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t 
 static void acc_depthwise(uint64_t *y, const uint64_t *d, const uint64_t *w, const struct csl_conv_shape *s,
                           size_t batch, unsigned bits) {
     size_t positions = batch * s->out_h * s->out_w, multiplier = s->out_c / s->in_c;
-    for (size_t at = 0; at < positions; at++, y += s->out_c) {
-        struct window v = window_at(s, at);
-        for (size_t k = 0; k < (size_t)s->kernel_h * s->kernel_w; k++) {
-            int64_t py = v.y + (int64_t)(k / s->kernel_w) * s->dilation_h;
-            int64_t px = v.x + (int64_t)(k % s->kernel_w) * s->dilation_w;
-            if (py >= 0 && py < s->in_h && px >= 0 && px < s->in_w) {
-                const uint64_t *pixel = d + v.picture + ((size_t)py * s->in_w + (size_t)px) * s->in_c;
-                acc_pixel(y, pixel, w + k * s->out_c, s->in_c, multiplier);
+    struct window v = first_window(s);
+    for (size_t at = 0; at < positions; at++, y += s->out_c, next_window(&v, s)) {
+        const uint64_t *weights = w;
+        int64_t py = v.y;
+        for (uint32_t ky = 0; ky < s->kernel_h; ky++, py += s->dilation_h) {
+            int64_t px = v.x;
+            for (uint32_t kx = 0; kx < s->kernel_w; kx++, px += s->dilation_w, weights += s->out_c) {
+                if (py >= 0 && py < s->in_h && px >= 0 && px < s->in_w) {
+                    const uint64_t *pixel = d + v.picture + ((size_t)py * s->in_w + (size_t)px) * s->in_c;
+                    acc_pixel(y, pixel, weights, s->in_c, multiplier);
+                }
             }
         }
         csl_reduce_mod(y, y, s->out_c, bits);
