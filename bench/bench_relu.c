@@ -1,7 +1,7 @@
-/* What a ReLU costs: online in nanoseconds and bytes (N = 2, in-memory link), offline at a party, at the
- * dealer.
+/* What a ReLU, a maximum or an arg-max step costs: online in nanoseconds and bytes (N = 2, in-memory link),
+ * offline at a party, at the dealer.
  *
- *     bench_relu [count [k [f [out_bits]]]]
+ *     bench_relu [relu|max|argmax] [count [k [f [out_bits, or bits of the payload]]]]
  */
 #include "mpc/dealer.h"
 #include "mpc/link_mem.h"
@@ -24,7 +24,8 @@ static double now_ns(void) {
 struct party {
     struct csl_session s;
     struct csl_corr *corr;
-    uint64_t *z;
+    enum csl_demand_kind kind;
+    uint64_t *z, *other;
     pthread_barrier_t *start;
     double ns;
     enum csl_err err;
@@ -34,7 +35,16 @@ static void *run(void *arg) {
     struct party *p = arg;
     pthread_barrier_wait(p->start);
     double t = now_ns();
-    p->err = csl_relu(&p->s, p->z, p->z, p->corr, 0);
+    switch (p->kind) {
+    case CSL_DEMAND_MAX:
+        p->err = csl_max(&p->s, p->z, p->z, p->other, p->corr, 0);
+        break;
+    case CSL_DEMAND_ARGMAX:
+        p->err = csl_argmax_step(&p->s, p->z, p->other, p->z, p->other, p->other, p->other, p->corr, 0);
+        break;
+    default:
+        p->err = csl_relu(&p->s, p->z, p->z, p->corr, 0);
+    }
     p->ns = now_ns() - t;
     return NULL;
 }
@@ -98,9 +108,18 @@ static unsigned argument(int argc, char **argv, int i, unsigned otherwise) {
 }
 
 int main(int argc, char **argv) {
+    const char *name = "relu";
+    if (argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9')) {
+        name = argv[1];
+        argc--;
+        argv++;
+    }
     unsigned count = argument(argc, argv, 1, 100000), k = argument(argc, argv, 2, 27);
     unsigned f = argument(argc, argv, 3, 16);
-    struct csl_demand d = csl_demand_relu(count, k, f, argument(argc, argv, 4, k + f));
+    struct csl_demand d = strcmp(name, "max") == 0 ? csl_demand_max(count, k, f)
+                          : strcmp(name, "argmax") == 0
+                              ? csl_demand_argmax(count, k, f, argument(argc, argv, 4, 4))
+                              : csl_demand_relu(count, k, f, argument(argc, argv, 4, k + f));
     struct csl_diag diag = {""};
     struct times t = {0};
     struct party p[N];
@@ -111,8 +130,10 @@ int main(int argc, char **argv) {
     TRY_OUT(csl_mem_net_new(&net, N));
     for (unsigned i = 0; i < N; i++) {
         TRY_OUT(csl_session_init(&p[i].s, csl_mem_net_link(net, i)));
+        p[i].kind = d.kind;
         p[i].z = calloc(count, sizeof *p[i].z);
-        if (p[i].z == NULL) {
+        p[i].other = calloc(count, sizeof *p[i].other);
+        if (p[i].z == NULL || p[i].other == NULL) {
             err = CSL_ENOMEM;
             goto out;
         }
@@ -121,8 +142,8 @@ int main(int argc, char **argv) {
         TRY_OUT(prepare(p, &d, &t, &diag));
         TRY_OUT(online(p, &t));
     }
-    printf("ReLU k=%u f=%u out_bits=%u, %u digits; %u elements, N=2, best of %d\n", k, f, d.trunc.out_bits,
-           d.trunc.n_digits, count, RUNS);
+    printf("%s k=%u f=%u out_bits=%u, %u digits; %u elements, N=2, best of %d\n", name, k, f,
+           d.trunc.out_bits, d.trunc.n_digits, count, RUNS);
     printf("online        %8.1f ns each, %.2f ms in all\n", t.online / count, t.online / 1e6);
     printf("opened        %8.2f bytes each, to each peer\n",
            (double)p[0].s.stats.bytes_per_peer / RUNS / count);
@@ -137,6 +158,7 @@ out:
         csl_session_clear(&p[i].s);
         csl_corr_free(p[i].corr);
         free(p[i].z);
+        free(p[i].other);
     }
     csl_mem_net_free(net);
     return csl_err_exit_code(err);
