@@ -128,7 +128,7 @@ static enum csl_err input_from_vector(struct csl_lane *l, struct batch *b, unsig
     CSL_SECRET(f->payload, f->h.n);
     enum csl_err err = csl_unpack_bits_strict(b->x, f->payload, f->h.n, b->n_x, bits, &l->diag);
     csl_frame_in_free(f);
-    return err == CSL_OK ? CSL_OK : csl_fail_context(&l->diag, err, "input of %s", l->client.peer);
+    return err;
 }
 
 static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
@@ -141,7 +141,10 @@ static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
         return csl_fail(&l->diag, CSL_ENOMEM, "no memory for a batch of %u", b->count);
     }
     unsigned bits = csl_plan_input_bits(plan);
-    TRY(l->is_last ? input_from_vector(l, b, bits) : input_from_seed(l, b, bits));
+    enum csl_err err = l->is_last ? input_from_vector(l, b, bits) : input_from_seed(l, b, bits);
+    if (err != CSL_OK) { /* a peer that has its own may have lost patience first */
+        return csl_fail_context(&l->diag, err, "waiting for the input of %s", l->client.peer);
+    }
     b->input_ns = csl_monotonic_ns();
     return CSL_OK;
 }
