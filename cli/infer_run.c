@@ -3,15 +3,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/model_file.h"
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+#include "crypto/secret.h"
+#include "roles/talk.h"
 
 void csl_infer_inputs_clear(struct csl_infer_inputs *in) {
     csl_images_clear(&in->images);
@@ -20,7 +15,7 @@ void csl_infer_inputs_clear(struct csl_infer_inputs *in) {
 }
 
 void csl_infer_result_clear(struct csl_infer_result *r) {
-    free(r->logits);
+    csl_secret_free(r->logits);
     free(r->classes);
     free(r->batches);
     memset(r, 0, sizeof *r);
@@ -64,7 +59,7 @@ static enum csl_err make_result(struct csl_infer_result *r, size_t n, const stru
     r->n = n;
     r->n_outputs = csl_plan_n_outputs(plan);
     r->n_batches = (n + batch - 1) / batch;
-    r->logits = calloc(n * r->n_outputs, sizeof *r->logits);
+    r->logits = csl_secret_alloc(n * r->n_outputs, sizeof *r->logits);
     r->classes = calloc(n, sizeof *r->classes);
     r->batches = calloc(r->n_batches, sizeof *r->batches);
     return r->logits == NULL || r->classes == NULL || r->batches == NULL ? CSL_ENOMEM : CSL_OK;
@@ -90,19 +85,19 @@ enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_contex
                            struct csl_infer_inputs *in, uint32_t batch, struct csl_plan *plan,
                            csl_share_fn *show, void *show_arg, struct csl_diag *diag) {
     struct csl_client *c = NULL;
-    uint64_t start = now_ns();
+    uint64_t start = csl_monotonic_ns();
     TRY(csl_client_open(&c, ctx, model, batch, diag));
-    out->open_ns = now_ns() - start;
+    out->open_ns = csl_monotonic_ns() - start;
     *plan = *csl_client_plan(c);
     enum csl_err err = fit_inputs(in, plan, diag);
     if (err == CSL_OK) {
         err = make_result(out, in->images.count, plan, batch);
     }
-    start = now_ns();
+    start = csl_monotonic_ns();
     if (err == CSL_OK) {
         err = run_batches(out, c, in, batch, show, show_arg, diag);
     }
-    out->run_ns = now_ns() - start;
+    out->run_ns = csl_monotonic_ns() - start;
     csl_client_close(c);
     if (err != CSL_OK) {
         csl_infer_result_clear(out);
@@ -126,9 +121,9 @@ static void plain_free(struct plain *p) {
         csl_weights_clear(&p->weights);
         csl_qweights_clear(&p->q);
         free(p->bound);
-        free(p->y);
-        free(p->xq);
-        free(p->yq);
+        csl_secret_free(p->y);
+        csl_secret_free(p->xq);
+        csl_secret_free(p->yq);
         free(p);
     }
 }
@@ -153,9 +148,9 @@ static enum csl_err load_plain(struct plain *p, const struct csl_plan *shared, c
     TRY(csl_quantise(&p->q, &p->plan, &p->weights, diag));
     uint32_t n_in = csl_plan_n_inputs(shared), n_out = csl_plan_n_outputs(shared);
     p->bound = calloc(n_out, sizeof *p->bound);
-    p->y = calloc(n_out, sizeof *p->y);
-    p->xq = calloc(n_in, sizeof *p->xq);
-    p->yq = calloc(n_out, sizeof *p->yq);
+    p->y = csl_secret_alloc(n_out, sizeof *p->y);
+    p->xq = csl_secret_alloc(n_in, sizeof *p->xq);
+    p->yq = csl_secret_alloc(n_out, sizeof *p->yq);
     if (p->bound == NULL || p->y == NULL || p->xq == NULL || p->yq == NULL) {
         return CSL_ENOMEM;
     }
