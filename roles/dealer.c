@@ -34,6 +34,7 @@ struct dealer {
 static void drop_epoch(struct dealer *d) {
     csl_dealer_epoch_unref(d->epoch);
     d->epoch = NULL;
+    csl_mask_cache_drop(&d->masks);
 }
 
 static bool all_up(const struct dealer *d) {
