@@ -10,8 +10,8 @@
  *   --short-at round:N    sends a byte less than is due in the session's N-th exchange
  *   --same-stream yes     proposes the first stream for every session
  *   --version N           says that it speaks protocol version N
- *   --tap FILE            appends the first 64 bytes of what it opens in exchange 3, the first one of a batch
- *                         after agreement and masked weights
+ *   --tap FILE            appends the first 64 bytes of what it opens in exchanges 2 and 3: in the first
+ * session of an epoch, masked weights and the first batch's masked input
  */
 #include <signal.h>
 #include <stdatomic.h>
@@ -68,7 +68,7 @@ static enum csl_err exchange(struct csl_link *link, uint8_t *const in[CSL_MAX_PA
                              const uint8_t *out, size_t n, struct csl_diag *diag) {
     struct tapped *t = (struct tapped *)link;
     maybe_stop("round", round);
-    if (fault.tap != NULL && round == 3) {
+    if (fault.tap != NULL && (round == 2 || round == 3)) {
         tap(out, n);
     }
     if (is_at(fault.short_at, "round", round)) {
