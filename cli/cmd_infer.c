@@ -1,8 +1,10 @@
 /* consilium infer: the client's command. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/infer_run.h"
@@ -122,7 +124,7 @@ static void keep_share(void *arg, unsigned party, const uint64_t *share, size_t 
 static void print_pictures(const struct run *x, size_t i) {
     size_t stride = csl_images_stride(&x->in.raw), n = x->in.raw.height * x->in.raw.width;
     struct csl_picture p[CSL_PICTURES_MAX];
-    uint8_t *gray = malloc(n);
+    uint8_t *gray = csl_secret_alloc(n, 1);
     if (gray == NULL) {
         return;
     }
@@ -138,7 +140,7 @@ static void print_pictures(const struct run *x, size_t i) {
         p[party + 1].pixels = x->shares + (party * x->in.images.count + i) * stride;
     }
     csl_pictures_print(p, x->ctx.roster.n_parties + 1, x->in.raw.height, x->in.raw.width);
-    free(gray);
+    csl_secret_free(gray);
 }
 
 static void print_image(const struct run *x, size_t i) {
@@ -337,6 +339,9 @@ static enum csl_err choose(struct run *x, struct csl_infer_options *opt, struct 
 static enum csl_err run(struct run *x) {
     struct csl_diag *diag = &x->cli->diag;
     TRY(csl_context_load(&x->ctx, x->o.site, x->o.roster, diag));
+    if (x->o.compare != NULL && access(x->o.compare, R_OK) != 0) { /* now, not after all the work */
+        return csl_fail(diag, CSL_ENOINPUT, "%s: %s", x->o.compare, strerror(errno));
+    }
     TRY(load_inputs(x));
     if (x->in.images.count == 0 && x->in.n_images == 0) {
         return csl_fail(diag, CSL_EDATA, "%s: no images", x->o.images.items[0]);
@@ -345,7 +350,8 @@ static enum csl_err run(struct run *x) {
     struct csl_parts parts = {.n = 0};
     TRY(choose(x, &opt, &parts));
     if (x->o.show) {
-        x->shares = calloc(x->ctx.roster.n_parties * x->in.images.count, csl_images_stride(&x->in.images));
+        x->shares =
+            csl_secret_alloc(x->ctx.roster.n_parties * x->in.images.count, csl_images_stride(&x->in.images));
         if (x->shares == NULL) {
             return CSL_ENOMEM;
         }
@@ -373,7 +379,7 @@ int cmd_infer(struct csl_cli *cli, int argc, char **argv) {
     csl_infer_result_clear(&x->r);
     csl_comparison_clear(&x->c);
     csl_context_free(&x->ctx);
-    free(x->shares);
+    csl_secret_free(x->shares);
     free(x);
     return code;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/model_file.h"
+#include "crypto/secret.h"
 #include "roles/talk.h"
 
 void csl_infer_inputs_clear(struct csl_infer_inputs *in) {
@@ -14,7 +15,7 @@ void csl_infer_inputs_clear(struct csl_infer_inputs *in) {
 }
 
 void csl_infer_result_clear(struct csl_infer_result *r) {
-    free(r->logits);
+    csl_secret_free(r->logits);
     free(r->classes);
     free(r->batches);
     memset(r, 0, sizeof *r);
@@ -65,7 +66,7 @@ static enum csl_err make_result(struct csl_infer_result *r, size_t n, const stru
     r->n = n;
     r->n_outputs = csl_plan_n_outputs(plan);
     r->n_batches = (n + batch - 1) / batch;
-    r->logits = calloc(n * r->n_outputs, sizeof *r->logits);
+    r->logits = csl_secret_alloc(n * r->n_outputs, sizeof *r->logits);
     r->classes = calloc(n, sizeof *r->classes);
     r->batches = calloc(r->n_batches, sizeof *r->batches);
     return r->logits == NULL || r->classes == NULL || r->batches == NULL ? CSL_ENOMEM : CSL_OK;
@@ -129,9 +130,9 @@ static void plain_free(struct plain *p) {
         csl_weights_clear(&p->weights);
         csl_qweights_clear(&p->q);
         free(p->bound);
-        free(p->y);
-        free(p->xq);
-        free(p->yq);
+        csl_secret_free(p->y);
+        csl_secret_free(p->xq);
+        csl_secret_free(p->yq);
         free(p);
     }
 }
@@ -169,9 +170,9 @@ static enum csl_err load_plain(struct plain *p, const struct csl_plan *shared, c
     TRY(compile_plain(p, shared, path, diag));
     uint32_t n_in = csl_plan_n_inputs(shared), n_out = csl_plan_n_outputs(shared);
     p->bound = calloc(n_out, sizeof *p->bound);
-    p->y = calloc(n_out, sizeof *p->y);
-    p->xq = calloc(n_in, sizeof *p->xq);
-    p->yq = calloc(n_out, sizeof *p->yq);
+    p->y = csl_secret_alloc(n_out, sizeof *p->y);
+    p->xq = csl_secret_alloc(n_in, sizeof *p->xq);
+    p->yq = csl_secret_alloc(n_out, sizeof *p->yq);
     if (p->bound == NULL || p->y == NULL || p->xq == NULL || p->yq == NULL) {
         return CSL_ENOMEM;
     }

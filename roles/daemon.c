@@ -111,8 +111,14 @@ static void reload(struct csl_daemon *d) {
     bool changed;
     struct csl_diag diag = {""};
     if (csl_context_reload(d->ctx, &changed, &diag) != CSL_OK) {
-        csl_log("the certificate on disk is not used: %s", diag.text);
-    } else if (changed) {
+        if (strcmp(diag.text, d->not_reloaded.text) != 0) { /* the timer comes again and again */
+            csl_log("the certificate on disk is not used: %s", diag.text);
+            d->not_reloaded = diag;
+        }
+        return;
+    }
+    d->not_reloaded.text[0] = '\0';
+    if (changed) {
         csl_listener_set_ctx(d->listener, d->ctx->tls);
         char until[32] = "?";
         time_t t = (time_t)csl_tls_ctx_not_after(d->ctx->tls);

@@ -110,7 +110,10 @@ static void on_close(struct csl_conn *conn, enum csl_err err, const struct csl_d
     p->conn = NULL;
     p->up = false;
     if (was_up || strcmp(reason, p->last_reason) != 0) {
-        csl_log("%s %s: %s", was_up ? "lost" : "cannot connect to", p->member->name, reason);
+        struct csl_diag said;
+        (void)csl_fail_ended(&said, CSL_EPEER, was_up ? "lost" : "cannot connect to", p->member->name,
+                             reason);
+        csl_log("%s", said.text);
         (void)snprintf(p->last_reason, sizeof p->last_reason, "%s", reason);
     }
     if (was_up) {

@@ -42,6 +42,7 @@ struct csl_daemon {
     unsigned n_peers;
     uv_signal_t signals[3];
     uv_timer_t reload;
+    struct csl_diag not_reloaded; /* why the certificate on disk is not in use, as logged */
     uv_async_t tasks_done;
     pthread_mutex_t tasks_lock;
     struct csl_task *finished; /* under tasks_lock */

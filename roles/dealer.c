@@ -34,6 +34,7 @@ struct dealer {
 static void drop_epoch(struct dealer *d) {
     csl_dealer_epoch_unref(d->epoch);
     d->epoch = NULL;
+    csl_mask_cache_drop(&d->masks);
 }
 
 static bool all_up(const struct dealer *d) {
@@ -116,7 +117,7 @@ static void on_peer(void *arg, const struct csl_member *peer, bool up, const cha
     if (!up &&
         is_last(d, peer)) { /* its sessions must not hold our places until they are idle for too long */
         struct csl_diag lost;
-        (void)csl_fail(&lost, CSL_EPEER, "lost %s: %s", peer->name, reason);
+        (void)csl_fail_ended(&lost, CSL_EPEER, "lost", peer->name, reason);
         interrupt_sessions(d, lost.text);
     }
     if (peer->party < 0 || d->stopping) {

@@ -23,6 +23,8 @@ struct csl_mask_cache { /* thread-safe */
     struct csl_masks *kept[CSL_MASKS_KEPT]; /* newest first */
 };
 void csl_mask_cache_init(struct csl_mask_cache *c);
+/* Forgets all, when their epoch has ended; sessions that run keep theirs by reference. */
+void csl_mask_cache_drop(struct csl_mask_cache *c);
 void csl_mask_cache_clear(struct csl_mask_cache *c);
 /* A reference to the masks, made if need be. The caller unrefs. */
 CSL_MUST_CHECK enum csl_err csl_masks_get(struct csl_masks **out, struct csl_mask_cache *c,

@@ -54,8 +54,11 @@ static bool all_present(void *arg) {
 static enum csl_err missing(struct csl_lane *l) {
     for (unsigned i = 0; i < n_slots(l); i++) {
         if (i != l->self && !l->present[i]) {
-            return csl_fail(&l->diag, CSL_ETIMEOUT, "%s did not join the session within %llu ms",
-                            member_at(l, i)->name, (unsigned long long)setup_ms(l));
+            const char *name = member_at(l, i)->name;
+            return csl_fail(&l->diag, CSL_ETIMEOUT,
+                            "%s did not join the session within %llu ms; it joins when %s asks it to", name,
+                            (unsigned long long)setup_ms(l),
+                            i < l->n_parties ? l->opt.client->name : l->opt.ctx->self->name);
         }
     }
     return CSL_OK;

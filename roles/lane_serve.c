@@ -137,14 +137,17 @@ static enum csl_err input_from_vector(struct csl_lane *l, struct csl_talk *from,
     CSL_SECRET(f->payload, f->h.n);
     enum csl_err err = csl_unpack_bits_strict(x, f->payload, f->h.n, n, bits, &l->diag);
     csl_frame_in_free(f);
-    return err == CSL_OK ? CSL_OK : csl_fail_context(&l->diag, err, "input of %s", from->peer);
+    return err;
 }
 
 static enum csl_err input_of(struct csl_lane *l, struct csl_talk *from, uint64_t *x, size_t n,
                              uint32_t batch) {
     unsigned bits = csl_plan_input_bits(&l->opt.package->plan);
-    return l->is_last ? input_from_vector(l, from, x, n, batch, bits)
-                      : input_from_seed(l, from, x, n, batch, bits);
+    enum csl_err err = l->is_last ? input_from_vector(l, from, x, n, batch, bits)
+                                  : input_from_seed(l, from, x, n, batch, bits);
+    /* a peer that has its own may have lost patience first */
+    return err == CSL_OK ? CSL_OK
+                         : csl_fail_context(&l->diag, err, "waiting for the input of %s", from->peer);
 }
 
 /* One owner's boxes into the inputs. */

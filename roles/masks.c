@@ -9,10 +9,17 @@ void csl_mask_cache_init(struct csl_mask_cache *c) {
     (void)pthread_mutex_init(&c->lock, NULL);
 }
 
-void csl_mask_cache_clear(struct csl_mask_cache *c) {
+void csl_mask_cache_drop(struct csl_mask_cache *c) {
+    pthread_mutex_lock(&c->lock);
     for (int i = 0; i < CSL_MASKS_KEPT; i++) {
         csl_masks_unref(c->kept[i]);
+        c->kept[i] = NULL;
     }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void csl_mask_cache_clear(struct csl_mask_cache *c) {
+    csl_mask_cache_drop(c);
     pthread_mutex_destroy(&c->lock);
 }
 

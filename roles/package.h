@@ -84,7 +84,8 @@ struct csl_store {
         *opened[CSL_ROSTER_MODELS_MAX]; /* beside it; NULL, or of its package and the last epoch */
     size_t n;
 };
-/* Loads every package in <site>/state/models. A file that cannot be used is an error that names it. */
+/* Loads every package in <site>/state/models. A file that cannot be used is named in the log and not served.
+ */
 CSL_MUST_CHECK enum csl_err csl_store_init(struct csl_store *s, const struct csl_context *ctx,
                                            struct csl_diag *diag);
 void csl_store_clear(struct csl_store *s);

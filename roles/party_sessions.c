@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "roles/party_internal.h"
+#include "roles/talk.h"
 
 static uint64_t loop_ms(struct csl_party *p) {
     return uv_now(csl_daemon_loop(p->daemon));
@@ -288,10 +289,10 @@ void csl__party_interrupt(struct csl_party *p, const struct csl_member *lost, co
     if (lost->party < 0 && !last) {
         return; /* only the last party talks to the dealer during a session */
     }
-    char text[400];
-    (void)snprintf(text, sizeof text, "lost %s: %s", lost->name, reason);
+    struct csl_diag said;
+    (void)csl_fail_ended(&said, CSL_EPEER, "lost", lost->name, reason);
     for (struct csl_running *r = p->running; r != NULL; r = r->next) {
-        csl_lane_interrupt(r->lane, CSL_EPEER, text);
+        csl_lane_interrupt(r->lane, CSL_EPEER, said.text);
     }
 }
 

@@ -90,7 +90,7 @@ static enum csl_err read_package(struct csl_package **out, const struct csl_cont
     const uint8_t *manifest = csl_reader_view(&r, n_manifest);
     enum csl_err err;
     if (r.bad || memcmp(magic, MAGIC, 4) != 0 || version != FILE_VERSION) {
-        err = csl_fail(diag, CSL_EDATA, "not a model package of this version; share the model again");
+        err = csl_fail(diag, CSL_EDATA, "not a model package of this version; its owner must share it again");
     } else {
         err = open_part(out, ctx, manifest, n_manifest, r.at, r.left, diag);
     }
@@ -120,8 +120,8 @@ static bool has_suffix(const char *name) {
     return n > k && strcmp(name + n - k, SUFFIX) == 0;
 }
 
-/* A package that the roster no longer names, or of another consortium's size, stays on disk and is not
- * served. */
+/* A package that the roster no longer names, of another number of parties, or damaged stays on disk and is
+ * not served: the daemon must run for its owner to share it again. */
 static enum csl_err load_all(struct csl_store *s, const char *dir, DIR *d, struct csl_diag *diag) {
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         if (!has_suffix(e->d_name)) {
@@ -130,7 +130,15 @@ static enum csl_err load_all(struct csl_store *s, const char *dir, DIR *d, struc
         char path[CSL__PATH_MAX];
         TRY(csl__path(path, dir, e->d_name, diag));
         struct csl_package *p = NULL;
-        TRY(read_package(&p, s->ctx, path, diag));
+        struct csl_diag why = {""};
+        enum csl_err err = read_package(&p, s->ctx, path, &why);
+        if (err == CSL_ENOMEM || err == CSL_EOS) {
+            return csl_fail(diag, err, "%s", why.text);
+        }
+        if (err != CSL_OK) {
+            csl_log("%s; not served", why.text);
+            continue;
+        }
         if (s->n == CSL_ROSTER_MODELS_MAX || !csl_roster_may_share(&s->ctx->roster, p->owner, p->name)) {
             csl_log("%s: the roster does not name model %s of %s; not served", path, p->name, p->owner);
             csl_package_unref(p);

@@ -24,10 +24,12 @@ void csl_frame_in_free(struct csl_frame_in *f) {
     }
 }
 
-static void talk_fail(struct csl_talk *t, enum csl_err err, const char *fmt, const char *reason) {
-    if (t->err == CSL_OK) {
-        t->err = csl_fail(&t->diag, err, fmt, t->peer, reason);
-    }
+enum csl_err csl_fail_ended(struct csl_diag *diag, enum csl_err err, const char *what, const char *peer,
+                            const char *why) {
+    size_t n = strlen(peer);
+    bool labelled = strncmp(why, peer, n) == 0 && strncmp(why + n, " (", 2) == 0;
+    return labelled ? csl_fail(diag, err, "%s %s", what, why)
+                    : csl_fail(diag, err, "%s %s: %s", what, peer, why);
 }
 
 /* A peer may finish its set-up before us and send the first round, which is for the mesh link to read. */
@@ -110,13 +112,15 @@ static void on_close(struct csl_conn *conn, enum csl_err err, const struct csl_d
     struct csl_talk *t = arg;
     (void)conn;
     t->conn = NULL;
-    if (err == CSL_OK) {
-        t->ended = true;
-        talk_fail(t, CSL_EPEER, "%s ended the connection%s", "");
-    } else if (t->ready) {
-        talk_fail(t, err, "lost connection to %s: %s", why->text);
+    t->ended = err == CSL_OK;
+    if (t->err != CSL_OK) {
+        return;
+    }
+    if (t->ended) {
+        t->err = csl_fail(&t->diag, CSL_EPEER, "%s ended the connection", t->peer);
     } else {
-        talk_fail(t, err, "cannot connect to %s: %s", why->text);
+        const char *what = t->ready ? "lost connection to" : "cannot connect to";
+        t->err = csl_fail_ended(&t->diag, err, what, t->peer, why->text);
     }
 }
 

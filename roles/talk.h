@@ -120,6 +120,10 @@ CSL_MUST_CHECK enum csl_err csl_hello_encode(uint8_t **out, size_t *n, const str
                                              Csl__Pb__Purpose purpose, const uint8_t *session_id);
 CSL_MUST_CHECK enum csl_err csl_hello_ack_encode(uint8_t **out, size_t *n, const struct csl_context *ctx,
                                                  enum csl_err err, const char *reason);
+/* "lost connection to hospital-b (192.0.2.7:7700): no answer for 4000 ms": what, the peer, and why it ended;
+ * why begins with the peer's label where net wrote it. */
+enum csl_err csl_fail_ended(struct csl_diag *diag, enum csl_err err, const char *what, const char *peer,
+                            const char *why);
 /* Judges the answer: version, roster digest, refusal. */
 CSL_MUST_CHECK enum csl_err csl_hello_ack_check(const struct csl_context *ctx, const Csl__Pb__HelloAck *ack,
                                                 const char *peer, struct csl_diag *diag);

@@ -1,0 +1,26 @@
+/* Draws the keys of every site that the tests use into a folder of the build tree, once: RSA keys take half a
+ * second each. A federation with no daemon running is the way to do it. */
+#include <stdio.h>
+
+#include "cli/federation.h"
+
+int main(void) {
+    static const struct csl_federation_extra extras[] = {{"visitor", CSL_ROLE_CLIENT},
+                                                         {"other-owner", CSL_ROLE_OWNER}};
+    struct csl_federation_options opt = {.n_parties = 16,
+                                         .model = "network",
+                                         .max_batch = 16,
+                                         .program = CSL_PROGRAM,
+                                         .keys = CSL_TEST_KEYS,
+                                         .extras = extras,
+                                         .n_extras = 2,
+                                         .idle = true};
+    struct csl_federation *fed;
+    struct csl_diag diag = {""};
+    if (csl_federation_start(&fed, &opt, &diag) != CSL_OK) {
+        (void)fprintf(stderr, "%s\n", diag.text);
+        return 1;
+    }
+    csl_federation_stop(fed, NULL);
+    return 0;
+}

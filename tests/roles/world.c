@@ -1,0 +1,361 @@
+#include "world.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "crypto/rand.h"
+#include "mpc/pack.h"
+
+enum { MAX_BATCH = 16 };
+
+void must(enum csl_err err, const struct csl_diag *diag, const char *what) {
+    if (err != CSL_OK) {
+        fail_msg("%s: %s: %s", what, csl_err_name(err), diag->text);
+    }
+}
+
+/* One of the alternatives of word is in text. */
+static bool holds(const char *text, const char *word) {
+    char list[200];
+    assert_true(strlen(word) < sizeof list);
+    (void)snprintf(list, sizeof list, "%s", word);
+    char *rest = list;
+    for (char *one; (one = strsep(&rest, "|")) != NULL;) {
+        if (strstr(text, one) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void failed_as(enum csl_err err, const struct csl_diag *diag, enum csl_err want, enum csl_err want2,
+               const char *const *words) {
+    if (err != want && (want2 == CSL_OK || err != want2)) {
+        fail_msg("%s instead of %s: %s", csl_err_name(err), csl_err_name(want), diag->text);
+    }
+    for (; *words != NULL; words++) {
+        if (!holds(diag->text, *words)) {
+            fail_msg("\"%s\" is not in: %s", *words, diag->text);
+        }
+    }
+}
+
+/* ---- The consortium ---- */
+
+struct csl_federation_options world_options(unsigned n_parties) {
+    return (struct csl_federation_options){.n_parties = n_parties,
+                                           .model = MODEL,
+                                           .max_batch = MAX_BATCH,
+                                           .program = CSL_PROGRAM,
+                                           .keys = CSL_TEST_KEYS};
+}
+
+struct csl_timeouts quick_timeouts(void) {
+    struct csl_roster r = {0};
+    csl_roster_defaults(&r);
+    r.timeouts.connect_ms = r.timeouts.handshake_ms = 2000;
+    r.timeouts.heartbeat_ms = 100;
+    r.timeouts.dead_ms = 1000;
+    return r.timeouts;
+}
+
+void world_path(char out[1024], const struct world *w, const char *site, const char *file) {
+    (void)snprintf(out, 1024, "%s/%s/%s", csl_federation_dir(w->fed), site, file);
+}
+
+void world_context(struct csl_context *ctx, const struct world *w, const char *site) {
+    char dir[1024];
+    struct csl_diag diag = {""};
+    (void)snprintf(dir, sizeof dir, "%s/%s", csl_federation_dir(w->fed), site);
+    must(csl_context_load(ctx, dir, NULL, &diag), &diag, site);
+}
+
+void world_open_unshared(struct world *w, const struct csl_federation_options *opt) {
+    struct csl_diag diag = {""};
+    memset(w, 0, sizeof *w);
+    w->n = opt->n_parties;
+    struct model m;
+    model_init(&m, 13);
+    model_input(&m, "x", DIMS(-1, N_IN));
+    net_tensors(&m, ONNX_FLOAT, true, false);
+    model_node(&m, "Gemm", "hidden", "x,w1,b1", "z");
+    model_node(&m, "Relu", "relu", "z", "h");
+    model_node(&m, "Gemm", "out", "h,w2,b2", "y");
+    model_output(&m, "y");
+    w->net = compile_net(model_finish(&m));
+    must(csl_federation_start(&w->fed, opt, &diag), &diag, "start");
+    world_context(&w->owner, w, "model-owner");
+    world_context(&w->clinic, w, "clinic");
+}
+
+void world_share(struct world *w) {
+    struct csl_diag diag = {""};
+    uint8_t digest[CSL_DIGEST_BYTES];
+    must(csl_owner_share(digest, &w->owner, MODEL, &w->net->plan, &w->net->weights, &diag), &diag, "share");
+}
+
+void world_open(struct world *w, const struct csl_federation_options *opt) {
+    world_open_unshared(w, opt);
+    world_share(w);
+}
+
+void world_close(struct world *w) {
+    csl_context_free(&w->owner);
+    csl_context_free(&w->clinic);
+    csl_federation_stop(w->fed, NULL);
+    if (w->net != NULL) {
+        compiled_free(w->net);
+    }
+    memset(w, 0, sizeof *w);
+}
+
+static void spawn(struct world *w, const char *name, const char *program, const char *const *args) {
+    struct csl_diag diag = {""};
+    must(csl_federation_spawn(w->fed, name, program, args, &diag), &diag, name);
+}
+
+void world_spawn(struct world *w, const char *name) {
+    spawn(w, name, NULL, NULL);
+}
+
+void world_spawn_hostile(struct world *w, const char *name, const char *const *args) {
+    spawn(w, name, CSL_HOSTILE, args);
+}
+
+void world_signal(struct world *w, const char *name, int sig) {
+    pid_t pid = csl_federation_pid(w->fed, name);
+    assert_true(pid > 0); /* 0 would be the whole process group */
+    assert_int_equal(kill(pid, sig), 0);
+}
+
+void world_kill(struct world *w, const char *name) {
+    world_signal(w, name, SIGKILL);
+    assert_int_equal(csl_federation_wait_ended(w->fed, name), 128 + SIGKILL);
+}
+
+static void lives(struct world *w, const char *name) {
+    siginfo_t info = {0};
+    pid_t pid = csl_federation_pid(w->fed, name);
+    assert_true(pid > 0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    if (info.si_pid != 0) {
+        fail_msg("%s has ended", name);
+    }
+}
+
+void world_lives(struct world *w, const char *but) {
+    for (unsigned i = 0; i <= w->n; i++) {
+        const char *name = i < w->n ? csl_federation_party_name(w->fed, i) : "dealer";
+        if (but == NULL || strcmp(name, but) != 0) {
+            lives(w, name);
+        }
+    }
+}
+
+void world_wait_stopped(struct world *w, const char *name) {
+    assert_true(csl_federation_wait_stopped(w->fed, name));
+}
+
+/* ---- Sessions by the library ---- */
+
+void world_inputs(float *x, const struct csl_plan *plan, uint32_t count, unsigned salt) {
+    for (size_t i = 0; i < (size_t)count * csl_plan_n_inputs(plan); i++) {
+        unsigned step = (unsigned)(i * 37 + salt * 101 + i * i % 7) % 65;
+        x[i] = (float)(plan->input.lo + (plan->input.hi - plan->input.lo) * step / 64);
+    }
+}
+
+struct csl_client *world_client(struct world *w, uint32_t max_batch) {
+    struct csl_diag diag = {""};
+    struct csl_client *c;
+    must(csl_client_open(&c, &w->clinic, MODEL, max_batch, &diag), &diag, "open");
+    return c;
+}
+
+static void check_logits(const struct world *w, const double *logits, const float *x, uint32_t count) {
+    const struct csl_plan *plan = &w->net->plan;
+    struct csl_diag diag = {""};
+    double bound[N_OUT];
+    int64_t xq[MAX_BATCH * N_IN], yq[MAX_BATCH * N_OUT];
+    must(csl_eval_error_bound(plan, &w->net->q, bound, w->n), &diag, "bound");
+    must(csl_plan_encode_input(plan, xq, x, count, &diag), &diag, "encode");
+    must(csl_eval_fixed(plan, &w->net->q, yq, xq, count, NULL, NULL, &diag), &diag, "fixed");
+    for (size_t i = 0; i < (size_t)count * N_OUT; i++) {
+        double want = ldexp((double)yq[i], -(int)csl_plan_output_frac(plan));
+        if (!(fabs(logits[i] - want) <= bound[i % N_OUT])) {
+            fail_msg("logit %zu is %f, not %f +- %f", i, logits[i], want, bound[i % N_OUT]);
+        }
+    }
+}
+
+void world_infer(struct world *w, struct csl_client *c, uint32_t count, struct csl_batch_stats *stats) {
+    static unsigned salt;
+    struct csl_diag diag = {""};
+    struct csl_batch_stats own;
+    float x[MAX_BATCH * N_IN];
+    double logits[MAX_BATCH * N_OUT];
+    world_inputs(x, &w->net->plan, count, salt++);
+    must(csl_client_infer(c, logits, stats != NULL ? stats : &own, x, count, NULL, NULL, &diag), &diag,
+         "infer");
+    check_logits(w, logits, x, count);
+}
+
+void world_session(struct world *w) {
+    struct csl_client *c = world_client(w, 2);
+    world_infer(w, c, 2, NULL);
+    csl_client_close(c);
+}
+
+enum csl_err world_try(struct world *w, struct csl_diag *diag) {
+    struct csl_client *c;
+    float x[N_IN] = {0};
+    double logits[N_OUT];
+    struct csl_batch_stats stats;
+    TRY(csl_client_open(&c, &w->clinic, MODEL, 1, diag));
+    enum csl_err err = csl_client_infer(c, logits, &stats, x, 1, NULL, NULL, diag);
+    csl_client_close(c);
+    return err;
+}
+
+static void *attempt_thread(void *arg) {
+    struct attempt *a = arg;
+    a->err = world_try(a->w, &a->diag);
+    return NULL;
+}
+
+void attempt_start(struct attempt *a, struct world *w) {
+    memset(a, 0, sizeof *a);
+    a->w = w;
+    assert_int_equal(pthread_create(&a->thread, NULL, attempt_thread, a), 0);
+}
+
+enum csl_err attempt_join(struct attempt *a) {
+    assert_int_equal(pthread_join(a->thread, NULL), 0);
+    return a->err;
+}
+
+/* ---- Fakes ---- */
+
+void fake_open(struct fake *f, struct world *w, const struct csl_context *ctx) {
+    struct csl_diag diag = {""};
+    memset(f, 0, sizeof *f);
+    f->w = w;
+    f->ctx = ctx;
+    f->plan = &w->net->plan;
+    must(csl_rand(f->id, sizeof f->id), &diag, "rand");
+    must(csl_worker_init(&f->worker, ctx, ctx->tls, &diag), &diag, "worker");
+}
+
+void fake_close(struct fake *f) {
+    for (unsigned i = 0; i < CSL_MAX_PARTIES; i++) {
+        csl_talk_close(&f->talks[i]);
+    }
+    csl_worker_clear(&f->worker);
+}
+
+enum csl_err fake_dial_fails(struct fake *f, unsigned i, Csl__Pb__Purpose purpose, struct csl_diag *diag) {
+    struct csl_talk *t = &f->talks[i];
+    TRY(csl_talk_dial(t, &f->worker, csl_roster_party(&f->ctx->roster, i), purpose, f->id, diag));
+    return csl_talk_wait_ready(&f->worker, &t, 1, FAKE_WAIT_MS, diag);
+}
+
+void fake_dial(struct fake *f, unsigned i, Csl__Pb__Purpose purpose) {
+    struct csl_diag diag = {""};
+    must(fake_dial_fails(f, i, purpose, &diag), &diag, "dial");
+}
+
+static void send_control(struct fake *f, unsigned i, const csl_control *m) {
+    struct csl_diag diag = {""};
+    must(csl_talk_send(&f->talks[i], m, &diag), &diag, "send");
+}
+
+void fake_ask(struct fake *f, unsigned i, const char *model, uint32_t max_batch) {
+    CSL_CONTROL(m, body, OpenSession, OPEN_SESSION, OPEN_SESSION, open_session);
+    body.session_id = csl_bytes(f->id, sizeof f->id);
+    body.model = (char *)(uintptr_t)model;
+    body.max_batch = max_batch;
+    send_control(f, i, &m);
+}
+
+void fake_expect(struct fake *f, unsigned i, int kind) {
+    struct csl_diag diag = {""};
+    csl_control *m;
+    must(csl_talk_expect(&f->talks[i], &m, kind, FAKE_WAIT_MS, &diag), &diag, csl_message_kind_name(kind));
+    if (kind == CSL__PB__CONTROL__KIND_SESSION_READY) {
+        memcpy(f->epoch_id, m->session_ready->epoch_id.data, sizeof f->epoch_id);
+    }
+    csl_message_free(m);
+}
+
+enum csl_err fake_end(struct fake *f, unsigned i, struct csl_diag *diag) {
+    for (;;) {
+        struct csl_frame_in *in;
+        csl_control *m;
+        TRY(csl_talk_receive(&f->talks[i], &in, FAKE_WAIT_MS, diag));
+        if (in->h.type != CSL_FRAME_CONTROL) {
+            csl_frame_in_free(in);
+            continue;
+        }
+        TRY(csl_talk_decode(&f->talks[i], &m, in, diag));
+        csl_message_free(m);
+    }
+}
+
+void fake_session(struct fake *f, uint32_t max_batch) {
+    for (unsigned i = 0; i < f->w->n; i++) {
+        fake_dial(f, i, CSL__PB__PURPOSE__PURPOSE_CLIENT);
+        fake_ask(f, i, MODEL, max_batch);
+        fake_expect(f, i, CSL__PB__CONTROL__KIND_ADMITTED);
+    }
+    for (unsigned i = 0; i < f->w->n; i++) {
+        fake_expect(f, i, CSL__PB__CONTROL__KIND_SESSION_READY);
+    }
+}
+
+void fake_prepare(struct fake *f, unsigned i, uint32_t batch, uint32_t count) {
+    CSL_CONTROL(m, body, Prepare, PREPARE, PREPARE, prepare);
+    body.batch = batch;
+    body.count = count;
+    send_control(f, i, &m);
+}
+
+void fake_prepare_all(struct fake *f, uint32_t batch, uint32_t count) {
+    for (unsigned i = 0; i < f->w->n; i++) {
+        fake_prepare(f, i, batch, count);
+    }
+    for (unsigned i = 0; i < f->w->n; i++) {
+        fake_expect(f, i, CSL__PB__CONTROL__KIND_CREDIT);
+    }
+}
+
+void fake_input(struct fake *f, unsigned i, uint32_t batch, uint32_t count) {
+    if (i + 1 < f->w->n) {
+        uint8_t seed[32] = {1, 2, 3};
+        CSL_CONTROL(m, body, Input, INPUT, INPUT, input);
+        body.batch = batch;
+        body.seed = csl_bytes(seed, sizeof seed);
+        send_control(f, i, &m);
+    } else {
+        size_t n;
+        assert_int_equal(csl_pack_size(&n, (size_t)count * N_IN, csl_plan_input_bits(f->plan)), CSL_OK);
+        uint8_t *zeros = calloc(n, 1);
+        assert_non_null(zeros);
+        fake_send(f, i, CSL_FRAME_DATA, batch, zeros, n);
+        free(zeros);
+    }
+}
+
+void fake_input_all(struct fake *f, uint32_t batch, uint32_t count) {
+    for (unsigned i = 0; i < f->w->n; i++) {
+        fake_input(f, i, batch, count);
+        csl_talk_allow_data(&f->talks[i], 1 << 20);
+    }
+}
+
+void fake_send(struct fake *f, unsigned i, enum csl_frame_type type, uint32_t seq, const void *p, size_t n) {
+    assert_non_null(f->talks[i].conn);
+    assert_int_equal(csl_conn_send(f->talks[i].conn, type, seq, p, n), CSL_OK);
+}
