@@ -1,68 +1,125 @@
 /* Rounds, bytes and memory of a plan, from the protocol's formulas alone (docs/protocol.md, Cost). */
+#include <stdlib.h>
+
 #include "mpc/correlation.h"
 #include "mpc/pack.h"
 #include "nn/infer.h"
-#include "nn/plan.h"
+#include "nn/plan_internal.h"
 
-/* Checked plans are small enough that 64 bits hold all of these: 2^16 rows of 2^20 elements of 62 bits. */
+/* Checked plans are small enough that 64 bits hold all of these: 2^16 rows of 2^24 elements of 62 bits. */
 static uint64_t packed(uint64_t n, unsigned bits) {
     return (n * bits + 7) / 8;
 }
 
-/* Steps T1..T6 of one layer: c; u, when there is more than one digit; e. Bit rows are whole bytes. */
-static void add_activation(struct csl_cost *cost, const struct csl_layer *layer, uint64_t batch) {
-    if (layer->activation == CSL_ACTIVATION_NONE) {
-        return;
+/* Steps of one demand: L3 D; T1 and M1 c, with the payload's opening in M2; T3 u, when there is more than one
+ * digit; T4 e. Bit rows are whole bytes. Returns the largest message. */
+static uint64_t add_demand(struct csl_cost *cost, const struct csl_demand *d, uint64_t batch) {
+    if (d->kind == CSL_DEMAND_LINEAR) {
+        uint64_t bytes = packed(batch * csl_conv_inputs(&d->conv), d->bits);
+        cost->rounds++;
+        cost->online_bytes += bytes;
+        cost->open_weights_bytes += packed(csl_conv_weights(&d->conv), d->bits);
+        return bytes;
     }
+    uint64_t bytes = packed(batch * d->count, (unsigned)d->trunc.k + d->trunc.f);
+    bytes += d->kind == CSL_DEMAND_ARGMAX ? packed(batch * d->count, d->bits) : 0;
     cost->rounds++;
-    cost->online_bytes += packed(batch * layer->n, layer->bits);
-    if (layer->activation == CSL_ACTIVATION_RELU) {
-        uint64_t row = packed(layer->n, 1);
-        unsigned inputs = 2 * (layer->n_digits - 1U);
+    cost->online_bytes += bytes;
+    if (d->kind != CSL_DEMAND_TRUNC) {
+        unsigned inputs = 2 * (d->trunc.n_digits - 1U);
         cost->rounds += inputs > 0 ? 2 : 1;
-        cost->online_bytes += batch * (inputs + 1) * row;
+        cost->online_bytes += batch * (inputs + 1) * packed(d->count, 1);
     }
+    return bytes;
 }
 
-/* The model's share and E; the correlations; inputs and outputs of a layer; and the messages of all parties
- * in the largest round beside their unpacked values. */
-static uint64_t memory(const struct csl_plan *plan, const struct csl_demand *demands, size_t n_demands,
-                       unsigned n_parties, uint64_t batch) {
-    uint64_t weights = 0;
-    uint64_t widest = 0;
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        const struct csl_layer *layer = &plan->layers[d];
-        weights += (uint64_t)layer->k * layer->n * 2 + layer->n;
-        uint64_t widest_here = layer->k > layer->n ? layer->k : layer->n;
-        widest = widest_here > widest ? widest_here : widest;
+/* Elements beside its result that a step needs at its peak: windows, arms. */
+static uint64_t step_scratch(const struct csl_plan *plan, uint32_t i) {
+    const struct csl_step *step = &plan->steps[i];
+    uint64_t n = csl__elements(&plan->values[i + 1]);
+    return step->kind == CSL_STEP_MAX   ? 3 * n * csl__taps(&step->shape)
+           : step->kind == CSL_STEP_PWL ? 2 * n * step->n_arms
+                                        : n;
+}
+
+/* The most elements that are there at once. */
+static uint64_t peak_elements(const struct csl_plan *plan) {
+    uint32_t last[CSL_PLAN_MAX_VALUES];
+    csl__last_uses(last, plan);
+    uint64_t live = csl__elements(&plan->values[0]);
+    uint64_t peak = 0;
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        live += csl__elements(&plan->values[i + 1]);
+        uint64_t here = live + step_scratch(plan, i);
+        peak = here > peak ? here : peak;
+        for (uint32_t v = 0; v <= i; v++) {
+            live -= last[v] == i ? csl__elements(&plan->values[v]) : 0;
+        }
     }
-    uint64_t total = weights * 8 + csl_corr_bytes(demands, n_demands, (size_t)batch);
-    return total + batch * widest * 8 * (4 + n_parties);
+    return peak;
+}
+
+/* The model's share and E; the correlations; the values; and the messages of all parties in the largest round
+ * beside their unpacked values. */
+static uint64_t memory(const struct csl_plan *plan, const struct csl_demand *demands, size_t n_demands,
+                       unsigned n_parties, uint64_t batch, uint64_t largest) {
+    uint64_t weights = 0;
+    for (size_t i = 0; i < n_demands; i++) {
+        if (demands[i].kind == CSL_DEMAND_LINEAR) {
+            weights += 2 * (uint64_t)csl_conv_weights(&demands[i].conv) + demands[i].conv.out_c;
+        }
+    }
+    return weights * 8 + csl_corr_bytes(demands, n_demands, (size_t)batch) + batch * peak_elements(plan) * 8 +
+           largest * (n_parties + 8);
+}
+
+static void add_all(struct csl_cost *cost, const struct csl_plan *plan, const struct csl_demand *demands,
+                    size_t n_demands, unsigned n_parties, uint32_t batch, bool reveal_label) {
+    uint64_t largest = 0;
+    for (size_t i = 0; i < n_demands; i++) {
+        uint64_t bytes = add_demand(cost, &demands[i], batch);
+        largest = bytes > largest ? bytes : largest;
+    }
+    uint64_t n_y = reveal_label ? 1 : csl_plan_n_outputs(plan);
+    unsigned bits = reveal_label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan) - plan->output_cut;
+    cost->rounds++; /* the output shares */
+    cost->output_bytes = packed(batch * n_y, bits);
+    cost->input_bytes = packed((uint64_t)batch * csl_plan_n_inputs(plan), csl_plan_input_bits(plan));
+    cost->offline_bytes = (uint64_t)csl_correction_bytes(demands, n_demands) * batch;
+    cost->share_bytes = csl_model_share_bytes(plan);
+    cost->party_memory = memory(plan, demands, n_demands, n_parties, batch, largest);
+    cost->total_sent_bytes = cost->online_bytes * (n_parties - 1) + cost->output_bytes;
 }
 
 enum csl_err csl_plan_cost(const struct csl_plan *plan, struct csl_cost *cost, unsigned n_parties,
-                           uint32_t batch) {
+                           uint32_t batch, bool reveal_label) {
     *cost = (struct csl_cost){0};
     if (n_parties < 2 || n_parties > CSL_MAX_PARTIES || batch < 1 || batch > CSL_PLAN_MAX_BATCH) {
         return CSL_EUSAGE;
     }
-    struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
-    size_t n_demands;
-    TRY(csl_plan_demands(plan, demands, &n_demands));
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        const struct csl_layer *layer = &plan->layers[d];
-        cost->rounds++;
-        cost->online_bytes += packed((uint64_t)batch * layer->k, layer->bits);
-        cost->open_weights_bytes += packed((uint64_t)layer->k * layer->n, layer->bits);
-        add_activation(cost, layer, batch);
+    struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
+    size_t n = 0;
+    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, reveal_label, demands, &n);
+    if (err == CSL_OK) {
+        add_all(cost, plan, demands, n, n_parties, batch, reveal_label);
     }
-    cost->rounds++; /* the output shares */
-    cost->output_bytes =
-        packed((uint64_t)batch * csl_plan_n_outputs(plan), csl_plan_output_bits(plan) - plan->output_cut);
-    cost->input_bytes = packed((uint64_t)batch * csl_plan_n_inputs(plan), csl_plan_input_bits(plan));
-    cost->offline_bytes = (uint64_t)csl_correction_bytes(demands, n_demands) * batch;
-    cost->share_bytes = csl_model_share_bytes(plan);
-    cost->party_memory = memory(plan, demands, n_demands, n_parties, batch);
-    cost->total_sent_bytes = cost->online_bytes * (n_parties - 1) + cost->output_bytes;
-    return CSL_OK;
+    free(demands);
+    return err;
+}
+
+enum csl_err csl__cost_steps(const struct csl_plan *plan, struct csl_cost *steps, uint32_t batch,
+                             bool reveal_label) {
+    struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
+    size_t n = 0;
+    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl__plan_list_demands(plan, reveal_label, demands, &n);
+    size_t at = 0;
+    for (uint32_t i = 0; i <= plan->n_steps && err == CSL_OK; i++) {
+        size_t end = i < plan->n_steps ? at + csl__step_n_demands(&plan->steps[i]) : n;
+        steps[i] = (struct csl_cost){0};
+        while (at < end) {
+            (void)add_demand(&steps[i], &demands[at++], batch);
+        }
+    }
+    free(demands);
+    return err;
 }

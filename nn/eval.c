@@ -1,129 +1,188 @@
+/* The plan in exact integers mod 2^64, as two's complement. */
 #include "nn/eval.h"
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/secret.h"
 #include "nn/plan_internal.h"
 
-/* The longest row of any layer's input or output. */
-static size_t widest(const struct csl_plan *plan) {
-    size_t n = csl_plan_n_inputs(plan);
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        n = plan->layers[d].n > n ? plan->layers[d].n : n;
-    }
-    return n;
+struct fixed {
+    const struct csl_plan *plan;
+    const struct csl_qweights *q;
+    uint64_t *v[CSL_PLAN_MAX_VALUES];
+    size_t batch;
+    csl_round_fn *oracle;
+    void *ctx;
+    size_t demand; /* of the next comparison or linear layer */
+    struct csl_diag *diag;
+};
+
+static int64_t rounding(const struct fixed *f, size_t at) {
+    return f->oracle == NULL ? 0 : (int64_t)f->oracle(f->ctx, f->demand, at);
 }
 
-/* ---- float ---- */
+/* z within what its protocol step can take (docs/protocol.md T, M). */
+static bool in_range(csl__wide z, enum csl__use use, unsigned l, unsigned f) {
+    csl__wide half = (csl__wide)1 << (l - 1);
+    return use == CSL__RELU    ? -half <= z && z <= half - ((csl__wide)1 << f)
+           : use == CSL__TRUNC ? -half / 2 < z && z < half / 2
+                               : -half <= z && z < half;
+}
 
-/* z = x.W + b, one row. */
-static void dense_float(double *z, const double *x, const struct csl_layer_weights *w) {
-    for (size_t j = 0; j < w->n; j++) {
-        z[j] = w->b[j];
+static enum csl_err out_of_range(const struct fixed *f, const struct csl_step *step, size_t i, unsigned l) {
+    return csl_fail(f->diag, CSL_EDATA, "layer \"%s\": value %zu leaves the range of its %u-bit ring",
+                    step->name, i, l);
+}
+
+/* ---- steps ---- */
+
+static enum csl_err linear(struct fixed *f, uint64_t *y, const struct csl_step *step) {
+    const struct csl_layer_qweights *q = &f->q->layers[step->layer];
+    size_t n = f->batch * csl_conv_outputs(&step->shape);
+    for (size_t i = 0; i < n; i++) {
+        y[i] = (uint64_t)q->b[i % q->n_b];
     }
-    for (size_t i = 0; i < w->k; i++) {
-        for (size_t j = 0; x[i] != 0 && j < w->n; j++) {
-            z[j] += x[i] * (double)w->w[i * w->n + j];
+    f->demand++;
+    return csl_conv_acc(y, f->v[step->in[0]], (const uint64_t *)q->w, &step->shape, f->batch, 64, false);
+}
+
+static enum csl_err truncate(struct fixed *f, uint64_t *y, const struct csl_step *step, size_t n) {
+    const uint64_t *x = f->v[step->in[0]];
+    const struct csl_trunc_params *t = &step->trunc;
+    enum csl__use use = step->kind == CSL_STEP_RELU ? CSL__RELU : CSL__TRUNC;
+    for (size_t i = 0; i < f->batch * n; i++) {
+        int64_t z = (int64_t)x[i];
+        if (!in_range(z, use, (unsigned)t->k + t->f, t->f)) {
+            return out_of_range(f, step, i % n, (unsigned)t->k + t->f);
+        }
+        bool off = step->kind == CSL_STEP_RELU && z < 0;
+        y[i] = off ? 0 : (uint64_t)((z + rounding(f, i)) >> t->f);
+    }
+    f->demand++;
+    return CSL_OK;
+}
+
+static enum csl_err pwl(struct fixed *f, uint64_t *y, const struct csl_step *step, size_t n) {
+    const uint64_t *x = f->v[step->in[0]];
+    const struct csl_trunc_params *t = &step->trunc;
+    const struct csl_arm *arms = f->plan->arms + step->first_arm;
+    for (size_t i = 0; i < f->batch * n; i++) {
+        size_t row = i / n;
+        y[i] = (uint64_t)step->c0;
+        for (size_t j = 0; j < step->n_arms; j++) {
+            csl__wide z = (csl__wide)(int64_t)x[i] - arms[j].knot;
+            if (!in_range(z, CSL__RELU, (unsigned)t->k + t->f, t->f)) {
+                return out_of_range(f, step, i % n, (unsigned)t->k + t->f);
+            }
+            int64_t r = rounding(f, (row * step->n_arms + j) * n + i % n);
+            y[i] += z < 0 ? 0 : (uint64_t)(((int64_t)z + r) >> t->f) * (uint64_t)arms[j].slope;
         }
     }
+    f->demand++;
+    return CSL_OK;
 }
 
-enum csl_err csl_eval_float(const struct csl_plan *plan, const struct csl_weights *weights, double *y,
-                            const float *x, uint32_t batch) {
-    size_t n_in = csl_plan_n_inputs(plan);
-    size_t n_out = csl_plan_n_outputs(plan);
-    size_t n = widest(plan);
-    double *v = csl_secret_alloc(2 * n, sizeof *v);
-    if (v == NULL) {
+/* One level of the trees: pairs of all windows, rows after one another. */
+static enum csl_err max_level(struct fixed *f, uint64_t *a, const uint64_t *b, const struct csl_step *step,
+                              size_t n) {
+    const struct csl_trunc_params *t = &step->trunc;
+    for (size_t i = 0; i < n; i++) {
+        csl__wide z = (csl__wide)(int64_t)a[i] - (int64_t)b[i];
+        z = step->exact ? 2 * z : z;
+        if (!in_range(z, CSL__RELU, (unsigned)t->k + t->f, t->f)) {
+            return out_of_range(f, step, i, (unsigned)t->k + t->f);
+        }
+        bool keep = z + (step->exact ? 0 : rounding(f, i)) >= 0;
+        a[i] = keep ? a[i] : b[i];
+    }
+    f->demand++;
+    return CSL_OK;
+}
+
+static enum csl_err maximum(struct fixed *f, uint64_t *y, const struct csl_step *step, size_t n) {
+    size_t taps = csl__taps(&step->shape);
+    size_t total = f->batch * n * taps;
+    uint32_t *index = csl__window_index(&step->shape, true);
+    uint64_t *v = csl_secret_alloc(total, 2 * sizeof *v);
+    enum csl_err err = index == NULL || v == NULL ? CSL_ENOMEM : CSL_OK;
+    for (size_t i = 0; i < total && err == CSL_OK; i++) {
+        v[i] = f->v[step->in[0]][i / (n * taps) * csl_conv_inputs(&step->shape) + index[i % (n * taps)]];
+    }
+    for (size_t m = taps; m > 1 && err == CSL_OK; m = csl__after_level(m)) {
+        uint64_t *a = v + total;
+        uint64_t *b = a + f->batch * n * csl__pairs(m);
+        csl__level_split(a, b, v, f->batch * n, m);
+        err = max_level(f, a, b, step, f->batch * n * csl__pairs(m));
+        csl__level_join(v, a, f->batch * n, m);
+    }
+    if (err == CSL_OK) {
+        memcpy(y, v, f->batch * n * sizeof *y);
+    }
+    free(index);
+    csl_secret_free(v);
+    return err;
+}
+
+static enum csl_err local(struct fixed *f, uint64_t *y, const struct csl_step *step) {
+    const uint64_t *x[CSL_NETWORK_MAX_INPUTS];
+    for (unsigned j = 0; j < step->n_in; j++) {
+        x[j] = f->v[step->in[j]];
+    }
+    return csl__local_step(y, x, f->plan, step, f->batch, 64);
+}
+
+static enum csl_err run_step(struct fixed *f, uint64_t *y, const struct csl_step *step, size_t n) {
+    switch (step->kind) {
+    case CSL_STEP_LINEAR:
+        return linear(f, y, step);
+    case CSL_STEP_RELU:
+    case CSL_STEP_TRUNC:
+        return truncate(f, y, step, n);
+    case CSL_STEP_PWL:
+        return pwl(f, y, step, n);
+    case CSL_STEP_MAX:
+        return maximum(f, y, step, n);
+    default:
+        return local(f, y, step);
+    }
+}
+
+static enum csl_err run(struct fixed *f, const int64_t *x) {
+    const struct csl_plan *plan = f->plan;
+    uint32_t last[CSL_PLAN_MAX_VALUES];
+    csl__last_uses(last, plan);
+    size_t n_x = f->batch * csl_plan_n_inputs(plan);
+    f->v[0] = csl_secret_alloc(n_x, sizeof **f->v);
+    if (f->v[0] == NULL) {
         return CSL_ENOMEM;
     }
-    for (uint32_t row = 0; row < batch; row++) {
-        double *in = v;
-        double *z = v + n;
-        for (size_t i = 0; i < n_in; i++) {
-            in[i] = (double)x[row * n_in + i];
+    memcpy(f->v[0], x, n_x * sizeof *x);
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const struct csl_step *step = &plan->steps[i];
+        size_t n = csl__elements(&plan->values[i + 1]);
+        f->v[i + 1] = csl_secret_alloc(f->batch * n, sizeof **f->v);
+        if (f->v[i + 1] == NULL) {
+            return CSL_ENOMEM;
         }
-        for (uint32_t d = 0; d < plan->n_layers; d++) {
-            dense_float(z, in, &weights->layers[d]);
-            for (size_t j = 0; plan->layers[d].activation == CSL_ACTIVATION_RELU && j < plan->layers[d].n;
-                 j++) {
-                z[j] = z[j] > 0 ? z[j] : 0;
+        TRY(run_step(f, f->v[i + 1], step, n));
+        for (unsigned j = 0; j < step->n_in; j++) {
+            if (last[step->in[j]] == i) {
+                csl_secret_free(f->v[step->in[j]]);
+                f->v[step->in[j]] = NULL;
             }
-            double *t = in;
-            in = z;
-            z = t;
         }
-        memcpy(y + row * n_out, in, n_out * sizeof *y);
-    }
-    csl_secret_free(v);
-    return CSL_OK;
-}
-
-/* ---- fixed point ---- */
-
-enum csl_err csl_plan_encode_input(const struct csl_plan *plan, int64_t *out, const float *x, uint32_t batch,
-                                   struct csl_diag *diag) {
-    size_t n = (size_t)csl_plan_n_inputs(plan) * batch;
-    int frac = (int)csl_plan_input_frac(plan);
-    for (size_t i = 0; i < n; i++) {
-        double v = (double)x[i];
-        /* The interval's ends are doubles; the nearest float may lie half a float unit beyond. */
-        if (!(v >= (double)(float)plan->input.lo && v <= (double)(float)plan->input.hi)) {
-            memset(out, 0, n * sizeof *out);
-            return csl_fail(diag, CSL_EDATA,
-                            "input %zu, element %zu is %g; the network takes %g to %g: is the "
-                            "normalisation right?",
-                            i / csl_plan_n_inputs(plan), i % csl_plan_n_inputs(plan), v, plan->input.lo,
-                            plan->input.hi);
-        }
-        v = fmin(fmax(v, plan->input.lo), plan->input.hi);
-        out[i] = (int64_t)llrint(ldexp(v, frac));
     }
     return CSL_OK;
 }
 
-/* z within the range that its ring and its truncation need; see csl_plan_compile. */
-static bool in_range(csl__wide z, const struct csl_layer *layer) {
-    csl__wide half = (csl__wide)1 << (layer->bits - 1);
-    switch (layer->activation) {
-    case CSL_ACTIVATION_RELU:
-        return -half <= z && z <= half - ((csl__wide)1 << layer->trunc_f);
-    case CSL_ACTIVATION_TRUNC:
-        return -half / 2 < z && z < half / 2;
-    default:
-        return -half <= z && z < half;
-    }
-}
-
-static int64_t activate(int64_t z, const struct csl_layer *layer, uint64_t r_low) {
-    switch (layer->activation) {
-    case CSL_ACTIVATION_RELU:
-        return z < 0 ? 0 : (z + (int64_t)r_low) >> layer->trunc_f;
-    case CSL_ACTIVATION_TRUNC:
-        return (z + (int64_t)r_low) >> layer->trunc_f;
-    default:
-        return z;
-    }
-}
-
-/* One row through one layer: v (k values) becomes its result (n values). */
-static enum csl_err layer_fixed(int64_t *v, csl__wide *z, const struct csl_layer *layer,
-                                const struct csl_layer_qweights *q, struct csl_diag *diag) {
-    for (size_t j = 0; j < q->n; j++) {
-        z[j] = q->b[j];
-    }
-    for (size_t i = 0; i < q->k; i++) {
-        for (size_t j = 0; v[i] != 0 && j < q->n; j++) {
-            z[j] += (csl__wide)v[i] * q->w[i * q->n + j];
+static enum csl_err check_output(const struct fixed *f, const int64_t *y, size_t n) {
+    const struct csl_plan *plan = f->plan;
+    unsigned bits = csl_plan_output_bits(plan);
+    for (size_t i = 0; i < f->batch * n; i++) {
+        if (!in_range(y[i], CSL__PLAIN, bits, 0)) {
+            return out_of_range(f, &plan->steps[plan->n_steps - 1], i % n, bits);
         }
-    }
-    for (size_t j = 0; j < q->n; j++) {
-        if (!in_range(z[j], layer)) {
-            return csl_fail(diag, CSL_EDATA, "layer \"%s\": output %zu leaves the range of its %u-bit ring",
-                            layer->name, j, layer->bits);
-        }
-        v[j] = (int64_t)z[j];
     }
     return CSL_OK;
 }
@@ -131,92 +190,50 @@ static enum csl_err layer_fixed(int64_t *v, csl__wide *z, const struct csl_layer
 enum csl_err csl_eval_fixed(const struct csl_plan *plan, const struct csl_qweights *q, int64_t *y,
                             const int64_t *x, uint32_t batch, csl_round_fn *oracle, void *ctx,
                             struct csl_diag *diag) {
-    size_t n_in = csl_plan_n_inputs(plan);
-    size_t n_out = csl_plan_n_outputs(plan);
-    int64_t *v = csl_secret_alloc(widest(plan), sizeof *v);
-    csl__wide *z = csl_secret_alloc(widest(plan), sizeof *z);
-    enum csl_err err = v == NULL || z == NULL ? CSL_ENOMEM : CSL_OK;
-    for (size_t row = 0; row < batch && err == CSL_OK; row++) {
-        memcpy(v, x + row * n_in, n_in * sizeof *v);
-        for (uint32_t d = 0; d < plan->n_layers && err == CSL_OK; d++) {
-            const struct csl_layer *layer = &plan->layers[d];
-            err = layer_fixed(v, z, layer, &q->layers[d], diag);
-            for (size_t j = 0; j < layer->n; j++) {
-                bool rounds = oracle != NULL && layer->activation != CSL_ACTIVATION_NONE;
-                v[j] = activate(v[j], layer, rounds ? oracle(ctx, d, row * layer->n + j) : 0);
-            }
-        }
-        memcpy(y + row * n_out, v, n_out * sizeof *y);
+    struct fixed f = {.plan = plan, .q = q, .batch = batch, .oracle = oracle, .ctx = ctx, .diag = diag};
+    size_t n = csl_plan_n_outputs(plan);
+    if (q->n_layers != plan->n_layers) {
+        return csl_fail(diag, CSL_EDATA, "the weights are not those of the plan");
+    }
+    enum csl_err err = run(&f, x);
+    if (err == CSL_OK) {
+        memcpy(y, f.v[plan->n_steps], batch * n * sizeof *y);
+        err = check_output(&f, y, n);
     }
     if (err != CSL_OK) {
-        memset(y, 0, batch * n_out * sizeof *y);
+        memset(y, 0, batch * n * sizeof *y);
     }
-    csl_secret_free(v);
-    csl_secret_free(z);
+    for (uint32_t i = 0; i < CSL_PLAN_MAX_VALUES; i++) {
+        csl_secret_free(f.v[i]);
+    }
     return err;
 }
 
-/* ---- bounds and the client's last steps ---- */
-
-/* e: units by which x may differ; becomes the units of the result. With z off by e_z, the result is off by at
- * most ceil(e_z / 2^f) from moving, and one from rounding. */
-static void bound_layer(double *e, double *z, const struct csl_layer *layer,
-                        const struct csl_layer_qweights *q) {
-    memset(z, 0, q->n * sizeof *z);
-    for (size_t i = 0; i < q->k; i++) {
-        for (size_t j = 0; j < q->n; j++) {
-            z[j] += e[i] * fabs((double)q->w[i * q->n + j]);
+enum csl_err csl_eval_label(const struct csl_plan *plan, uint32_t *label, const int64_t *y, size_t row,
+                            csl_round_fn *oracle, void *ctx) {
+    struct csl__label p = csl__label_params(plan);
+    size_t n = csl_plan_n_outputs(plan);
+    uint32_t *best = calloc(n, sizeof *best);
+    struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
+    size_t demand = 0;
+    enum csl_err err = best == NULL || demands == NULL ? CSL_ENOMEM : CSL_OK;
+    if (err == CSL_OK) {
+        err = csl__plan_list_demands(plan, false, demands, &demand);
+    }
+    for (uint32_t i = 0; i < n && err == CSL_OK; i++) {
+        best[i] = i;
+    }
+    for (size_t m = n; m > 1 && err == CSL_OK; m = csl__after_level(m), demand++) {
+        size_t pairs = csl__pairs(m);
+        for (size_t i = 0; i < pairs; i++) {
+            csl__wide z = ((csl__wide)y[best[2 * i]] - y[best[2 * i + 1]]) * (1 << p.shift);
+            z += oracle == NULL ? 0 : (csl__wide)oracle(ctx, demand, row * pairs + i);
+            best[i] = z >= 0 ? best[2 * i] : best[2 * i + 1];
         }
+        best[pairs] = m % 2 != 0 ? best[m - 1] : best[pairs];
     }
-    for (size_t j = 0; j < q->n; j++) {
-        e[j] = layer->activation == CSL_ACTIVATION_NONE ? z[j] : ceil(ldexp(z[j], -(int)layer->trunc_f)) + 1;
-    }
-}
-
-enum csl_err csl_eval_error_bound(const struct csl_plan *plan, const struct csl_qweights *q, double *bound,
-                                  unsigned n_parties) {
-    size_t n = widest(plan);
-    double *e = csl_secret_alloc(2 * n, sizeof *e);
-    if (e == NULL) {
-        return CSL_ENOMEM;
-    }
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        bound_layer(e, e + n, &plan->layers[d], &q->layers[d]);
-    }
-    double cut = plan->output_cut == 0 ? 0 : ldexp((n_parties + 1) / 2, plan->output_cut);
-    for (size_t j = 0; j < csl_plan_n_outputs(plan); j++) {
-        bound[j] = ldexp(e[j] + cut, -(int)csl_plan_output_frac(plan));
-    }
-    csl_secret_free(e);
-    return CSL_OK;
-}
-
-void csl_plan_decode_output(const struct csl_plan *plan, double *y, const int64_t *joined, size_t n) {
-    int scale = (int)plan->output_cut - (int)csl_plan_output_frac(plan);
-    for (size_t i = 0; i < n; i++) {
-        y[i] = ldexp((double)joined[i], scale);
-    }
-}
-
-uint32_t csl_argmax(const double *y, uint32_t n) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < n; i++) {
-        best = y[i] > y[best] ? i : best;
-    }
-    return best;
-}
-
-void csl_plan_apply_head(const struct csl_plan *plan, double *y) {
-    uint32_t n = csl_plan_n_outputs(plan);
-    if (plan->head == CSL_HEAD_LOGITS) {
-        return;
-    }
-    double top = y[csl_argmax(y, n)];
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        sum += exp(y[i] - top);
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        y[i] = plan->head == CSL_HEAD_SOFTMAX ? exp(y[i] - top) / sum : y[i] - top - log(sum);
-    }
+    *label = err == CSL_OK ? best[0] : 0;
+    free(best);
+    free(demands);
+    return err;
 }

@@ -28,8 +28,8 @@ CSL_MUST_CHECK enum csl_err csl_quantise(struct csl_qweights *out, const struct 
                                          const struct csl_weights *weights, struct csl_diag *diag);
 void csl_qweights_clear(struct csl_qweights *q);
 
-/* Inputs (in the order of input_shape) to fixed point, in the order of the shares (HWC). CSL_EDATA names the index of a value outside the plan's interval
- * (or NaN); then out is zero. */
+/* Inputs (in the order of input_shape) to fixed point, in the order of the shares (HWC). CSL_EDATA names the
+ * index of a value outside the plan's interval (or NaN); then out is zero. */
 CSL_MUST_CHECK enum csl_err csl_plan_encode_input(const struct csl_plan *plan, int64_t *out, const float *x,
                                                   uint32_t batch, struct csl_diag *diag);
 

@@ -1,71 +1,25 @@
+/* Secure evaluation: the steps of the plan, one after another, on shares. */
 #include "nn/infer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/secret.h"
 #include "mpc/correlation.h"
 #include "mpc/linear.h"
 #include "mpc/relu.h"
+#include "mpc/ring.h"
+#include "nn/plan_internal.h"
 
-static struct csl_linear linear_of(const struct csl_layer_share *s) {
-    return (struct csl_linear){.w = s->w, .bias = s->b, .k_dim = s->k, .n_dim = s->n, .bits = s->bits};
-}
-
-void csl_model_share_close(struct csl_model_share *share) {
-    for (uint32_t d = 0; d < share->n_layers; d++) {
-        csl_secret_free(share->layers[d].e);
-        share->layers[d].e = NULL;
-    }
-    share->opened = false;
-}
-
-/* B_i of every layer, and room for its E. */
-static enum csl_err make_masks(uint64_t **masks, struct csl_model_share *share,
-                               const struct csl_epoch_keys *keys, const uint8_t *mask_id) {
-    for (uint32_t d = 0; d < share->n_layers; d++) {
-        struct csl_layer_share *s = &share->layers[d];
-        size_t n = (size_t)s->k * s->n;
-        masks[d] = csl_secret_alloc(n, sizeof *masks[d]);
-        s->e = csl_secret_alloc(n, sizeof *s->e);
-        if (masks[d] == NULL || s->e == NULL) {
-            return CSL_ENOMEM;
-        }
-        TRY(csl_weight_mask(masks[d], keys, mask_id, 2 * d, n, s->bits));
-    }
-    return CSL_OK;
-}
-
-enum csl_err csl_model_open_weights(struct csl_session *s, struct csl_model_share *share,
-                                    const struct csl_epoch_keys *keys,
-                                    const uint8_t mask_id[CSL_DIGEST_BYTES]) {
-    if (share->opened || share->n_layers == 0) {
-        return csl_session_fail(s, CSL_EINTERNAL,
-                                share->opened ? "the model's weights are open already"
-                                              : "there is no model to open");
-    }
-    uint64_t *masks[CSL_PLAN_MAX_LAYERS] = {0};
-    uint64_t *e[CSL_PLAN_MAX_LAYERS] = {0};
-    struct csl_linear layers[CSL_PLAN_MAX_LAYERS];
-    enum csl_err err = make_masks(masks, share, keys, mask_id);
-    if (err != CSL_OK) {
-        err = csl_session_fail(s, err, "cannot make the masks of the weights");
-        goto out;
-    }
-    for (uint32_t d = 0; d < share->n_layers; d++) {
-        layers[d] = linear_of(&share->layers[d]);
-        e[d] = share->layers[d].e;
-    }
-    err = csl_linear_open_all(s, e, layers, (const uint64_t *const *)masks, share->n_layers); /* L1 */
-    share->opened = err == CSL_OK;
-out:
-    for (uint32_t d = 0; d < share->n_layers; d++) {
-        csl_secret_free(masks[d]);
-    }
-    if (err != CSL_OK) {
-        csl_model_share_close(share);
-    }
-    return err;
-}
+struct infer {
+    struct csl_session *s;
+    const struct csl_plan *plan;
+    const struct csl_model_share *share;
+    struct csl_corr *corr;
+    size_t batch;
+    size_t demand; /* the next */
+    uint64_t *v[CSL_PLAN_MAX_VALUES];
+};
 
 enum csl_err csl_infer_prepare(struct csl_corr *corr, const struct csl_model_share *share,
                                struct csl_diag *diag) {
@@ -73,85 +27,250 @@ enum csl_err csl_infer_prepare(struct csl_corr *corr, const struct csl_model_sha
         return csl_fail(diag, CSL_EINTERNAL, "the model's weights are not open yet");
     }
     for (uint32_t d = 0; d < share->n_layers; d++) {
-        TRY(csl_corr_bind_weights(corr, 2 * d, share->layers[d].e, diag)); /* L2 */
+        TRY(csl_corr_bind_weights(corr, share->layers[d].demand, share->layers[d].e, diag)); /* L2 */
     }
     return CSL_OK;
 }
 
-/* The widest row of any layer's result. */
-static size_t widest(const struct csl_plan *plan) {
-    size_t n = 0;
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        n = plan->layers[d].n > n ? plan->layers[d].n : n;
-    }
-    return n;
+static enum csl_err no_memory(struct infer *f) {
+    return csl_session_fail(f->s, CSL_ENOMEM, "no memory for a batch of %zu", f->batch);
 }
 
-static enum csl_err activation(struct csl_session *s, uint64_t *z, const struct csl_layer *layer,
-                               struct csl_corr *corr, uint32_t d) {
-    switch (layer->activation) {
-    case CSL_ACTIVATION_RELU:
-        return csl_relu(s, z, z, corr, 2 * d + 1); /* T1..T5 */
-    case CSL_ACTIVATION_TRUNC:
-        return csl_trunc(s, z, z, corr, 2 * d + 1); /* T6 */
+/* ---- steps ---- */
+
+/* y = conv(x, W) + b */
+static enum csl_err linear(struct infer *f, uint64_t *y, const struct csl_step *step) {
+    const struct csl_layer_share *l = &f->share->layers[step->layer];
+    struct csl_linear layer = {.w = l->w, .bias = l->b, .conv = l->shape, .bits = l->bits};
+    return csl_linear_forward(f->s, y, &layer, f->v[step->in[0]], f->corr, f->demand++);
+}
+
+/* y = c0 + sum_j slope_j * (max(x - knot_j, 0) >> f): all arms in one comparison of n_arms * n elements */
+static enum csl_err pwl(struct infer *f, uint64_t *y, const struct csl_step *step, size_t n) {
+    const struct csl_arm *arms = f->plan->arms + step->first_arm;
+    const uint64_t *x = f->v[step->in[0]];
+    size_t n_arms = step->n_arms;
+    uint64_t one = f->s->self == 0;
+    uint64_t mask = csl_ring_mask(step->trunc.out_bits);
+    uint64_t *z = csl_secret_alloc(f->batch * n * n_arms, sizeof *z);
+    if (z == NULL) {
+        return no_memory(f);
+    }
+    for (size_t i = 0; i < f->batch * n * n_arms; i++) {
+        size_t j = i / n % n_arms;
+        z[i] = x[i / (n * n_arms) * n + i % n] - one * (uint64_t)arms[j].knot;
+    }
+    enum csl_err err = csl_relu(f->s, z, z, f->corr, f->demand++); /* T1..T5 */
+    for (size_t i = 0; i < f->batch * n && err == CSL_OK; i++) {
+        y[i] = one * (uint64_t)step->c0;
+        for (size_t j = 0; j < n_arms; j++) {
+            y[i] += z[(i / n * n_arms + j) * n + i % n] * (uint64_t)arms[j].slope;
+        }
+        y[i] &= mask;
+    }
+    csl_secret_free(z);
+    return err;
+}
+
+/* a = max(a, b), n pairs an inference in one step: M1, or b + relu((a - b) << 1), which is exact. */
+static enum csl_err max_level(struct infer *f, uint64_t *a, const uint64_t *b, const struct csl_step *step,
+                              size_t n) {
+    unsigned bits = step->trunc.out_bits;
+    if (!step->exact) {
+        return csl_max(f->s, a, a, b, f->corr, f->demand++);
+    }
+    for (size_t i = 0; i < n; i++) {
+        a[i] = (a[i] - b[i]) << 1;
+    }
+    TRY(csl_relu(f->s, a, a, f->corr, f->demand++));
+    csl_add_mod(a, a, b, n, bits);
+    return CSL_OK;
+}
+
+/* y = max over windows: a balanced tree of comparisons, the pairs of one level at once */
+static enum csl_err maximum(struct infer *f, uint64_t *y, const struct csl_step *step, size_t n) {
+    size_t taps = csl__taps(&step->shape);
+    size_t windows = f->batch * n;
+    const uint64_t *x = f->v[step->in[0]];
+    uint32_t *index = csl__window_index(&step->shape, true);
+    uint64_t *v = csl_secret_alloc(windows * taps, 2 * sizeof *v);
+    enum csl_err err = index == NULL || v == NULL ? no_memory(f) : CSL_OK;
+    for (size_t i = 0; i < windows * taps && err == CSL_OK; i++) {
+        v[i] = x[i / (n * taps) * csl_conv_inputs(&step->shape) + index[i % (n * taps)]];
+    }
+    for (size_t m = taps; m > 1 && err == CSL_OK; m = csl__after_level(m)) {
+        uint64_t *a = v + windows * taps;
+        uint64_t *b = a + windows * csl__pairs(m);
+        csl__level_split(a, b, v, windows, m);
+        err = max_level(f, a, b, step, windows * csl__pairs(m));
+        csl__level_join(v, a, windows, m);
+    }
+    if (err == CSL_OK) {
+        csl_reduce_mod(y, v, windows, step->trunc.out_bits);
+    }
+    free(index);
+    csl_secret_free(v);
+    return err;
+}
+
+static enum csl_err local(struct infer *f, uint64_t *y, const struct csl_step *step, unsigned bits) {
+    const uint64_t *x[CSL_NETWORK_MAX_INPUTS];
+    for (unsigned j = 0; j < step->n_in; j++) {
+        x[j] = f->v[step->in[j]];
+    }
+    enum csl_err err = csl__local_step(y, x, f->plan, step, f->batch, bits);
+    return err == CSL_OK ? CSL_OK : csl_session_fail(f->s, err, "no memory for a local step");
+}
+
+static enum csl_err run_step(struct infer *f, uint64_t *y, const struct csl_step *step,
+                             const struct csl_value *out) {
+    const uint64_t *x = f->v[step->in[0]];
+    switch (step->kind) {
+    case CSL_STEP_LINEAR:
+        return linear(f, y, step); /* L3, L4 */
+    case CSL_STEP_RELU:
+        return csl_relu(f->s, y, x, f->corr, f->demand++); /* T1..T5 */
+    case CSL_STEP_TRUNC:
+        return csl_trunc(f->s, y, x, f->corr, f->demand++); /* T6 */
+    case CSL_STEP_PWL:
+        return pwl(f, y, step, csl__elements(out)); /* T1..T5 */
+    case CSL_STEP_MAX:
+        return maximum(f, y, step, csl__elements(out)); /* M1 */
     default:
-        return CSL_OK;
+        return local(f, y, step, out->bits);
     }
 }
 
-/* The network as equations: z = x.W + b, x = act(z), each batch x n of its layer. */
-static enum csl_err forward(struct csl_session *s, uint64_t *y, uint64_t *const scratch[2],
-                            const struct csl_plan *plan, const struct csl_model_share *share,
-                            struct csl_corr *corr, const uint64_t *x) {
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        struct csl_linear layer = linear_of(&share->layers[d]);
-        uint64_t *z = d + 1 == plan->n_layers ? y : scratch[d & 1];
-        TRY(csl_linear_forward(s, z, &layer, x, corr, 2 * d)); /* z = x.W + b      L3, L4 */
-        TRY(activation(s, z, &plan->layers[d], corr, d));      /* x = act(z) >> f  T */
-        x = z;
+/* ---- arg-max ---- */
+
+/* The class numbers of one level: shares of public numbers, which party 0 holds. */
+static void class_numbers(const struct infer *f, uint64_t *payload, size_t n) {
+    for (size_t i = 0; i < f->batch * n; i++) {
+        payload[i] = f->s->self == 0 ? i % n : 0;
+    }
+}
+
+/* y = index of the largest of n outputs, mod 2^label_bits: the tree of a maximum, its payload along. */
+static enum csl_err arg_max(struct infer *f, uint64_t *y, const uint64_t *outputs) {
+    struct csl__label p = csl__label_params(f->plan);
+    size_t n = csl_plan_n_outputs(f->plan);
+    size_t total = f->batch * n;
+    uint64_t *v = csl_secret_alloc(total, 4 * sizeof *v); /* values, numbers; and a level of both */
+    if (v == NULL) {
+        return no_memory(f);
+    }
+    uint64_t *number = v + total;
+    enum csl_err err = CSL_OK;
+    for (size_t i = 0; i < total; i++) {
+        v[i] = outputs[i] << p.shift;
+    }
+    class_numbers(f, number, n);
+    for (size_t m = n; m > 1 && err == CSL_OK; m = csl__after_level(m)) {
+        size_t pairs = f->batch * csl__pairs(m);
+        uint64_t *a = number + total, *b = a + pairs, *na = b + pairs, *nb = na + pairs;
+        csl__level_split(a, b, v, f->batch, m);
+        csl__level_split(na, nb, number, f->batch, m);
+        err = csl_argmax_step(f->s, a, na, a, na, b, nb, f->corr, f->demand++); /* M2 */
+        csl__level_join(v, a, f->batch, m);
+        csl__level_join(number, na, f->batch, m);
+    }
+    if (err == CSL_OK) {
+        csl_reduce_mod(y, number, f->batch, csl_plan_label_bits(f->plan));
+    }
+    csl_secret_free(v);
+    return err;
+}
+
+/* ---- a batch ---- */
+
+static void drop(struct infer *f, uint32_t value) {
+    csl_secret_free(f->v[value]);
+    f->v[value] = NULL;
+}
+
+/* The network, a line a step; each value is wiped after its last use. */
+static enum csl_err forward(struct infer *f, const uint64_t *x) {
+    const struct csl_plan *plan = f->plan;
+    uint32_t last[CSL_PLAN_MAX_VALUES];
+    size_t n_x = f->batch * csl_plan_n_inputs(plan);
+    csl__last_uses(last, plan);
+    f->v[0] = csl_secret_alloc(n_x, sizeof *x);
+    if (f->v[0] == NULL) {
+        return no_memory(f);
+    }
+    memcpy(f->v[0], x, n_x * sizeof *x);
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const struct csl_step *step = &plan->steps[i];
+        const struct csl_value *out = &plan->values[i + 1];
+        f->v[i + 1] = csl_secret_alloc(f->batch * csl__elements(out), sizeof *x);
+        if (f->v[i + 1] == NULL) {
+            return no_memory(f);
+        }
+        TRY(run_step(f, f->v[i + 1], step, out));
+        for (unsigned j = 0; j < step->n_in; j++) {
+            if (last[step->in[j]] == i) {
+                drop(f, step->in[j]);
+            }
+        }
     }
     return CSL_OK;
+}
+
+static bool same_demand(const struct csl_demand *a, const struct csl_demand *b) {
+    bool same = a->kind == b->kind && a->bits == b->bits && a->count == b->count &&
+                memcmp(&a->trunc, &b->trunc, sizeof a->trunc) == 0;
+    return same && memcmp(&a->conv, &b->conv, sizeof a->conv) == 0; /* 32-bit fields, no padding */
 }
 
 /* The correlations are those of this plan: their shapes decide how much the protocol steps write. */
-static bool same_demands(const struct csl_plan *plan, const struct csl_corr *corr) {
-    struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
-    size_t n;
-    if (csl_plan_demands(plan, demands, &n) != CSL_OK || n != csl_corr_n_demands(corr)) {
-        return false;
+static bool same_demands(const struct csl_plan *plan, bool reveal_label, const struct csl_corr *corr) {
+    struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
+    size_t n = 0;
+    bool same = demands != NULL && csl_plan_demands(plan, reveal_label, demands, &n) == CSL_OK &&
+                n == csl_corr_n_demands(corr);
+    for (size_t i = 0; same && i < n; i++) {
+        same = same_demand(&demands[i], csl_corr_demand(corr, i));
     }
-    for (size_t i = 0; i < n; i++) {
-        const struct csl_demand *a = &demands[i];
-        const struct csl_demand *b = csl_corr_demand(corr, i);
-        if (a->kind != b->kind || a->k_dim != b->k_dim || a->n_dim != b->n_dim || a->bits != b->bits ||
-            a->count != b->count || memcmp(&a->trunc, &b->trunc, sizeof a->trunc) != 0) {
-            return false;
+    free(demands);
+    return same;
+}
+
+static bool same_layers(const struct csl_plan *plan, const struct csl_model_share *share) {
+    bool same = share->n_layers == plan->n_layers;
+    for (uint32_t i = 0; same && i < plan->n_steps; i++) {
+        const struct csl_step *step = &plan->steps[i];
+        if (step->kind == CSL_STEP_LINEAR) {
+            const struct csl_layer_share *l = &share->layers[step->layer];
+            same = memcmp(&l->shape, &step->shape, sizeof l->shape) == 0 && l->bits == step->l_bits;
         }
     }
-    return true;
+    return same;
 }
 
 enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan *plan,
-                       const struct csl_model_share *share, struct csl_corr *corr, const uint64_t *x) {
-    size_t batch = csl_corr_batch(corr);
-    size_t n_y = batch * csl_plan_n_outputs(plan);
-    size_t n = widest(plan);
+                       const struct csl_model_share *share, struct csl_corr *corr, const uint64_t *x,
+                       bool reveal_label) {
+    struct infer f = {.s = s, .plan = plan, .share = share, .corr = corr, .batch = csl_corr_batch(corr)};
+    size_t n_y = f.batch * (reveal_label ? 1 : csl_plan_n_outputs(plan));
     memset(y, 0, n_y * sizeof *y);
-    if (share->n_layers != plan->n_layers) {
-        return csl_session_fail(s, CSL_EINTERNAL, "the model's share is not of this plan");
-    }
-    if (!same_demands(plan, corr)) {
+    TRY(csl_session_error(s));
+    if (!same_demands(plan, reveal_label, corr)) {
         return csl_session_fail(s, CSL_EINTERNAL, "the correlations were not made for this plan");
     }
-    uint64_t *z = csl_secret_alloc(batch * 2, n * sizeof *z);
-    if (z == NULL) {
-        return csl_session_fail(s, CSL_ENOMEM, "no memory for a batch of %zu", batch);
+    if (!same_layers(plan, share)) {
+        return csl_session_fail(s, CSL_EINTERNAL, "the model's share is not of this plan");
     }
-    uint64_t *const scratch[2] = {z, z + batch * n};
-    enum csl_err err = forward(s, y, scratch, plan, share, corr, x);
+    enum csl_err err = forward(&f, x);
+    if (err == CSL_OK && reveal_label) {
+        err = arg_max(&f, y, f.v[plan->n_steps]);
+    } else if (err == CSL_OK) {
+        memcpy(y, f.v[plan->n_steps], n_y * sizeof *y);
+    }
     if (err != CSL_OK) {
         csl_wipe(y, n_y * sizeof *y);
     }
-    csl_secret_free(z);
+    for (uint32_t i = 0; i <= plan->n_steps; i++) {
+        drop(&f, i);
+    }
     return err;
 }

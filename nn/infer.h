@@ -55,8 +55,9 @@ CSL_MUST_CHECK enum csl_err csl_model_share_decode(struct csl_model_share *share
 void csl_model_share_clear(struct csl_model_share *share);
 
 /* L1 for all layers, up to CSL_ROUND_MAX_ITEMS of them in one round; B_i of layer d is csl_weight_mask(keys,
- * mask_id, d) (step K5), and the dealer's masks must be csl_weight_mask_sum with the same number. A second time is CSL_EINTERNAL: clear the
- * E first (csl_model_share_close) when a new epoch begins. On error the session is poisoned and no E is kept.
+ * mask_id, d) (step K5), and the dealer's masks must be csl_weight_mask_sum with the same number. A second
+ * time is CSL_EINTERNAL: clear the E first (csl_model_share_close) when a new epoch begins. On error the
+ * session is poisoned and no E is kept.
  */
 CSL_MUST_CHECK enum csl_err csl_model_open_weights(struct csl_session *s, struct csl_model_share *share,
                                                    const struct csl_epoch_keys *keys,

@@ -1,8 +1,11 @@
 #include "nn/model_report.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mpc/link.h"
+#include "nn/plan_internal.h"
 
 static enum csl_err copy_issues(struct csl_issues *out, const struct csl_issues *in) {
     for (size_t i = 0; in != NULL && i < in->n; i++) {
@@ -13,30 +16,47 @@ static enum csl_err copy_issues(struct csl_issues *out, const struct csl_issues 
     return CSL_OK;
 }
 
+static enum csl_err fill(struct csl_model_report *r, struct csl_weights *w, const struct csl_network *net,
+                         const struct csl_plan_options *opt, struct csl_diag *diag) {
+    if (r->issues.n != 0 || net == NULL) {
+        enum csl_err err = r->issues.n != 0 ? csl_issues_fail(&r->issues, diag)
+                                            : csl_fail(diag, CSL_EDATA, "the network could not be read");
+        return err;
+    }
+    TRY(csl_plan_compile(&r->plan, w, &r->ranges, net, opt, diag));
+    enum csl_err err = csl_plan_cost(&r->plan, &r->cost, r->n_parties, r->batch, r->reveal_label);
+    if (err == CSL_OK) {
+        err = csl__cost_steps(&r->plan, r->steps, r->batch, r->reveal_label);
+    }
+    if (err == CSL_EUSAGE) {
+        return csl_fail(diag, err,
+                        "%u parties and a batch of %u: 2 to %d parties, 1 to %d inputs are possible%s",
+                        r->n_parties, r->batch, CSL_MAX_PARTIES, CSL_PLAN_MAX_BATCH,
+                        r->reveal_label ? ", and labels of at most 65536 outputs" : "");
+    }
+    return err;
+}
+
 enum csl_err csl_model_report_make(struct csl_model_report *report, struct csl_weights *weights,
-                                   const struct csl_graph *graph, const struct csl_issues *import_issues,
+                                   const struct csl_network *net, const struct csl_issues *issues,
                                    const struct csl_plan_options *opt, unsigned n_parties, uint32_t batch,
-                                   struct csl_diag *diag) {
-    *report = (struct csl_model_report){.n_parties = n_parties, .batch = batch};
+                                   bool reveal_label, struct csl_diag *diag) {
+    memset(report, 0, sizeof *report);
+    report->n_parties = n_parties;
+    report->batch = batch;
+    report->reveal_label = reveal_label;
     struct csl_weights own = {0};
     struct csl_weights *w = weights == NULL ? &own : weights;
     struct csl_diag why = {{0}};
     *w = (struct csl_weights){0};
-    enum csl_err err = copy_issues(&report->issues, import_issues);
+    enum csl_err err = copy_issues(&report->issues, issues);
     if (err == CSL_OK) {
-        err = csl_plan_compile(&report->plan, w, &report->ranges, &report->issues, graph, opt, &why);
+        err = fill(report, w, net, opt, &why);
     }
+    report->ok = err == CSL_OK;
     if (err == CSL_EDATA) {
         memcpy(report->error, why.text, sizeof report->error);
         err = CSL_OK;
-    } else if (err == CSL_OK) {
-        report->ok = true;
-        err = csl_plan_cost(&report->plan, &report->cost, n_parties, batch);
-        if (err != CSL_OK) {
-            (void)csl_fail(&why, err,
-                           "%u parties and a batch of %u: 2 to %d parties, 1 to %d inputs are possible",
-                           n_parties, batch, CSL_MAX_PARTIES, CSL_PLAN_MAX_BATCH);
-        }
     }
     csl_weights_clear(&own);
     if (err != CSL_OK) {
@@ -44,22 +64,50 @@ enum csl_err csl_model_report_make(struct csl_model_report *report, struct csl_w
             csl_weights_clear(weights);
         }
         csl_model_report_clear(report);
-        return csl_fail(diag, err, "%s", why.text);
+        return csl_fail(diag, err, "%s", why.text[0] != '\0' ? why.text : csl_err_text(err));
     }
     return CSL_OK;
 }
 
 void csl_model_report_clear(struct csl_model_report *report) {
     csl_issues_clear(&report->issues);
-    *report = (struct csl_model_report){0};
+    memset(report, 0, sizeof *report);
 }
 
-static void print_layer(const struct csl_layer *layer, const struct csl_layer_report *r, FILE *out) {
-    static const char *const names[CSL_ACTIVATION_COUNT] = {"", "relu", "truncate"};
-    fprintf(out, "  %-24s %6u x %-6u %-8s  z %11.5g .. %-11.5g  ring %2u bits", layer->name, layer->k,
-            layer->n, names[layer->activation], r->z_lo, r->z_hi, layer->bits);
-    if (layer->activation == CSL_ACTIVATION_RELU) {
-        fprintf(out, ", compares %u", layer->trunc_k);
+/* ---- text ---- */
+
+static void print_dim(const struct csl_hwc *d, FILE *out) {
+    char text[40];
+    if (d->h == 1 && d->w == 1) {
+        (void)snprintf(text, sizeof text, "%u", d->c);
+    } else {
+        (void)snprintf(text, sizeof text, "%ux%ux%u", d->h, d->w, d->c);
+    }
+    fprintf(out, "%-12s", text);
+}
+
+/* name, kind, input and output shapes, ring, comparison, range, rounds and bytes. */
+static void print_step(const struct csl_model_report *report, uint32_t i, FILE *out) {
+    const struct csl_plan *plan = &report->plan;
+    const struct csl_step *step = &plan->steps[i];
+    const struct csl_step_report *r = &report->ranges.steps[i];
+    const struct csl_value *y = &plan->values[i + 1];
+    fprintf(out, "  %-24s %-7s ", step->name, csl_step_name((enum csl_step_kind)step->kind));
+    print_dim(&plan->values[step->in[0]].dim, out);
+    fprintf(out, "-> ");
+    print_dim(&y->dim, out);
+    fprintf(out, " %10.4g .. %-10.4g ring %2u.%-2u", r->lo, r->hi, y->bits, y->frac);
+    if (step->trunc.n_digits != 0) {
+        fprintf(out, " k %2u f %2u", step->trunc.k, step->trunc.f);
+    } else if (step->trunc.f != 0) {
+        fprintf(out, "      f %2u", step->trunc.f);
+    } else {
+        fprintf(out, "          ");
+    }
+    fprintf(out, " %2u rounds %9llu B", report->steps[i].rounds,
+            (unsigned long long)report->steps[i].online_bytes);
+    if (step->kind == CSL_STEP_PWL) {
+        fprintf(out, "  %u pieces, within %.2g", step->n_arms, r->approximation);
     }
     fprintf(out, "\n");
 }
@@ -74,6 +122,51 @@ static void print_issues(const struct csl_issues *issues, FILE *out) {
     }
 }
 
+/* What was assumed or given up to make the network fit. */
+static void print_notes(const struct csl_plan *plan, FILE *out) {
+    unsigned frac = csl_plan_input_frac(plan);
+    if (plan->from_samples) {
+        fprintf(out, "assumed: no value exceeds four times what the sample inputs showed; inputs that break "
+                     "this give wrong results\n");
+    }
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const struct csl_step *step = &plan->steps[i];
+        if (step->kind == CSL_STEP_LINEAR && step->w_frac < frac) {
+            fprintf(out, "note: the weights of \"%s\" have %u fraction bits, not %u, to fit the ring\n",
+                    step->name, step->w_frac, frac);
+        }
+        if (step->kind == CSL_STEP_RELU && plan->values[i + 1].frac < frac &&
+            plan->values[i + 1].frac < plan->values[step->in[0]].frac) {
+            fprintf(out, "note: the values of \"%s\" have %u fraction bits, not %u, to be compared\n",
+                    step->name, plan->values[i + 1].frac, frac);
+        }
+    }
+}
+
+static void print_cost(const struct csl_model_report *report, FILE *out) {
+    const struct csl_cost *cost = &report->cost;
+    const struct {
+        const char *name;
+        uint64_t n;
+        const char *unit;
+    } lines[] = {
+        {"rounds", cost->rounds, ""},
+        {"online, a party to each peer", cost->online_bytes, " bytes"},
+        {"online, a party in all", cost->total_sent_bytes, " bytes"},
+        {"input, to the last party", cost->input_bytes, " bytes"},
+        {"output, a party to the client", cost->output_bytes, " bytes"},
+        {"offline, to the last party", cost->offline_bytes, " bytes"},
+        {"weights, once a model and epoch", cost->open_weights_bytes, " bytes"},
+        {"memory of a party, about", cost->party_memory / 1024, " KiB"},
+    };
+    fprintf(out, "%u parties, batch of %u%s:\n", report->n_parties, report->batch,
+            report->reveal_label ? ", labels only" : "");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        fprintf(out, "  %-32s%13llu%s\n", lines[i].name, (unsigned long long)lines[i].n, lines[i].unit);
+    }
+    fprintf(out, "  %-32s%13.3g\n", "resolution of the output", report->ranges.output_unit);
+}
+
 void csl_model_report_print(const struct csl_model_report *report, FILE *out) {
     if (!report->ok) {
         fprintf(out, "cannot be run: %s\n", report->error);
@@ -83,22 +176,12 @@ void csl_model_report_print(const struct csl_model_report *report, FILE *out) {
     static const char *const heads[CSL_HEAD_COUNT] = {"logits", "softmax at the client",
                                                       "log-softmax at the client"};
     const struct csl_plan *plan = &report->plan;
-    const struct csl_cost *cost = &report->cost;
     fprintf(out, "%s: %u inputs (%s, %g to %g), %u outputs (%s)\n", plan->name, csl_plan_n_inputs(plan),
             csl_normalize_name(plan->input.kind), plan->input.lo, plan->input.hi, csl_plan_n_outputs(plan),
             heads[plan->head]);
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        print_layer(&plan->layers[d], &report->ranges.layers[d], out);
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        print_step(report, i, out);
     }
-    fprintf(out, "%u parties, batch of %u:\n", report->n_parties, report->batch);
-    fprintf(out, "  rounds                          %12u\n", cost->rounds);
-    fprintf(out, "  online, a party to each peer    %12llu bytes\n", (unsigned long long)cost->online_bytes);
-    fprintf(out, "  online, a party in all          %12llu bytes\n",
-            (unsigned long long)cost->total_sent_bytes);
-    fprintf(out, "  offline, to the last party      %12llu bytes\n", (unsigned long long)cost->offline_bytes);
-    fprintf(out, "  weights, once a model and epoch %12llu bytes\n",
-            (unsigned long long)cost->open_weights_bytes);
-    fprintf(out, "  memory of a party, about        %12llu KiB\n",
-            (unsigned long long)(cost->party_memory / 1024));
-    fprintf(out, "  resolution of the output        %12.3g\n", report->ranges.output_unit);
+    print_notes(plan, out);
+    print_cost(report, out);
 }

@@ -9,25 +9,28 @@
 struct csl_model_report {
     struct csl_plan plan; /* valid when ok */
     struct csl_plan_report ranges;
-    struct csl_cost cost; /* for n_parties and batch */
+    struct csl_cost cost; /* for n_parties, batch, reveal_label */
+    struct csl_cost
+        steps[CSL_PLAN_MAX_STEPS + 1]; /* rounds and online_bytes of each step; the arg-max's last */
     unsigned n_parties;
     uint32_t batch;
+    bool reveal_label;
     struct csl_issues issues; /* every node that cannot be run */
     bool ok;
     char error[512]; /* the first error when !ok */
 };
 
-/* Compiles a finished graph and fills the report; import_issues (may be NULL) are copied in front. Never
- * fails for a network that cannot be run (then ok is false); only CSL_ENOMEM and CSL_EUSAGE. weights may be
- * NULL. */
+/* Compiles a lowered network and fills the report. net NULL: it could not be lowered, and issues say why.
+ * issues (may be NULL) are copied. Never fails for a network that cannot be run (then ok is false); only
+ * CSL_ENOMEM and CSL_EUSAGE. weights may be NULL. */
 CSL_MUST_CHECK enum csl_err csl_model_report_make(struct csl_model_report *report,
-                                                  struct csl_weights *weights, const struct csl_graph *graph,
-                                                  const struct csl_issues *import_issues,
+                                                  struct csl_weights *weights, const struct csl_network *net,
+                                                  const struct csl_issues *issues,
                                                   const struct csl_plan_options *opt, unsigned n_parties,
-                                                  uint32_t batch, struct csl_diag *diag);
+                                                  uint32_t batch, bool reveal_label, struct csl_diag *diag);
 void csl_model_report_clear(struct csl_model_report *report);
 
-/* Plain text, a line a layer. */
+/* Plain text, a line a step. */
 void csl_model_report_print(const struct csl_model_report *report, FILE *out);
 
 #endif

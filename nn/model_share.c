@@ -1,37 +1,67 @@
-/* The shares of a model (docs/protocol.md M2): split at the owner, expanded or decoded at the parties. */
+/* The shares of a model: split at the owner, expanded or decoded at the parties, masked and opened. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/rand.h"
 #include "crypto/secret.h"
+#include "mpc/linear.h"
 #include "mpc/pack.h"
 #include "mpc/ring.h"
 #include "nn/infer.h"
 
 void csl_model_share_clear(struct csl_model_share *share) {
-    for (uint32_t d = 0; d < CSL_PLAN_MAX_LAYERS; d++) {
+    for (uint32_t d = 0; share->layers != NULL && d < share->n_layers; d++) {
         csl_secret_free(share->layers[d].w);
         csl_secret_free(share->layers[d].b);
         csl_secret_free(share->layers[d].e);
     }
+    free(share->layers);
     *share = (struct csl_model_share){0};
+}
+
+/* Shapes and demand numbers of the layers, in order. */
+static enum csl_err take_shapes(struct csl_model_share *share, const struct csl_plan *plan) {
+    struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
+    size_t n = 0;
+    uint32_t d = 0;
+    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, false, demands, &n);
+    for (size_t i = 0; i < n && err == CSL_OK; i++) {
+        if (demands[i].kind == CSL_DEMAND_LINEAR) {
+            share->layers[d++] = (struct csl_layer_share){.shape = demands[i].conv,
+                                                          .demand = (uint32_t)i,
+                                                          .bits = demands[i].bits,
+                                                          .n_w = csl_conv_weights(&demands[i].conv),
+                                                          .n_b = demands[i].conv.out_c};
+        }
+    }
+    free(demands);
+    return err;
 }
 
 static enum csl_err share_init(struct csl_model_share *share, const struct csl_plan *plan) {
     *share = (struct csl_model_share){0};
+    enum csl_err err;
     TRY(csl_plan_check(plan, NULL));
+    share->layers = calloc(plan->n_layers, sizeof *share->layers);
+    if (share->layers == NULL) {
+        return CSL_ENOMEM;
+    }
     share->n_layers = plan->n_layers;
+    TRY_OUT(take_shapes(share, plan));
     for (uint32_t d = 0; d < plan->n_layers; d++) {
-        const struct csl_layer *layer = &plan->layers[d];
         struct csl_layer_share *s = &share->layers[d];
-        *s = (struct csl_layer_share){.k = layer->k, .n = layer->n, .bits = layer->bits};
-        s->w = csl_secret_alloc((size_t)layer->k * layer->n, sizeof *s->w);
-        s->b = csl_secret_alloc(layer->n, sizeof *s->b);
+        s->w = csl_secret_alloc(s->n_w, sizeof *s->w);
+        s->b = csl_secret_alloc(s->n_b, sizeof *s->b);
         if (s->w == NULL || s->b == NULL) {
-            csl_model_share_clear(share);
-            return CSL_ENOMEM;
+            err = CSL_ENOMEM;
+            goto out;
         }
     }
-    return CSL_OK;
+out:
+    if (err != CSL_OK) {
+        csl_model_share_clear(share);
+    }
+    return err;
 }
 
 /* Layer d's W from stream 2d of the seed, b from stream 2d + 1. */
@@ -41,8 +71,8 @@ static enum csl_err expand(struct csl_model_share *share, const uint8_t seed[CSL
     TRY_OUT(csl_prg_init(&prg, seed));
     for (uint32_t d = 0; d < share->n_layers; d++) {
         struct csl_layer_share *s = &share->layers[d];
-        TRY_OUT(csl_prg_fill_u64(&prg, s->w, (size_t)s->k * s->n, 2 * d, s->bits));
-        TRY_OUT(csl_prg_fill_u64(&prg, s->b, s->n, 2 * d + 1, s->bits));
+        TRY_OUT(csl_prg_fill_u64(&prg, s->w, s->n_w, 2 * d, s->bits));
+        TRY_OUT(csl_prg_fill_u64(&prg, s->b, s->n_b, 2 * d + 1, s->bits));
     }
 out:
     csl_prg_clear(&prg);
@@ -59,32 +89,33 @@ enum csl_err csl_model_share_expand(struct csl_model_share *share, const struct 
     return err;
 }
 
+/* ---- at the owner ---- */
+
 static void take_weights(struct csl_model_share *share, const struct csl_qweights *q) {
     for (uint32_t d = 0; d < share->n_layers; d++) {
         struct csl_layer_share *s = &share->layers[d];
-        size_t n = (size_t)s->k * s->n;
-        memcpy(s->w, q->layers[d].w, n * sizeof *s->w); /* two's complement is the ring's form */
-        memcpy(s->b, q->layers[d].b, s->n * sizeof *s->b);
-        CSL_SECRET(s->w, n * sizeof *s->w);
-        CSL_SECRET(s->b, s->n * sizeof *s->b);
-        csl_reduce_mod(s->w, s->w, n, s->bits);
-        csl_reduce_mod(s->b, s->b, s->n, s->bits);
+        memcpy(s->w, q->layers[d].w, s->n_w * sizeof *s->w); /* two's complement is the ring's form */
+        memcpy(s->b, q->layers[d].b, s->n_b * sizeof *s->b);
+        CSL_SECRET(s->w, s->n_w * sizeof *s->w);
+        CSL_SECRET(s->b, s->n_b * sizeof *s->b);
+        csl_reduce_mod(s->w, s->w, s->n_w, s->bits);
+        csl_reduce_mod(s->b, s->b, s->n_b, s->bits);
     }
 }
 
 static void subtract(struct csl_model_share *share, const struct csl_model_share *part) {
     for (uint32_t d = 0; d < share->n_layers; d++) {
         struct csl_layer_share *s = &share->layers[d];
-        csl_sub_mod(s->w, s->w, part->layers[d].w, (size_t)s->k * s->n, s->bits);
-        csl_sub_mod(s->b, s->b, part->layers[d].b, s->n, s->bits);
+        csl_sub_mod(s->w, s->w, part->layers[d].w, s->n_w, s->bits);
+        csl_sub_mod(s->b, s->b, part->layers[d].b, s->n_b, s->bits);
     }
 }
 
-static enum csl_err check_weights(const struct csl_plan *plan, const struct csl_qweights *q,
+static enum csl_err check_weights(const struct csl_model_share *share, const struct csl_qweights *q,
                                   struct csl_diag *diag) {
-    bool same = q->n_layers == plan->n_layers;
-    for (uint32_t d = 0; same && d < plan->n_layers; d++) {
-        same = q->layers[d].k == plan->layers[d].k && q->layers[d].n == plan->layers[d].n;
+    bool same = q->n_layers == share->n_layers;
+    for (uint32_t d = 0; same && d < share->n_layers; d++) {
+        same = q->layers[d].n_w == share->layers[d].n_w && q->layers[d].n_b == share->layers[d].n_b;
     }
     return same ? CSL_OK : csl_fail(diag, CSL_EDATA, "the weights are not those of the plan");
 }
@@ -100,8 +131,8 @@ enum csl_err csl_model_split(uint8_t *seeds, struct csl_model_share *last, const
     struct csl_model_share part = {0};
     enum csl_err err;
     TRY_OUT(csl_plan_check(plan, diag));
-    TRY_OUT(check_weights(plan, q, diag));
     TRY_OUT(share_init(last, plan));
+    TRY_OUT(check_weights(last, q, diag));
     TRY_OUT(share_init(&part, plan));
     TRY_OUT(csl_rand_secret(seeds, n_seeds));
     take_weights(last, q);
@@ -122,13 +153,16 @@ out:
 
 size_t csl_model_share_bytes(const struct csl_plan *plan) {
     size_t total = 0;
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        const struct csl_layer *layer = &plan->layers[d];
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const struct csl_step *step = &plan->steps[i];
         size_t w;
         size_t b;
-        if (csl_pack_size(&w, (size_t)layer->k * layer->n, layer->bits) != CSL_OK ||
-            csl_pack_size(&b, layer->n, layer->bits) != CSL_OK || __builtin_add_overflow(total, w, &total) ||
-            __builtin_add_overflow(total, b, &total)) {
+        if (step->kind != CSL_STEP_LINEAR) {
+            continue;
+        }
+        if (csl_pack_size(&w, csl_conv_weights(&step->shape), step->l_bits) != CSL_OK ||
+            csl_pack_size(&b, step->shape.out_c, step->l_bits) != CSL_OK ||
+            __builtin_add_overflow(total, w, &total) || __builtin_add_overflow(total, b, &total)) {
             return 0;
         }
     }
@@ -144,14 +178,14 @@ enum csl_err csl_model_share_encode(uint8_t *out, size_t n_out, const struct csl
     size_t at = 0;
     for (uint32_t d = 0; d < share->n_layers; d++) {
         const struct csl_layer_share *s = &share->layers[d];
-        size_t n_w = packed_size((size_t)s->k * s->n, s->bits);
-        size_t n_b = packed_size(s->n, s->bits);
+        size_t n_w = packed_size(s->n_w, s->bits);
+        size_t n_b = packed_size(s->n_b, s->bits);
         if (n_w > n_out - at || n_b > n_out - at - n_w) {
             csl_wipe(out, n_out);
             return CSL_EUSAGE;
         }
-        csl_pack_bits(out + at, s->w, (size_t)s->k * s->n, s->bits);
-        csl_pack_bits(out + at + n_w, s->b, s->n, s->bits);
+        csl_pack_bits(out + at, s->w, s->n_w, s->bits);
+        csl_pack_bits(out + at + n_w, s->b, s->n_b, s->bits);
         at += n_w + n_b;
     }
     if (at != n_out) {
@@ -174,12 +208,12 @@ enum csl_err csl_model_share_decode(struct csl_model_share *share, const struct 
     enum csl_err err = CSL_OK;
     for (uint32_t d = 0; d < share->n_layers; d++) {
         struct csl_layer_share *s = &share->layers[d];
-        size_t n_w = packed_size((size_t)s->k * s->n, s->bits);
-        size_t n_b = packed_size(s->n, s->bits);
-        TRY_OUT(csl_unpack_bits_strict(s->w, in, n_w, (size_t)s->k * s->n, s->bits, diag));
-        TRY_OUT(csl_unpack_bits_strict(s->b, in + n_w, n_b, s->n, s->bits, diag));
-        CSL_SECRET(s->w, (size_t)s->k * s->n * sizeof *s->w);
-        CSL_SECRET(s->b, s->n * sizeof *s->b);
+        size_t n_w = packed_size(s->n_w, s->bits);
+        size_t n_b = packed_size(s->n_b, s->bits);
+        TRY_OUT(csl_unpack_bits_strict(s->w, in, n_w, s->n_w, s->bits, diag));
+        TRY_OUT(csl_unpack_bits_strict(s->b, in + n_w, n_b, s->n_b, s->bits, diag));
+        CSL_SECRET(s->w, s->n_w * sizeof *s->w);
+        CSL_SECRET(s->b, s->n_b * sizeof *s->b);
         in += n_w + n_b;
     }
 out:

@@ -95,4 +95,9 @@ void csl_network_free(struct csl_network *net); /* wipes the weights; NULL is fi
 CSL_MUST_CHECK enum csl_err csl_network_eval(const struct csl_network *net, double *y, const float *x,
                                              uint32_t batch);
 
+/* The same; watch sees every value (0 is the input) of every inference, in HWC, as it is made. */
+typedef void csl_value_fn(void *ctx, uint32_t value, const double *v, size_t n);
+CSL_MUST_CHECK enum csl_err csl_network_watch(const struct csl_network *net, double *y, const float *x,
+                                              uint32_t batch, csl_value_fn *watch, void *ctx);
+
 #endif

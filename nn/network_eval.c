@@ -203,19 +203,26 @@ static void last_uses(uint32_t last[CSL_NETWORK_MAX_NODES + 1], const struct csl
     last[net->output] = UINT32_MAX;
 }
 
+/* One inference; watch (may be NULL) sees every value as it is made. */
 static enum csl_err eval_one(double *y, double **values, const struct csl_network *net, const float *x,
-                             const uint32_t *last) {
+                             const uint32_t *last, csl_value_fn *watch, void *ctx) {
     values[0] = csl_secret_alloc(count(net->input), sizeof **values);
     if (values[0] == NULL) {
         return CSL_ENOMEM;
     }
     load_input(values[0], net, x);
+    if (watch != NULL) {
+        watch(ctx, 0, values[0], count(net->input));
+    }
     for (uint32_t i = 0; i < net->n_nodes; i++) {
         values[i + 1] = csl_secret_alloc(count(net->nodes[i].out), sizeof **values);
         if (values[i + 1] == NULL) {
             return CSL_ENOMEM;
         }
         eval_node(values, net, i);
+        if (watch != NULL) {
+            watch(ctx, i + 1, values[i + 1], count(net->nodes[i].out));
+        }
         for (uint32_t j = 0; j < net->nodes[i].n_in; j++) {
             uint32_t v = net->nodes[i].in[j];
             if (last[v] == i) {
@@ -228,7 +235,8 @@ static enum csl_err eval_one(double *y, double **values, const struct csl_networ
     return CSL_OK;
 }
 
-enum csl_err csl_network_eval(const struct csl_network *net, double *y, const float *x, uint32_t batch) {
+enum csl_err csl_network_watch(const struct csl_network *net, double *y, const float *x, uint32_t batch,
+                               csl_value_fn *watch, void *ctx) {
     double *values[CSL_NETWORK_MAX_NODES + 1];
     uint32_t last[CSL_NETWORK_MAX_NODES + 1];
     size_t n_in = count(net->input);
@@ -237,7 +245,7 @@ enum csl_err csl_network_eval(const struct csl_network *net, double *y, const fl
     last_uses(last, net);
     for (uint32_t b = 0; b < batch && err == CSL_OK; b++) {
         memset(values, 0, sizeof values);
-        err = eval_one(y + b * n_out, values, net, x + b * n_in, last);
+        err = eval_one(y + b * n_out, values, net, x + b * n_in, last, watch, ctx);
         for (uint32_t v = 0; v <= net->n_nodes; v++) {
             csl_secret_free(values[v]);
         }
@@ -246,4 +254,8 @@ enum csl_err csl_network_eval(const struct csl_network *net, double *y, const fl
         memset(y, 0, batch * n_out * sizeof *y);
     }
     return err;
+}
+
+enum csl_err csl_network_eval(const struct csl_network *net, double *y, const float *x, uint32_t batch) {
+    return csl_network_watch(net, y, x, batch, NULL, NULL);
 }

@@ -63,8 +63,8 @@ struct csl_step {
     struct csl_conv_shape shape;         /* LINEAR; the window of MAX, SUM, PAD */
     uint16_t layer;                      /* LINEAR: number of its weights, in order of the steps */
     uint8_t w_frac; /* LINEAR; SUM: 0, or g: each sum times round(2^g / elements of the window inside) */
-    uint8_t l_bits;                      /* LINEAR: ring of the product; MAX: ring of the comparison, k + f */
-    struct csl_trunc_params trunc;       /* RELU, TRUNC, PWL; MAX: k and f, see exact */
+    uint8_t l_bits; /* LINEAR: ring of the product; MAX: ring of the comparison, k + f */
+    struct csl_trunc_params trunc; /* RELU, TRUNC, PWL; MAX: k and f, see exact */
     bool exact; /* MAX of values that are no products: max(a, b) = b + relu((a - b) << 1), exact */
     int64_t factor[CSL_NETWORK_MAX_INPUTS]; /* ADD */
     uint16_t first_arm, n_arms;             /* PWL */
@@ -73,7 +73,8 @@ struct csl_step {
 
 struct csl_arm {
     int64_t knot;  /* at the input's frac */
-    int64_t slope; /* what is added to the slope there, with slope_frac = output frac - (input frac - f) fractional bits */
+    int64_t slope; /* what is added to the slope there, with slope_frac = output frac - (input frac - f)
+                      fractional bits */
 };
 
 struct csl_plan {

@@ -1,77 +1,35 @@
-/* Ranges of every value, and from them the widths of rings and comparisons (docs/protocol.md W).
+/* Ranges of every value, from which the plan gets the widths of its rings and comparisons.
  *
  * All bounds are exact integers over the quantised weights: no rounding enters them. Each truncation gives
  * floor(z / 2^f) or one unit more (docs/protocol.md T5), at most ceil(z / 2^f).
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/secret.h"
-#include "mpc/correlation.h"
 #include "nn/plan_internal.h"
 
-/* Per element: the interval in fixed point, and the variance of the rounding noise in units squared. */
-struct ranges {
-    csl__wide *lo, *hi;
-    double *noise;
-};
-
-static void ranges_clear(struct ranges *r) {
+void csl__range_clear(struct csl__range *r) {
     csl_secret_free(r->lo);
     csl_secret_free(r->hi);
     csl_secret_free(r->noise);
-    *r = (struct ranges){0};
+    *r = (struct csl__range){0};
 }
 
-static enum csl_err ranges_init(struct ranges *r, size_t n) {
-    *r = (struct ranges){csl_secret_alloc(n, sizeof *r->lo), csl_secret_alloc(n, sizeof *r->hi),
-                         csl_secret_alloc(n, sizeof *r->noise)};
+enum csl_err csl__range_init(struct csl__range *r, size_t n) {
+    *r = (struct csl__range){n, csl_secret_alloc(n, sizeof *r->lo), csl_secret_alloc(n, sizeof *r->hi),
+                             csl_secret_alloc(n, sizeof *r->noise)};
     if (r->lo == NULL || r->hi == NULL || r->noise == NULL) {
-        ranges_clear(r);
+        csl__range_clear(r);
         return CSL_ENOMEM;
     }
     return CSL_OK;
 }
 
-/* W1. z = x.W + b: lower bounds meet positive weights, upper bounds negative ones. */
-static void through_dense(struct ranges *z, const struct ranges *x, const struct csl_layer_qweights *q) {
-    for (size_t j = 0; j < q->n; j++) {
-        z->lo[j] = q->b[j];
-        z->hi[j] = q->b[j];
-    }
-    for (size_t i = 0; i < q->k; i++) {
-        for (size_t j = 0; j < q->n; j++) {
-            int64_t w = q->w[i * q->n + j];
-            z->lo[j] += (w > 0 ? x->lo[i] : x->hi[i]) * w;
-            z->hi[j] += (w > 0 ? x->hi[i] : x->lo[i]) * w;
-            z->noise[j] += x->noise[i] * (double)w * (double)w;
-        }
-    }
-}
-
-/* W1, W3. Truncation: the floor or one unit more, a two-point noise of variance at most 1/4. */
-static void through_activation(struct ranges *z, size_t n, const struct csl_layer *layer) {
-    unsigned f = layer->trunc_f;
-    csl__wide round_up = ((csl__wide)1 << f) - 1;
-    for (size_t j = 0; j < n; j++) {
-        z->lo[j] = z->lo[j] >> f;
-        z->hi[j] = (z->hi[j] + round_up) >> f;
-        z->noise[j] = ldexp(z->noise[j], -2 * (int)f) + 0.25;
-        if (layer->activation == CSL_ACTIVATION_RELU) {
-            z->lo[j] = z->lo[j] > 0 ? z->lo[j] : 0;
-            z->hi[j] = z->hi[j] > 0 ? z->hi[j] : 0;
-        }
-    }
-}
-
-struct extremes {
-    csl__wide lo, hi;
-    double noise;
-};
-
-static struct extremes extremes_of(const struct ranges *r, size_t n) {
-    struct extremes e = {r->lo[0], r->hi[0], r->noise[0]};
-    for (size_t j = 1; j < n; j++) {
+struct csl__extremes csl__extremes_of(const struct csl__range *r) {
+    struct csl__extremes e = {r->lo[0], r->hi[0], r->noise[0]};
+    for (size_t j = 1; j < r->n; j++) {
         e.lo = r->lo[j] < e.lo ? r->lo[j] : e.lo;
         e.hi = r->hi[j] > e.hi ? r->hi[j] : e.hi;
         e.noise = r->noise[j] > e.noise ? r->noise[j] : e.noise;
@@ -79,182 +37,294 @@ static struct extremes extremes_of(const struct ranges *r, size_t n) {
     return e;
 }
 
-/* The ranges of the protocol steps: plain ring, T1 with f, T6. */
-static bool fits(const struct extremes *z, unsigned l, unsigned activation, unsigned f) {
-    csl__wide half = (csl__wide)1 << (l - 1);
-    switch (activation) {
-    case CSL_ACTIVATION_RELU:
-        return -half <= z->lo && z->hi <= half - ((csl__wide)1 << f);
-    case CSL_ACTIVATION_TRUNC:
-        return -half / 2 < z->lo && z->hi < half / 2;
-    default:
-        return -half <= z->lo && z->hi < half;
-    }
-}
-
-static enum csl_err too_wide(const struct csl_layer *layer, const struct extremes *z, struct csl_diag *diag) {
-    double scale = ldexp(1.0, -(int)(layer->x_frac + layer->w_frac));
-    return csl_fail(
-        diag, CSL_EDATA,
-        "layer \"%s\" could overflow: its values may lie between %.6g and %.6g, too wide for the ring "
-        "at %u fraction bits; use fewer fraction bits, a smaller input interval or smaller weights",
-        layer->name, (double)z->lo * scale, (double)z->hi * scale, (unsigned)(layer->x_frac + layer->w_frac));
-}
-
-/* W2. The smallest ring for z, at least min_bits (what the layer before needs for its result). */
-static enum csl_err choose_bits(struct csl_layer *layer, const struct extremes *z, unsigned min_bits,
-                                struct csl_diag *diag) {
-    unsigned f = layer->activation == CSL_ACTIVATION_NONE ? 0 : layer->w_frac;
-    unsigned l = min_bits > f + 2 ? min_bits : f + 2;
-    while (l <= CSL_PLAN_MAX_BITS && !fits(z, l, layer->activation, f)) {
-        l++;
-    }
-    unsigned k = l - f;
-    struct csl_trunc_params params = csl_trunc_params_default(k, f, l);
-    if (l > CSL_PLAN_MAX_BITS || (layer->activation == CSL_ACTIVATION_RELU && params.n_digits == 0)) {
-        return too_wide(layer, z, diag);
-    }
-    layer->bits = (uint8_t)l;
-    layer->out_bits = (uint8_t)l;
-    if (layer->activation != CSL_ACTIVATION_NONE) {
-        layer->trunc_f = (uint8_t)f;
-        layer->trunc_k = (uint8_t)k;
-    }
-    if (layer->activation == CSL_ACTIVATION_RELU) {
-        layer->n_digits = params.n_digits;
-        memcpy(layer->digit_bits, params.digit_bits, params.n_digits);
-    }
-    return CSL_OK;
-}
-
-/* Step O1: 2^s is at least 64 standard deviations of the rounding noise, and never finer than the
- * activations' own resolution (what is finer tells of the weights, not of the class). The ring gets room for
- * what the cut may add or take away, half a unit a party. */
-static enum csl_err choose_cut(struct csl_plan *plan, struct csl_plan_report *report,
-                               const struct extremes *y, struct csl_diag *diag) {
-    struct csl_layer *last = &plan->layers[plan->n_layers - 1];
-    unsigned frac = csl_plan_output_frac(plan);
-    unsigned s = frac - last->x_frac;
-    double sigma = sqrt(y->noise);
-    while (ldexp(1.0, (int)s) < 64 * sigma) {
-        s++;
-    }
-    if (s > CSL_PLAN_MAX_BITS) {
-        return too_wide(last, y, diag);
-    }
-    csl__wide margin = (csl__wide)(CSL_MAX_PARTIES / 2) << s;
-    struct extremes padded = {y->lo - margin, y->hi + margin, 0};
-    unsigned bits = last->out_bits;
-    while (bits <= CSL_PLAN_MAX_BITS && !fits(&padded, bits, CSL_ACTIVATION_NONE, 0)) {
-        bits++;
-    }
-    if (bits > CSL_PLAN_MAX_BITS) {
-        return too_wide(last, y, diag);
-    }
-    last->out_bits = (uint8_t)bits;
-    if (last->activation == CSL_ACTIVATION_NONE) {
-        last->bits = (uint8_t)bits;
-        if (plan->n_layers > 1) {
-            plan->layers[plan->n_layers - 2].out_bits = (uint8_t)bits;
+unsigned csl__bits_for(enum csl__use use, csl__wide lo, csl__wide hi, unsigned f) {
+    for (unsigned l = f + 2; l <= CSL_PLAN_MAX_BITS + 2; l++) {
+        csl__wide half = (csl__wide)1 << (l - 1);
+        bool fits = use == CSL__RELU    ? -half <= lo && hi <= half - ((csl__wide)1 << f)
+                    : use == CSL__TRUNC ? -half / 2 < lo && hi < half / 2
+                                        : -half <= lo && hi < half;
+        if (fits) {
+            return l;
         }
     }
-    plan->output_cut = (uint8_t)s;
-    report->output_noise_std = ldexp(sigma, -(int)frac);
-    report->output_unit = ldexp(1.0, (int)s - (int)frac);
-    return CSL_OK;
+    return CSL_PLAN_MAX_BITS + 3;
 }
 
-static enum csl_err input_ranges(struct ranges *x, const struct csl_plan *plan, unsigned frac_bits,
-                                 struct csl_diag *diag) {
-    double lo = ldexp(plan->input.lo, (int)frac_bits);
-    double hi = ldexp(plan->input.hi, (int)frac_bits);
-    if (!(fabs(lo) < (double)CSL__MAX_INPUT && fabs(hi) < (double)CSL__MAX_INPUT && lo <= hi)) {
-        return csl_fail(diag, CSL_EDATA,
-                        "the input interval %g..%g cannot be used; declare a normalisation with a "
-                        "smaller one",
-                        plan->input.lo, plan->input.hi);
-    }
-    size_t n = csl_plan_n_inputs(plan);
-    TRY(ranges_init(x, n));
-    for (size_t i = 0; i < n; i++) {
-        x->lo[i] = llrint(lo); /* as the client rounds its inputs */
-        x->hi[i] = llrint(hi);
-    }
-    return CSL_OK;
+/* False when it is beyond CSL__MAX_BOUND. */
+static bool put(struct csl__range *r, size_t i, csl__wide lo, csl__wide hi) {
+    bool ok = lo >= -CSL__MAX_BOUND && hi <= CSL__MAX_BOUND;
+    r->lo[i] = ok ? (int64_t)lo : 0;
+    r->hi[i] = ok ? (int64_t)hi : 0;
+    return ok;
 }
 
-static void report_layer(struct csl_layer_report *r, const struct csl_layer *layer, const struct extremes *x,
-                         const struct extremes *z, const struct csl_layer_weights *w) {
-    int z_frac = layer->x_frac + layer->w_frac;
-    r->x_lo = ldexp((double)x->lo, -(int)layer->x_frac);
-    r->x_hi = ldexp((double)x->hi, -(int)layer->x_frac);
-    r->z_lo = ldexp((double)z->lo, -z_frac);
-    r->z_hi = ldexp((double)z->hi, -z_frac);
-    r->noise_std = ldexp(sqrt(z->noise), -z_frac);
-    r->max_abs_w = 0;
-    r->max_abs_b = 0;
-    for (size_t i = 0; i < (size_t)w->k * w->n; i++) {
-        r->max_abs_w = fmax(r->max_abs_w, fabs((double)w->w[i]));
-    }
-    for (size_t j = 0; j < w->n; j++) {
-        r->max_abs_b = fmax(r->max_abs_b, fabs((double)w->b[j]));
+/* ---- linear ---- */
+
+struct through_conv {
+    csl__wide *lo, *hi;
+    double *noise;
+    const struct csl__range *x;
+    const int64_t *w;
+};
+
+/* Lower bounds meet positive weights, upper bounds negative ones. */
+static void conv_products(void *ctx, size_t y, size_t x, size_t w, size_t n) {
+    const struct through_conv *t = ctx;
+    csl__wide lo = t->x->lo[x];
+    csl__wide hi = t->x->hi[x];
+    double noise = t->x->noise[x];
+    for (size_t j = 0; j < n; j++) {
+        int64_t weight = t->w[w + j];
+        t->lo[y + j] += (weight > 0 ? lo : hi) * weight;
+        t->hi[y + j] += (weight > 0 ? hi : lo) * weight;
+        t->noise[y + j] += noise * (double)weight * (double)weight;
     }
 }
 
-/* One layer: x becomes the range of its result. min_bits is raised to what the next ring must have. */
-static enum csl_err assign_layer(struct ranges *x, unsigned *min_bits, struct csl_layer *layer,
-                                 const struct csl_layer_weights *weights, struct csl_layer_report *report,
-                                 struct csl_diag *diag) {
-    struct csl_layer_qweights q = {0};
-    struct ranges z = {0};
-    enum csl_err err = CSL_OK;
-    struct extremes before = extremes_of(x, layer->k);
-    TRY_OUT(csl__quantise_layer(&q, layer, weights, diag));
-    TRY_OUT(ranges_init(&z, layer->n));
-    through_dense(&z, x, &q);
-    struct extremes range = extremes_of(&z, layer->n);
-    TRY_OUT(choose_bits(layer, &range, *min_bits, diag));
-    report_layer(report, layer, &before, &range, weights);
-    if (layer->activation != CSL_ACTIVATION_NONE) {
-        through_activation(&z, layer->n, layer);
-        *min_bits = layer->trunc_k;
+static enum csl_err range_linear(struct csl__range *out, const struct csl_step *step,
+                                 const struct csl__range *x, const struct csl_layer_qweights *q) {
+    struct through_conv t = {csl_secret_alloc(out->n, sizeof *t.lo), csl_secret_alloc(out->n, sizeof *t.hi),
+                             out->noise, x, q->w};
+    enum csl_err err = t.lo == NULL || t.hi == NULL ? CSL_ENOMEM : CSL_OK;
+    if (err == CSL_OK) {
+        for (size_t i = 0; i < out->n; i++) {
+            t.lo[i] = t.hi[i] = q->b[i % q->n_b];
+        }
+        csl__conv_each(&step->shape, conv_products, &t);
     }
-    ranges_clear(x);
-    *x = z;
-    z = (struct ranges){0};
-out:
-    ranges_clear(&z);
-    csl_secret_free(q.w);
-    csl_secret_free(q.b);
+    for (size_t i = 0; i < out->n && err == CSL_OK; i++) {
+        err = put(out, i, t.lo[i], t.hi[i]) ? CSL_OK : CSL_EDATA;
+    }
+    csl_secret_free(t.lo);
+    csl_secret_free(t.hi);
     return err;
 }
 
-enum csl_err csl__assign_widths(struct csl_plan *plan, const struct csl_weights *weights,
-                                struct csl_plan_report *report, unsigned frac_bits, struct csl_diag *diag) {
-    struct ranges x = {0};
-    enum csl_err err;
-    unsigned min_bits = 0;
-    report->n_layers = plan->n_layers;
-    TRY_OUT(input_ranges(&x, plan, frac_bits, diag));
-    for (uint32_t d = 0; d < plan->n_layers; d++) {
-        struct csl_layer *layer = &plan->layers[d];
-        layer->x_frac = (uint8_t)frac_bits;
-        layer->w_frac = (uint8_t)frac_bits;
-        if (layer->activation == CSL_ACTIVATION_NONE && d + 1 < plan->n_layers) {
-            layer->activation = CSL_ACTIVATION_TRUNC; /* two dense layers in a row */
-        }
-        TRY_OUT(assign_layer(&x, &min_bits, layer, &weights->layers[d], &report->layers[d], diag));
-        if (d > 0) {
-            plan->layers[d - 1].out_bits = layer->bits;
+/* ---- elementwise ---- */
+
+/* Truncation: the floor or one unit more, a two-point noise of variance at most 1/4. */
+static enum csl_err range_trunc(struct csl__range *out, const struct csl_step *step,
+                                const struct csl__range *x) {
+    unsigned f = step->trunc.f;
+    int64_t round_up = ((int64_t)1 << f) - 1;
+    for (size_t i = 0; i < out->n; i++) {
+        out->lo[i] = x->lo[i] >> f;
+        out->hi[i] = (x->hi[i] + round_up) >> f;
+        out->noise[i] = ldexp(x->noise[i], -2 * (int)f) + 0.25;
+        if (step->kind == CSL_STEP_RELU) {
+            out->lo[i] = out->lo[i] > 0 ? out->lo[i] : 0;
+            out->hi[i] = out->hi[i] > 0 ? out->hi[i] : 0;
         }
     }
-    struct csl_layer *last = &plan->layers[plan->n_layers - 1];
-    struct extremes y = extremes_of(&x, last->n);
-    if (last->activation != CSL_ACTIVATION_NONE) {
-        last->out_bits = (uint8_t)(min_bits > 2 ? min_bits : 2); /* choose_cut widens it to what y needs */
+    return CSL_OK;
+}
+
+/* The function before rounding, times 2^f. */
+static csl__wide pwl_at(const struct csl_step *step, const struct csl_arm *arms, csl__wide x) {
+    csl__wide y = (csl__wide)step->c0 << step->trunc.f;
+    for (unsigned j = 0; j < step->n_arms; j++) {
+        y += (x > arms[j].knot ? x - arms[j].knot : 0) * arms[j].slope;
     }
-    err = choose_cut(plan, report, &y, diag);
-out:
-    ranges_clear(&x);
+    return y;
+}
+
+/* The extremes of a piecewise-linear function stand at the ends and at knots; each rounding moves the result
+ * by at most its slope. */
+static enum csl_err range_pwl(struct csl__range *out, const struct csl_plan *plan,
+                              const struct csl_step *step, const struct csl__range *x) {
+    const struct csl_arm *arms = plan->arms + step->first_arm;
+    unsigned f = step->trunc.f;
+    csl__wide slack = 0;
+    double squares = 0;
+    double steepest = 0;
+    csl__wide slope = 0;
+    for (unsigned j = 0; j < step->n_arms; j++) {
+        slack += arms[j].slope < 0 ? -arms[j].slope : arms[j].slope;
+        squares += (double)arms[j].slope * (double)arms[j].slope;
+        slope += arms[j].slope;
+        steepest = fmax(steepest, fabs((double)slope));
+    }
+    for (size_t i = 0; i < out->n; i++) {
+        csl__wide a = pwl_at(step, arms, x->lo[i]);
+        csl__wide b = pwl_at(step, arms, x->hi[i]);
+        csl__wide lo = a < b ? a : b;
+        csl__wide hi = a < b ? b : a;
+        for (unsigned j = 0; j < step->n_arms; j++) {
+            if (arms[j].knot > x->lo[i] && arms[j].knot < x->hi[i]) {
+                csl__wide y = pwl_at(step, arms, arms[j].knot);
+                lo = y < lo ? y : lo;
+                hi = y > hi ? y : hi;
+            }
+        }
+        if (!put(out, i, (lo >> f) - slack, (hi >> f) + 1 + slack)) {
+            return CSL_EDATA;
+        }
+        out->noise[i] = ldexp(x->noise[i] * steepest * steepest, -2 * (int)f) + squares / 4;
+    }
+    return CSL_OK;
+}
+
+/* ---- windows ---- */
+
+/* A comparison of the top bits takes the smaller of two only when they differ by d < 2^f, and then with
+ * probability 1 - d / 2^f: a squared error of at most 4/27 2^2f a level. The noise of a maximum is taken as
+ * that of its noisiest element (where they tie it is less than 1.3 times that for four). */
+static void max_window(struct csl__range *out, size_t i, const struct csl__range *x, const uint32_t *at,
+                       size_t taps, double level_noise) {
+    int64_t lo = x->lo[at[0]];
+    int64_t hi = x->hi[at[0]];
+    double noise = x->noise[at[0]];
+    for (size_t t = 1; t < taps; t++) {
+        lo = x->lo[at[t]] > lo ? x->lo[at[t]] : lo;
+        hi = x->hi[at[t]] > hi ? x->hi[at[t]] : hi;
+        noise = fmax(noise, x->noise[at[t]]);
+    }
+    out->lo[i] = lo;
+    out->hi[i] = hi;
+    out->noise[i] = noise;
+    for (size_t m = taps; m > 1; m = csl__after_level(m)) {
+        out->noise[i] += level_noise;
+    }
+}
+
+/* What top-k comparisons may lose goes into the lower bound. */
+static enum csl_err range_max(struct csl__range *out, const struct csl_step *step,
+                              const struct csl__range *x) {
+    size_t taps = csl__taps(&step->shape);
+    uint32_t *index = csl__window_index(&step->shape, true);
+    if (index == NULL) {
+        return CSL_ENOMEM;
+    }
+    int64_t loss = 0;
+    for (size_t m = taps; m > 1 && !step->exact; m = csl__after_level(m)) {
+        loss += ((int64_t)1 << step->trunc.f) - 1;
+    }
+    double level_noise = step->exact ? 0 : ldexp(4.0 / 27, 2 * step->trunc.f);
+    for (size_t i = 0; i < out->n; i++) {
+        const uint32_t *at = index + i * taps;
+        max_window(out, i, x, at, taps, level_noise);
+        int64_t least = x->lo[at[0]]; /* and it is one of them */
+        for (size_t t = 1; t < taps; t++) {
+            least = x->lo[at[t]] < least ? x->lo[at[t]] : least;
+        }
+        out->lo[i] = out->lo[i] - loss > least ? out->lo[i] - loss : least;
+    }
+    free(index);
+    return CSL_OK;
+}
+
+void csl__difference(csl__wide *lo, csl__wide *hi, const struct csl__range *x,
+                     const struct csl_conv_shape *s) {
+    *lo = 0;
+    for (size_t c = 0; c < s->in_c; c++) { /* values of one channel only are compared */
+        csl__wide least = x->lo[c];
+        csl__wide most = x->hi[c];
+        for (size_t i = c; i < x->n; i += s->in_c) {
+            least = x->lo[i] < least ? x->lo[i] : least;
+            most = x->hi[i] > most ? x->hi[i] : most;
+        }
+        *lo = least - most < *lo ? least - most : *lo;
+    }
+    *hi = -*lo;
+}
+
+static enum csl_err range_sum(struct csl__range *out, const struct csl_step *step,
+                              const struct csl__range *x) {
+    size_t taps = csl__taps(&step->shape);
+    uint32_t *index = csl__window_index(&step->shape, false);
+    enum csl_err err = index == NULL ? CSL_ENOMEM : CSL_OK;
+    for (size_t i = 0; i < out->n && err == CSL_OK; i++) {
+        uint32_t inside = csl__window_count(index, taps, i);
+        int64_t factor =
+            step->w_frac == 0 || inside == 0 ? 1 : (((int64_t)2 << step->w_frac) / inside + 1) / 2;
+        csl__wide lo = 0;
+        csl__wide hi = 0;
+        for (size_t t = 0; t < taps; t++) {
+            uint32_t at = index[i * taps + t];
+            if (at != CSL__OUTSIDE) {
+                lo += x->lo[at];
+                hi += x->hi[at];
+                out->noise[i] += x->noise[at] * (double)factor * (double)factor;
+            }
+        }
+        err = put(out, i, lo * factor, hi * factor) ? CSL_OK : CSL_EDATA;
+    }
+    free(index);
+    return err;
+}
+
+/* ---- several inputs ---- */
+
+/* Deviations of the inputs may go together: standard deviations add. */
+static enum csl_err range_add(struct csl__range *out, const struct csl_step *step,
+                              const struct csl__range *ranges) {
+    for (size_t i = 0; i < out->n; i++) {
+        csl__wide lo = 0;
+        csl__wide hi = 0;
+        double std = 0;
+        for (unsigned j = 0; j < step->n_in; j++) {
+            const struct csl__range *x = &ranges[step->in[j]];
+            int64_t factor = step->factor[j];
+            lo += (factor > 0 ? x->lo[i] : x->hi[i]) * (csl__wide)factor;
+            hi += (factor > 0 ? x->hi[i] : x->lo[i]) * (csl__wide)factor;
+            std += sqrt(x->noise[i]) * fabs((double)factor);
+        }
+        if (!put(out, i, lo, hi)) {
+            return CSL_EDATA;
+        }
+        out->noise[i] = std * std;
+    }
+    return CSL_OK;
+}
+
+static enum csl_err range_concat(struct csl__range *out, const struct csl_plan *plan,
+                                 const struct csl_step *step, const struct csl__range *ranges, size_t c_out) {
+    size_t first = 0;
+    for (unsigned j = 0; j < step->n_in; j++) {
+        const struct csl__range *x = &ranges[step->in[j]];
+        size_t c = plan->values[step->in[j]].dim.c;
+        for (size_t i = 0; i < x->n; i++) {
+            size_t at = i / c * c_out + first + i % c;
+            out->lo[at] = x->lo[i];
+            out->hi[at] = x->hi[i];
+            out->noise[at] = x->noise[i];
+        }
+        first += c;
+    }
+    return CSL_OK;
+}
+
+static enum csl_err range_of(struct csl__range *out, const struct csl_plan *plan, const struct csl_step *step,
+                             const struct csl__range *ranges, const struct csl_layer_qweights *q) {
+    const struct csl__range *x = &ranges[step->in[0]];
+    switch (step->kind) {
+    case CSL_STEP_LINEAR:
+        return range_linear(out, step, x, q);
+    case CSL_STEP_RELU:
+    case CSL_STEP_TRUNC:
+        return range_trunc(out, step, x);
+    case CSL_STEP_PWL:
+        return range_pwl(out, plan, step, x);
+    case CSL_STEP_MAX:
+        return range_max(out, step, x);
+    case CSL_STEP_SUM:
+    case CSL_STEP_PAD:
+        return range_sum(out, step, x);
+    case CSL_STEP_ADD:
+        return range_add(out, step, ranges);
+    case CSL_STEP_CONCAT:
+        return range_concat(out, plan, step, ranges, plan->values[step - plan->steps + 1].dim.c);
+    default:
+        return CSL_EINTERNAL;
+    }
+}
+
+enum csl_err csl__range_step(struct csl__range *out, const struct csl_plan *plan, const struct csl_step *step,
+                             const struct csl__range *ranges, const struct csl_layer_qweights *q) {
+    TRY(csl__range_init(out, csl__elements(&plan->values[step - plan->steps + 1])));
+    enum csl_err err = range_of(out, plan, step, ranges, q);
+    if (err != CSL_OK) {
+        csl__range_clear(out);
+    }
     return err;
 }
