@@ -17,6 +17,8 @@ enum {
 
 /* ---- shapes ---- */
 
+_Static_assert(sizeof(struct csl_conv_shape) == 15 * sizeof(uint32_t), "shapes are compared by memcmp");
+
 struct csl_conv_shape csl_conv_dense(uint32_t k, uint32_t n) {
     return (struct csl_conv_shape){.in_h = 1,
                                    .in_w = 1,

@@ -24,8 +24,9 @@ struct csl_conv_shape {
 /* A dense layer of k inputs and n outputs. */
 struct csl_conv_shape csl_conv_dense(uint32_t k, uint32_t n);
 
-/* CSL_EDATA with the reason unless: every field 1..CSL_MAX_DIM (pads may be 0), groups divides both channel
- * numbers, every output position touches the picture's padded extent, and no product overflows. */
+/* CSL_EDATA with the reason unless: every field 1..CSL_MAX_DIM (pads may be 0, and those behind the picture,
+ * which follow, are bounded by it too), groups divides both channel numbers, inputs and outputs are at most
+ * CSL_MAX_DIM and the weights fit in memory's address space. A window may lie wholly in the padding. */
 CSL_MUST_CHECK enum csl_err csl_conv_check(const struct csl_conv_shape *s, struct csl_diag *diag);
 
 size_t csl_conv_inputs(const struct csl_conv_shape *s);  /* in_h * in_w * in_c */
@@ -33,8 +34,8 @@ size_t csl_conv_outputs(const struct csl_conv_shape *s); /* out_h * out_w * out_
 size_t csl_conv_weights(const struct csl_conv_shape *s); /* kernel_h * kernel_w * in_c / groups * out_c */
 
 /* y (batch x outputs) += conv(d, w) mod 2^bits (below 2^bits after it). d: batch x inputs. Either operand may
- * be the secret one. scratch for the unfolded rows is taken inside, bounded, and wiped when `secret_d`.
- * CSL_ENOMEM; then y is zero. */
+ * be the secret one. Scratch for unfolded rows of d is taken inside: 256 KB, or 48 rows where those are more;
+ * it is wiped when `secret_d`. y overlaps neither operand. CSL_ENOMEM; then y is zero. */
 CSL_MUST_CHECK enum csl_err csl_conv_acc(uint64_t *y, const uint64_t *d, const uint64_t *w,
                                          const struct csl_conv_shape *s, size_t batch, unsigned bits,
                                          bool secret_d);

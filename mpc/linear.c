@@ -39,14 +39,6 @@ enum csl_err csl_linear_open_all(struct csl_session *s, uint64_t *const *e, cons
     return CSL_OK;
 }
 
-static bool same_shape(const struct csl_conv_shape *a, const struct csl_conv_shape *b) {
-    return a->in_h == b->in_h && a->in_w == b->in_w && a->in_c == b->in_c && a->out_h == b->out_h &&
-           a->out_w == b->out_w && a->out_c == b->out_c && a->kernel_h == b->kernel_h &&
-           a->kernel_w == b->kernel_w && a->stride_h == b->stride_h && a->stride_w == b->stride_w &&
-           a->pad_top == b->pad_top && a->pad_left == b->pad_left && a->dilation_h == b->dilation_h &&
-           a->dilation_w == b->dilation_w && a->groups == b->groups;
-}
-
 /* y = Z + bias, one bias a channel */
 static void add_bias(uint64_t *y, const uint64_t *z, const struct csl_linear *layer, size_t batch) {
     size_t n = batch * csl_conv_outputs(&layer->conv), channels = layer->conv.out_c;
@@ -61,7 +53,7 @@ static enum csl_err forward(struct csl_session *s, uint64_t *y, const struct csl
                             const uint64_t *x, const struct csl__corr_demand *t, size_t batch) {
     const struct csl_demand *d = &t->demand;
     const struct csl_conv_shape *c = &layer->conv;
-    if (!same_shape(c, &d->conv) || d->bits != layer->bits) {
+    if (memcmp(c, &d->conv, sizeof *c) != 0 || d->bits != layer->bits) { /* 32-bit fields, no padding */
         return csl_session_fail(s, CSL_EINTERNAL,
                                 "linear: the layer is %u x %u x %u to %u x %u x %u mod 2^%u, its correlation "
                                 "%u x %u x %u to %u x %u x %u mod 2^%u, or their kernels differ",

@@ -24,8 +24,8 @@ CSL_MUST_CHECK enum csl_err csl_trunc(struct csl_session *s, uint64_t *y, const 
                                       struct csl_corr *corr, size_t demand);
 
 /* M1: y = max(a, b) of batch x count pairs, mod 2^l: always one of the two, at most 2^f below the larger (the
- * top k of the l bits of a - b are compared; -2^(l-1) <= a - b <= 2^(l-1) - 2^f). No rounding. Three rounds.
- * y may be a or b. */
+ * top k of the l bits of a - b are compared; -2^(l-1) <= a - b <= 2^(l-1) - 2^f). No rounding. Three rounds,
+ * or two with a single digit. y may be a or b. */
 CSL_MUST_CHECK enum csl_err csl_max(struct csl_session *s, uint64_t *y, const uint64_t *a, const uint64_t *b,
                                     struct csl_corr *corr, size_t demand);
 

@@ -42,7 +42,7 @@ static enum csl_err multiply(struct csl_session *session, void *parties) {
     uint64_t e, y;
     TRY(csl_linear_open_weights(session, &e, &me->w, &me->mask, 1, 64)); /* E = w - B, public */
     TRY(csl_corr_bind_weights(me->corr, 0, &e, NULL));
-    struct csl_linear layer = {.w = &me->w, .k_dim = 1, .n_dim = 1, .bits = 64};
+    struct csl_linear layer = {.w = &me->w, .conv = csl_conv_dense(1, 1), .bits = 64};
     TRY(csl_linear_forward(session, &y, &layer, &me->x, me->corr, 0)); /* y: a share of x w */
     struct csl_round *round = csl_round_begin(session);
     size_t h = csl_round_open_ring(round, &y, 1, 64);

@@ -42,7 +42,32 @@ static void demands_at_their_limits(void **state) {
     check(csl_demand_trunc(1, 61, 1, 61), CSL_OK);
     check(csl_demand_trunc(1, 2, 60, 2), CSL_OK);
     check(csl_demand_trunc(1, 2, 61, 2), CSL_EDATA);
-    struct csl_demand d = csl_demand_relu(1, 24, 16, 64);
+    check(csl_demand_max(1, 2, 1), CSL_OK);
+    check(csl_demand_max(1, 37, 25), CSL_OK);
+    check(csl_demand_max(0, 24, 16), CSL_EDATA);
+    check(csl_demand_max(CSL_MAX_DIM + 1, 24, 16), CSL_EDATA);
+    check(csl_demand_max(1, 38, 16), CSL_EDATA);
+    check(csl_demand_max(1, 24, 0), CSL_EDATA);
+    check(csl_demand_max(1, 37, 26), CSL_EDATA);
+    check(csl_demand_max(1, UINT32_MAX, UINT32_MAX), CSL_EDATA);
+    check(csl_demand_argmax(1, 24, 16, 1), CSL_OK);
+    check(csl_demand_argmax(1, 2, 1, 16), CSL_OK);
+    check(csl_demand_argmax(1, 24, 16, 0), CSL_EDATA);
+    check(csl_demand_argmax(1, 24, 16, 17), CSL_EDATA);
+    check(csl_demand_argmax(1, 24, 16, UINT32_MAX), CSL_EDATA);
+    check(csl_demand_argmax(0, 24, 16, 4), CSL_EDATA);
+    struct csl_demand d = csl_demand_max(1, 24, 16);
+    d.trunc.out_bits++;
+    check(d, CSL_EDATA);
+    d = csl_demand_argmax(1, 24, 16, 4);
+    d.trunc.out_bits--;
+    check(d, CSL_EDATA);
+    d = csl_demand_linear(4, 4, 20);
+    d.conv.groups = 3;
+    check(d, CSL_EDATA);
+    d.conv.groups = 2;
+    check(d, CSL_OK);
+    d = csl_demand_relu(1, 24, 16, 64);
     d.trunc.digit_bits[0]++;
     check(d, CSL_EDATA);
     d = csl_demand_relu(1, 24, 16, 64);
@@ -162,6 +187,70 @@ static void dealt_fields_hold(void **state) {
             assert_int_equal(s[i], r[i] >> 38);
         }
         parties_clear(&all);
+    }
+}
+
+/* The same of a maximum and an arg-max, whose payload's ring is narrower or wider than l. */
+static void fields_of_maxima_hold(void **state) {
+    (void)state;
+    enum { R = 70, BATCH = 2, N = R * BATCH };
+    const struct csl_demand d[3] = {csl_demand_max(R, 14, 9), csl_demand_argmax(R, 14, 9, 4),
+                                    csl_demand_argmax(R, 3, 1, 16)};
+    uint64_t beta[2 * BATCH], beta_r[N], r[N], v[N], p[N];
+    for (unsigned n_parties = 2; n_parties <= 16; n_parties += 7) {
+        struct parties all;
+        parties_init(&all, n_parties);
+        parties_deal(&all, d, 3, NULL, BATCH, 8);
+        for (size_t at = 0; at < 3; at++) {
+            const struct csl_trunc_params *t = &d[at].trunc;
+            join_field(beta, &all, at, CSL_RELU_BETA);
+            join_field(beta_r, &all, at, CSL_MAX_BETA_R);
+            join_field(r, &all, at, CSL_RELU_R);
+            join_field(v, &all, at, CSL_MAX_R_BETA);
+            for (size_t i = 0; i < N; i++) {
+                assert_int_equal(beta_r[i], beta[i / R * 2 + i % R / 64] >> i % R % 64 & 1);
+                assert_int_equal(v[i], beta_r[i] * r[i]);
+            }
+            join_field(v, &all, at, CSL_RELU_TABLE);
+            for (size_t i = 0; i < N; i++) {
+                uint64_t digit = r[i] >> t->f & csl_ring_mask(t->digit_bits[0]);
+                assert_int_equal(v[i], ((uint64_t)1 << digit) - 1);
+            }
+            join_field(beta, &all, at, CSL_RELU_S_BIT);
+            for (size_t i = 0; i < N; i++) {
+                assert_int_equal(beta[i / R * 2 + i % R / 64] >> i % R % 64 & 1, r[i] >> (t->k + t->f - 1));
+            }
+            struct csl_field f[CSL_MAX_FIELDS];
+            assert_int_equal(csl_demand_fields(f, &d[at]), CSL_MAX_N_FIELDS);
+            assert_false(f[CSL_MAX_P].dealt); /* the mask of an opening */
+            assert_int_equal(f[CSL_MAX_P].row_words, at == 0 ? 0 : R);
+            if (at != 0) {
+                join_field(p, &all, at, CSL_MAX_P);
+                join_field(v, &all, at, CSL_MAX_P_BETA);
+                for (size_t i = 0; i < N; i++) {
+                    assert_int_equal(v[i], p[i] * beta_r[i]);
+                }
+            }
+        }
+        parties_clear(&all);
+    }
+}
+
+/* Every opening of every kind is padded by a field that is the parties' own. */
+static void masks_of_openings_are_own(void **state) {
+    (void)state;
+    const struct csl_demand d[] = {csl_demand_linear(3, 2, 20), csl_demand_relu(3, 14, 9, 30),
+                                   csl_demand_trunc(3, 14, 9, 30), csl_demand_max(3, 14, 9),
+                                   csl_demand_argmax(3, 14, 9, 4)};
+    const uint32_t own[] = {1u << CSL_LINEAR_A, 7, 1u << CSL_TRUNC_R, 7, 7 | 1u << CSL_MAX_P};
+    for (size_t i = 0; i < 5; i++) {
+        struct csl_field f[CSL_MAX_FIELDS];
+        size_t n = csl_demand_fields(f, &d[i]);
+        uint32_t found = 0;
+        for (size_t j = 0; j < n; j++) {
+            found |= !f[j].dealt && f[j].row_words != 0 ? 1u << j : 0;
+        }
+        assert_int_equal(found, own[i]);
     }
 }
 
@@ -321,41 +410,57 @@ static void flipped_corrections(void **state) {
 }
 
 /* Another maker: every field by csl_corr_put(), from what the dealer's parties hold. */
-static void another_maker(void **state) {
-    (void)state;
-    enum { N = 70, BATCH = 2 };
-    struct csl_demand d = csl_demand_relu(N, 15, 6, 25);
-    uint64_t z[BATCH * N], first[BATCH * N], second[BATCH * N];
-    test_random(z, BATCH * N, 20, 2);
-    struct relu_case c;
-    make_shares(c.z, 3, z, BATCH * N, 21, 1);
-    alloc_shares(c.y, 3, BATCH * N);
-    struct parties all, copy;
-    parties_init(&all, 3);
-    parties_init(&copy, 3);
-    parties_deal(&all, &d, 1, NULL, BATCH, 3);
-    for (unsigned p = 0; p < 3; p++) {
-        struct csl_corr *from = all.party[p].corr;
-        assert_int_equal(csl_corr_new(&copy.party[p].corr, &d, 1, 3, p, BATCH, NULL), CSL_OK);
-        for (size_t row = 0; row < BATCH; row++) {
-            for (unsigned f = 0; f < from->demands[0].n_fields; f++) {
-                if (from->demands[0].fields[f].row_words != 0) {
-                    assert_int_equal(csl_corr_put(copy.party[p].corr, 0, f, row,
-                                                  csl__corr_row(&from->demands[0], f, row), NULL),
-                                     CSL_OK);
+static void put_all(struct parties *to, const struct parties *from, const struct csl_demand *d,
+                    size_t batch) {
+    for (unsigned p = 0; p < from->n; p++) {
+        const struct csl__corr_demand *cd = from->party[p].corr->demands;
+        struct csl_corr **out = &to->party[p].corr;
+        assert_int_equal(csl_corr_new(out, d, 1, from->n, p, batch, NULL), CSL_OK);
+        for (size_t row = 0; row < batch; row++) {
+            for (unsigned f = 0; f < cd->n_fields; f++) {
+                if (cd->fields[f].row_words != 0) {
+                    assert_int_equal(csl_corr_put(*out, 0, f, row, csl__corr_row(cd, f, row), NULL), CSL_OK);
                 }
             }
         }
     }
-    parties_run_ok(&all, run_relu, &c);
-    join_shares(first, c.y, 3, BATCH * N, 25);
-    parties_run_ok(&copy, run_relu, &c);
-    join_shares(second, c.y, 3, BATCH * N, 25);
-    assert_memory_equal(first, second, sizeof first);
-    parties_clear(&all);
-    parties_clear(&copy);
-    free_shares(c.z, 3);
-    free_shares(c.y, 3);
+}
+
+static enum csl_err run_argmax(struct party *p) {
+    struct relu_case *c = p->arg;
+    unsigned me = p->s.self;
+    uint64_t payload[140] = {me}, other[140] = {me + 1};
+    return csl_argmax_step(&p->s, c->y[me], payload, c->z[me], payload, c->y[me], other, p->corr, 0);
+}
+
+static void another_maker(void **state) {
+    (void)state;
+    enum { N = 70, BATCH = 2 };
+    const struct csl_demand d[2] = {csl_demand_relu(N, 15, 6, 25), csl_demand_argmax(N, 15, 6, 4)};
+    uint64_t z[BATCH * N], first[BATCH * N], second[BATCH * N];
+    test_random(z, BATCH * N, 20, 2);
+    for (size_t i = 0; i < 2; i++) {
+        party_fn *const run = i == 0 ? run_relu : run_argmax;
+        struct relu_case c;
+        struct parties all, copy;
+        make_shares(c.z, 3, z, BATCH * N, 21, 1);
+        parties_init(&all, 3);
+        parties_init(&copy, 3);
+        parties_deal(&all, &d[i], 1, NULL, BATCH, 3);
+        put_all(&copy, &all, &d[i], BATCH);
+        alloc_shares(c.y, 3, BATCH * N);
+        parties_run_ok(&all, run, &c);
+        join_shares(first, c.y, 3, BATCH * N, d[i].trunc.out_bits);
+        free_shares(c.y, 3);
+        alloc_shares(c.y, 3, BATCH * N);
+        parties_run_ok(&copy, run, &c);
+        join_shares(second, c.y, 3, BATCH * N, d[i].trunc.out_bits);
+        assert_memory_equal(first, second, sizeof first);
+        parties_clear(&all);
+        parties_clear(&copy);
+        free_shares(c.z, 3);
+        free_shares(c.y, 3);
+    }
 }
 
 int main(void) {
@@ -365,6 +470,7 @@ int main(void) {
         cmocka_unit_test(dealt_fields_hold),         cmocka_unit_test(streams_are_as_specified),
         cmocka_unit_test(a_correlation_serves_once), cmocka_unit_test(wrong_use_is_refused),
         cmocka_unit_test(flipped_corrections),       cmocka_unit_test(another_maker),
+        cmocka_unit_test(fields_of_maxima_hold),     cmocka_unit_test(masks_of_openings_are_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
