@@ -239,7 +239,8 @@ static void set_input(struct csl__fold *f) {
 }
 
 enum csl_err csl_graph_fold(struct csl_graph *graph, struct csl_diag *diag) {
-    struct csl__fold f = {.graph = graph, .n_info = graph->n_tensors, .budget = (size_t)4 << 20};
+    struct csl__fold f = {
+        .graph = graph, .n_info = graph->n_tensors + 2 * graph->n_nodes, .budget = (size_t)4 << 20};
     for (size_t i = 0; i < graph->n_tensors; i++) {
         f.budget += 8 * graph->tensors[i].n_elements;
     }

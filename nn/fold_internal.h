@@ -32,7 +32,7 @@ struct csl__info {
 
 struct csl__fold {
     struct csl_graph *graph;
-    struct csl__info *info; /* of the tensors that the graph had at first */
+    struct csl__info *info; /* of each tensor; a node adds two at most */
     size_t n_info;
     size_t budget; /* elements that may still be made */
     size_t n_made; /* tensors made here, for their names */

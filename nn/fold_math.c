@@ -104,6 +104,16 @@ static float apply_float(enum function fn, float a, float b) {
     }
 }
 
+static bool int_power(int64_t *out, int64_t a, int64_t b) {
+    *out = 1;
+    for (int64_t i = 0; i < b; i++) {
+        if (b > 64 || __builtin_mul_overflow(*out, a, out)) {
+            return false;
+        }
+    }
+    return b >= 0;
+}
+
 /* False where the result is none: overflow, division by zero, not a function of integers. */
 static bool apply_int(int64_t *out, enum function fn, int64_t a, int64_t b) {
     switch (fn) {
@@ -126,6 +136,8 @@ static bool apply_int(int64_t *out, enum function fn, int64_t a, int64_t b) {
     case FN_MAX:
         *out = a > b ? a : b;
         return true;
+    case FN_POW:
+        return int_power(out, a, b);
     case FN_NEG:
         return !__builtin_sub_overflow((int64_t)0, a, out);
     case FN_ABS:

@@ -226,8 +226,19 @@ static enum csl_err selu(struct csl__fold *f, uint32_t at, struct csl_diag *diag
         snprintf(name, sizeof name, "folded:%zu", ++f->n_made);
     } while (csl_graph_find(g, name) != CSL_NO_TENSOR);
     TRY(csl_graph_tensor(g, &elu, name, diag));
+    f->info[elu].shape = csl__fold_shape(f, &old, 0);
     TRY(csl_graph_node(g, CSL_OP_ELU, old.name, old.op_name, old.inputs, 1, &elu, 1, &attr, diag));
     return scale(f, at, elu, old.attr.beta, diag);
+}
+
+/* A constant takes the type of an activation, which is float, or of an integer computed of dimensions. */
+static void cast_like(const struct csl__fold *f, struct csl_node *node) {
+    if (node->n_inputs == 2 && csl__fold_constant(f, node, 0) != NULL &&
+        csl__fold_constant(f, node, 1) == NULL && csl__fold_input(f, node, 1) != NULL) {
+        node->op = CSL_OP_CAST;
+        node->attr.cast_to = csl__fold_ints(f, node, 1).known ? 7 : 1;
+        node->n_inputs = 1;
+    }
 }
 
 static enum csl_err rewrite_unknown(struct csl__fold *f, uint32_t at, struct csl_diag *diag) {
@@ -236,6 +247,8 @@ static enum csl_err rewrite_unknown(struct csl__fold *f, uint32_t at, struct csl
                       csl__fold_constant(f, node, 0) == NULL && !csl__fold_ints(f, node, 0).known;
     if (is(node, "Min") || is(node, "Max")) {
         min_max(f, node);
+    } else if (is(node, "CastLike") && csl__fold_constant(f, node, 0) != NULL) {
+        cast_like(f, node);
     } else if (!activation) {
         return CSL_OK;
     } else if (is(node, "Neg")) {

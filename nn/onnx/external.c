@@ -61,22 +61,28 @@ static enum csl_err read_place(struct place *p, const Csl__Onnx__Tensor *proto, 
     return CSL_OK;
 }
 
+static bool leads_up(const char *path) {
+    for (const char *p = path; p != NULL; p = strchr(p, '/')) {
+        p += *p == '/' ? 1 : 0;
+        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Opens location below the folder. *why says what forbids it, or is NULL and errno tells. */
 static int open_below(const char **why, int folder, const char *location) {
     char path[MAX_LOCATION + 1];
     snprintf(path, sizeof path, "%s", location);
     *why = path[0] == '/' || strchr(path, '\\') != NULL ? "it is not a path relative to the model's folder"
+           : leads_up(path)                             ? "it leads out of the model's folder"
                                                         : NULL;
     int at = *why == NULL ? dup(folder) : -1;
     for (char *part = path, *next; at >= 0 && part != NULL; part = next) {
         next = strchr(part, '/');
         if (next != NULL) {
             *next++ = '\0';
-        }
-        if (strcmp(part, "..") == 0) {
-            *why = "it leads out of the model's folder";
-            (void)close(at);
-            return -1;
         }
         if (part[0] == '\0' || strcmp(part, ".") == 0) {
             continue;
