@@ -107,6 +107,13 @@ void test_random(uint64_t *out, size_t n, unsigned bits, uint32_t stream) {
     CSL_PUBLIC(out, n * sizeof *out);
 }
 
+uint64_t test_dealt_share(uint64_t own, unsigned field, unsigned plane) {
+    uint64_t h = own * 0x9e3779b97f4a7c15u + field * 0xc2b2ae3d27d4eb4fu + plane * 0x165667b19e3779f9u + 1;
+    h ^= h >> 29;
+    h *= 0xbf58476d1ce4e5b9u;
+    return h ^ h >> 32;
+}
+
 uint64_t *alloc_words(size_t n) {
     uint64_t *p = calloc(n + 1, sizeof *p);
     assert_non_null(p);

@@ -54,6 +54,9 @@ void test_seed(uint8_t seed[32], uint32_t salt, size_t row, unsigned party);
 /* Deterministic pseudo-random words (a PRG of its own stream). */
 void test_random(uint64_t *out, size_t n, unsigned bits, uint32_t stream);
 
+/* A dealt share of one field as a fixed function of what the party holds (`own`): for exhaustive tests. */
+uint64_t test_dealt_share(uint64_t own, unsigned field, unsigned plane);
+
 /* shares[p] (n words each, allocated here; free with free_shares) of x mod 2^bits. */
 void make_shares(uint64_t *shares[CSL_MAX_PARTIES], unsigned n_parties, const uint64_t *x, size_t n,
                  unsigned bits, uint32_t stream);

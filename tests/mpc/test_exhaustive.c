@@ -53,14 +53,6 @@ static uint64_t payload_of(const struct world *w, size_t i) {
     return i / (w->n_other * w->n_own) & (((uint64_t)1 << w->p_bits) - 1);
 }
 
-/* A fixed function of what the viewer holds: its dealt share of one field. */
-static uint64_t dealt_share(uint64_t own, unsigned field, unsigned plane) {
-    uint64_t h = own * 0x9e3779b97f4a7c15u + field * 0xc2b2ae3d27d4eb4fu + plane * 0x165667b19e3779f9u + 1;
-    h ^= h >> 29;
-    h *= 0xbf58476d1ce4e5b9u;
-    return h ^ h >> 32;
-}
-
 static void set_own(const struct world *w, unsigned party, struct csl__corr_demand *cd) {
     size_t words = csl__bits_words(w->n);
     for (size_t i = 0; i < w->n; i++) {
@@ -94,7 +86,7 @@ static void set_dealt(const struct world *w, struct csl__corr_demand *mine, stru
         const struct csl_field *field = &mine->fields[f];
         for (size_t i = 0; field->dealt && field->form == CSL_FIELD_PLANES && i < w->n; i++) {
             for (unsigned p = 0; p < field->planes; p++) {
-                uint64_t bit = dealt_share(own_masks(w, w->viewer, i), f, p) & 1;
+                uint64_t bit = test_dealt_share(own_masks(w, w->viewer, i), f, p) & 1;
                 mine->data[f][p * words + i / 64] |= bit << i % 64;
             }
         }
@@ -104,7 +96,7 @@ static void set_dealt(const struct world *w, struct csl__corr_demand *mine, stru
                 continue;
             }
             uint64_t mask = csl_ring_mask(field->bits);
-            mine->data[f][i] = dealt_share(own_masks(w, w->viewer, i), f, 0) & mask;
+            mine->data[f][i] = test_dealt_share(own_masks(w, w->viewer, i), f, 0) & mask;
             other->data[f][i] = field->form == CSL_FIELD_RING ? (values[f][i] - mine->data[f][i]) & mask
                                                               : values[f][i] ^ mine->data[f][i];
         }
@@ -174,8 +166,8 @@ static void evaluate(struct world *w, struct parties *all) {
         w->ap[w->viewer][i] = w->p_share;
         w->ap[other][i] = payload_of(w, i) - w->p_share;
         for (unsigned p = 0; p < 2 && w->demand.kind != CSL_DEMAND_RELU; p++) { /* b, bp: anything */
-            w->b[p][i] = dealt_share(i, 20, p) & csl_ring_mask(w->l);
-            w->bp[p][i] = dealt_share(i, 21, p);
+            w->b[p][i] = test_dealt_share(i, 20, p) & csl_ring_mask(w->l);
+            w->bp[p][i] = test_dealt_share(i, 21, p);
             w->z[p][i] += w->b[p][i];
             w->ap[p][i] += w->bp[p][i];
         }
@@ -349,122 +341,11 @@ static void a_broken_payload_mask_is_seen(void **state) {
     }
 }
 
-/* ---- the one-opening protocols: truncation, and a linear layer of one element, mod 2^4 ---- */
-
-struct small {
-    struct csl_demand demand;
-    unsigned viewer;
-    size_t n_secrets, n; /* secret x the viewer's share x both masks */
-    uint64_t e;          /* LINEAR: the opened weight */
-    uint64_t *x[2], *y[2], *seen;
-};
-
-/* Element i: secret, the viewer's share of it (4 bits), the viewer's mask, the other's mask. */
-static uint64_t small_mask(const struct small *w, unsigned party, size_t i) {
-    return party == w->viewer ? i / 16 % 16 : i % 16;
-}
-
-static void small_tap(void *arg, unsigned party, uint32_t round, const uint8_t *out, size_t n_bytes) {
-    struct small *w = arg;
-    (void)n_bytes;
-    if (party != w->viewer) {
-        assert_int_equal(round, 1);
-        csl_unpack_bits(w->seen, out, w->n, 4);
-    }
-}
-
-static enum csl_err run_small(struct party *p) {
-    struct small *w = p->arg;
-    unsigned me = p->s.self;
-    if (w->demand.kind == CSL_DEMAND_TRUNC) {
-        return csl_trunc(&p->s, w->y[me], w->x[me], p->corr, 0);
-    }
-    const uint64_t share = me == 0 ? 5 : 9; /* W = 14, B = 3 + 6, E = 5 */
-    struct csl_linear layer = {&share, NULL, csl_conv_dense(1, 1), 4};
-    TRY(csl_corr_bind_weights(p->corr, 0, &w->e, NULL));
-    return csl_linear_forward(&p->s, w->y[me], &layer, w->x[me], p->corr, 0);
-}
-
-static void put_small(const struct small *w, struct parties *all) {
-    bool linear = w->demand.kind == CSL_DEMAND_LINEAR;
-    struct csl__corr_demand *mine = all->party[w->viewer].corr->demands;
-    struct csl__corr_demand *other = all->party[1 - w->viewer].corr->demands;
-    for (size_t i = 0; i < w->n; i++) {
-        uint64_t a = small_mask(w, w->viewer, i), b = small_mask(w, 1 - w->viewer, i), sum = (a + b) & 15;
-        uint64_t value[3] = {0, linear ? sum * 9 : sum >> 1, sum >> 3};
-        mine->data[0][i] = a;
-        other->data[0][i] = b;
-        for (unsigned f = 1; f < mine->n_fields; f++) {
-            uint64_t mask = csl_ring_mask(mine->fields[f].bits);
-            mine->data[f][i] = dealt_share(i / 16 % 256, f, 0) & mask;
-            other->data[f][i] = (value[f] - mine->data[f][i]) & mask;
-        }
-    }
-}
-
-static void explore_small(struct csl_demand demand, unsigned viewer, int64_t lo, int64_t hi) {
-    struct small w = {.demand = demand, .viewer = viewer, .n_secrets = (size_t)(hi - lo + 1), .e = 5};
-    bool linear = demand.kind == CSL_DEMAND_LINEAR;
-    w.n = w.n_secrets * 16 * 256;
-    w.demand.count = linear ? 0 : (uint32_t)w.n;
-    size_t batch = linear ? w.n : 1;
-    struct parties all;
-    parties_init(&all, 2);
-    csl_mem_net_tap(all.net, small_tap, &w);
-    w.seen = alloc_words(w.n);
-    for (unsigned p = 0; p < 2; p++) {
-        w.x[p] = alloc_words(w.n);
-        w.y[p] = alloc_words(w.n);
-        assert_int_equal(csl_corr_new(&all.party[p].corr, &w.demand, 1, 2, p, batch, NULL), CSL_OK);
-        memset(all.party[p].corr->demands[0].filled, 0xff, batch * sizeof(uint32_t));
-    }
-    put_small(&w, &all);
-    for (size_t i = 0; i < w.n; i++) {
-        uint64_t share = i / 256 % 16, secret = (uint64_t)(lo + (int64_t)(i / 4096));
-        w.x[viewer][i] = share;
-        w.x[1 - viewer][i] = (secret - share) & 15;
-    }
-    parties_run_ok(&all, run_small, &w);
-    static uint32_t count[2][4096 * 16];
-    for (size_t i = 0; i < w.n; i++) {
-        int64_t secret = lo + (int64_t)(i / 4096);
-        int64_t low = (int64_t)((small_mask(&w, 0, i) + small_mask(&w, 1, i)) & 1);
-        uint64_t want = linear ? (uint64_t)secret * 14 : (uint64_t)((secret + low) >> 1);
-        assert_int_equal((w.y[0][i] + w.y[1][i]) & 15, want & 15);
-        if (i % 4096 == 0) {
-            memset(count[1], 0, sizeof count[1]);
-        }
-        count[i >= 4096][(i / 16 % 256) * 16 + w.seen[i]]++; /* what the viewer holds, what it is sent */
-        if (i % 4096 == 4095 && i >= 4096) {
-            assert_memory_equal(count[0], count[1], sizeof count[0]);
-        }
-    }
-    memset(count, 0, sizeof count);
-    for (unsigned p = 0; p < 2; p++) {
-        free(w.x[p]);
-        free(w.y[p]);
-    }
-    free(w.seen);
-    parties_clear(&all);
-}
-
-static void truncation_and_linear(void **state) {
-    (void)state;
-    for (unsigned viewer = 0; viewer < 2; viewer++) {
-        explore_small(csl_demand_trunc(1, 3, 1, 4), viewer, -3, 3); /* |z| < 2^(l-2) */
-        explore_small(csl_demand_linear(1, 1, 4), viewer, 0, 15);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(truncation_and_linear),
-        cmocka_unit_test(one_digit),
-        cmocka_unit_test(two_digits),
-        cmocka_unit_test(three_digits),
-        cmocka_unit_test(a_broken_mask_is_seen),
-        cmocka_unit_test(maximum_and_payload),
-        cmocka_unit_test(a_broken_payload_mask_is_seen),
+        cmocka_unit_test(one_digit),           cmocka_unit_test(two_digits),
+        cmocka_unit_test(three_digits),        cmocka_unit_test(a_broken_mask_is_seen),
+        cmocka_unit_test(maximum_and_payload), cmocka_unit_test(a_broken_payload_mask_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
