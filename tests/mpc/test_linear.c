@@ -48,8 +48,7 @@ static void add_layer(struct net_case *c, unsigned n_parties, size_t demand, str
         c->e[p][demand] = alloc_words(n);
         assert_int_equal(
             csl_weight_mask(c->b[demand][p], &c->keys[p], c->mask_id, (uint32_t)demand, n, d.bits), CSL_OK);
-        c->layers[p][demand] =
-            (struct csl_linear){c->w[demand][p], c->bias[demand][p], d.conv, d.bits};
+        c->layers[p][demand] = (struct csl_linear){c->w[demand][p], c->bias[demand][p], d.conv, d.bits};
     }
 }
 
@@ -71,8 +70,8 @@ static enum csl_err run_linear(struct party *p) {
     struct net_case *c = p->arg;
     unsigned me = p->s.self;
     const struct csl_linear *layer = &c->layers[me][0];
-    TRY(csl_linear_open_weights(&p->s, c->e[me][0], layer->w, c->b[0][me],
-                                csl_conv_weights(&layer->conv), layer->bits));
+    TRY(csl_linear_open_weights(&p->s, c->e[me][0], layer->w, c->b[0][me], csl_conv_weights(&layer->conv),
+                                layer->bits));
     TRY(csl_corr_bind_weights(p->corr, 0, c->e[me][0], &p->s.diag));
     return csl_linear_forward(&p->s, c->y[me], layer, c->x[me], p->corr, 0);
 }
