@@ -103,34 +103,28 @@ static enum csl_err observe(struct csl_ranges *ranges, const struct csl_network 
     return err;
 }
 
+enum csl_err csl_model_options(struct csl_plan_options *out, struct csl_ranges *ranges,
+                               const struct csl_network *net, const struct csl_model_choice *choice,
+                               struct csl_diag *diag) {
+    *out = csl_plan_options_default();
+    out->input = choice->input;
+    out->frac_bits = choice->frac_bits;
+    if (choice->sample_ranges && net != NULL) {
+        TRY(observe(ranges, net, choice, diag));
+        out->samples = ranges;
+    }
+    return CSL_OK;
+}
+
 enum csl_err csl_model_compile(struct csl_plan *plan, struct csl_weights *weights,
                                struct csl_plan_report *report, const struct csl_network *net,
                                const struct csl_model_choice *choice, struct csl_diag *diag) {
     struct csl_ranges ranges = {0};
-    struct csl_plan_options opt = csl_plan_options_default();
-    opt.input = choice->input;
-    opt.frac_bits = choice->frac_bits;
-    enum csl_err err = CSL_OK;
-    if (choice->sample_ranges) {
-        err = observe(&ranges, net, choice, diag);
-        opt.samples = &ranges;
-    }
+    struct csl_plan_options opt;
+    enum csl_err err = csl_model_options(&opt, &ranges, net, choice, diag);
     if (err == CSL_OK) {
         err = csl_plan_compile(plan, weights, report, net, &opt, diag);
     }
     csl_ranges_clear(&ranges);
-    return err;
-}
-
-enum csl_err csl_model_file_compile(struct csl_plan *plan, struct csl_weights *weights, const char *path,
-                                    const struct csl_model_choice *choice, struct csl_diag *diag) {
-    struct csl_network *net = NULL;
-    struct csl_issues issues = {0};
-    enum csl_err err = csl_model_file_import(&net, &issues, path, diag);
-    if (err == CSL_OK) {
-        err = csl_model_compile(plan, weights, NULL, net, choice, diag);
-    }
-    csl_network_free(net);
-    csl_issues_clear(&issues);
     return err;
 }

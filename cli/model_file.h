@@ -23,15 +23,16 @@ struct csl_model_choice {
     const struct csl_images *images; /* raw, not normalised; NULL: none */
 };
 
+/* The compiler's options of a choice. ranges (all zero) is filled where samples narrow them, and must outlive
+ * the options. net NULL: the ranges are left. */
+CSL_MUST_CHECK enum csl_err csl_model_options(struct csl_plan_options *out, struct csl_ranges *ranges,
+                                              const struct csl_network *net,
+                                              const struct csl_model_choice *choice, struct csl_diag *diag);
+
 /* Compiles. CSL_EDATA names the layer. report may be NULL. */
 CSL_MUST_CHECK enum csl_err csl_model_compile(struct csl_plan *plan, struct csl_weights *weights,
                                               struct csl_plan_report *report, const struct csl_network *net,
                                               const struct csl_model_choice *choice, struct csl_diag *diag);
-
-/* The two together. */
-CSL_MUST_CHECK enum csl_err csl_model_file_compile(struct csl_plan *plan, struct csl_weights *weights,
-                                                   const char *path, const struct csl_model_choice *choice,
-                                                   struct csl_diag *diag);
 
 /* A copy of images, normalised; the caller clears it. CSL_EDATA when they do not fit the network. */
 CSL_MUST_CHECK enum csl_err csl_images_for(struct csl_images *out, const struct csl_images *raw,
