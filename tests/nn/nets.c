@@ -42,7 +42,10 @@ static enum csl_err compile_file(struct compiled *c, const struct buf *file,
     enum csl_err err = csl_onnx_import(&graph, &issues, file->at, file->n, diag);
     assert_true((err == CSL_OK) == (graph != NULL));
     if (err == CSL_OK) {
-        err = csl_plan_compile(&c->plan, &c->weights, &c->report, &issues, graph, opt, diag);
+        err = csl_network_lower(&c->net, &issues, graph, diag);
+    }
+    if (err == CSL_OK) {
+        err = csl_plan_compile(&c->plan, &c->weights, &c->report, c->net, opt, diag);
     }
     csl_issues_clear(&issues);
     csl_graph_free(graph);
@@ -72,6 +75,7 @@ struct compiled *compile_net(struct buf file) {
 void compiled_free(struct compiled *c) {
     csl_weights_clear(&c->weights);
     csl_qweights_clear(&c->q);
+    csl_network_free(c->net);
     free(c);
 }
 
@@ -106,7 +110,7 @@ void expect_net(struct buf file) {
             x[i] = (float)((sample * 37 + i * 101) % 65 - 32) / 32.0F;
         }
         net_reference(expected, x);
-        assert_int_equal(csl_eval_float(&c->plan, &c->weights, y, x, 1), CSL_OK);
+        assert_int_equal(csl_network_eval(c->net, y, x, 1), CSL_OK);
         assert_int_equal(csl_plan_encode_input(&c->plan, xf, x, 1, NULL), CSL_OK);
         assert_int_equal(csl_eval_fixed(&c->plan, &c->q, fixed, xf, 1, NULL, NULL, NULL), CSL_OK);
         for (int j = 0; j < N_OUT; j++) {
@@ -127,7 +131,7 @@ void expect_refused(struct buf file, enum csl_err err, const char *const *words)
     if (got != err) {
         fail_msg("%s instead of %s: %s", csl_err_name(got), csl_err_name(err), diag.text);
     }
-    assert_int_equal(c->plan.n_layers, 0);
+    assert_int_equal(c->plan.n_steps, 0);
     for (; *words != NULL; words++) {
         if (strstr(diag.text, *words) == NULL) {
             fail_msg("\"%s\" is not in: %s", *words, diag.text);

@@ -3,6 +3,7 @@
 #define CSL_TESTS_NN_NETS_H
 
 #include "nn/eval.h"
+#include "nn/network.h"
 #include "nn/onnx/onnx.h"
 #include "onnx_build.h"
 
@@ -22,6 +23,7 @@ void net_tensors(struct model *m, int type, bool raw, bool transposed);
 
 /* Everything that comes of one file; fails the test when it cannot be compiled. */
 struct compiled {
+    struct csl_network *net;
     struct csl_plan plan;
     struct csl_weights weights;
     struct csl_plan_report report;

@@ -172,7 +172,7 @@ static void test_not_finite(void **state) {
     }
     float w[30] = {0};
     w[29] = 1e30F; /* finite, but beyond fixed point */
-    REFUSED(with_w1(tensor_float("w1", ONNX_FLOAT, true, DIMS(6, 5), w, 30)), "\"first\"", "weight 29");
+    REFUSED(with_w1(tensor_float("w1", ONNX_FLOAT, true, DIMS(6, 5), w, 30)), "weight 29");
     float denormal[30] = {0};
     denormal[3] = 1e-44F;
     struct buf fine = with_w1(tensor_float("w1", ONNX_FLOAT, true, DIMS(6, 5), denormal, 30));
@@ -248,10 +248,10 @@ static void test_all_issues(void **state) {
     struct model m;
     model_init(&m, 13);
     model_input(&m, "x", DIMS(-1, N_IN));
-    model_node(&m, "Sigmoid", "s1", "x", "a");
-    model_node(&m, "Conv", NULL, "a,k", "b");
+    model_node(&m, "Gelu", "s1", "x", "a");
+    model_node(&m, "GRU", NULL, "a,k", "b");
     model_node(&m, "Gemm", "g", "b,w1,b1", "c");
-    model_node(&m, "Tanh", "t\x1b[31m", "c", "d");
+    model_node(&m, "Erf", "t\x1b[31m", "c", "d");
     model_node(&m, "ArgMax", "am", "d", "y");
     model_node(&m, "Unused", "dead", "d", "e");
     model_tensor(&m, tensor_float("k", ONNX_FLOAT, true, DIMS(1), net_b1, 1));
@@ -262,10 +262,10 @@ static void test_all_issues(void **state) {
     struct csl_issues issues = {0};
     struct csl_diag diag;
     assert_int_equal(csl_onnx_import(&g, &issues, file.at, file.n, &diag), CSL_OK);
-    assert_int_equal(issues.n, 5);
+    assert_int_equal(issues.n, 4); /* the output does not need "dead" */
     assert_string_equal(issues.at[0].node, "s1");
-    assert_string_equal(issues.at[0].op, "Sigmoid");
-    assert_string_equal(issues.at[1].node, "Conv #2");
+    assert_string_equal(issues.at[0].op, "Gelu");
+    assert_string_equal(issues.at[1].node, "GRU #2");
     assert_string_equal(issues.at[2].node, "t?[31m");
     assert_string_equal(issues.at[3].op, "ArgMax");
     for (size_t i = 0; i < issues.n; i++) {
@@ -273,7 +273,7 @@ static void test_all_issues(void **state) {
     }
     csl_issues_clear(&issues);
     csl_graph_free(g);
-    REFUSED(file, "5 nodes", "s1", "Conv #2", "am");
+    REFUSED(file, "4 nodes", "s1", "GRU #2", "am");
 }
 
 struct bad_node {
@@ -289,37 +289,35 @@ static void test_misplaced(void **state) {
     (void)state;
     int64_t bad_perm[2] = {0, 0};
     struct bad_node bad[] = {
-        {"Relu", "x", .words = {"bad (Relu)", "before any dense layer"}},
-        {"Add", "h,h", .words = {"bad (Add)", "both depend"}},
-        {"Add", "h,b1", .words = {"bad (Add)", "no dense layer"}},
-        {"Add", "z,b2", .words = {"bad (Add)", "column"}},
-        {"Add", "z,i", .words = {"bad (Add)", "column"}},
+        {"Relu", "x", .words = {"no layer with weights"}},
+        {"Add", "z,b2", .words = {"bad (Add)", "does not fit"}},
+        {"Add", "z,i", .words = {"bad (Add)", "does not fit"}},
         {"MatMul", "h,h", .words = {"bad (MatMul)", "both depend"}},
         {"MatMul", "w2,h", .words = {"bad (MatMul)", "left operand"}},
         {"MatMul", "h,b1", .words = {"bad (MatMul)", "rank 1"}},
         {"MatMul", "v,w3", .words = {"bad (MatMul)", "each row"}},
-        {"Gemm", "v,w3", .words = {"bad (Gemm)", "rank 3"}},
+        {"Gemm", "v,w3", .words = {"bad (Gemm)", "3 dimensions"}},
         {"Gemm", "h,w2,h", .words = {"bad (Gemm)", "bias"}},
         {"Gemm", "h,w2,b1", .words = {"bad (Gemm)", "bias"}},
         {"Gemm", "h,w2", {{0}}, 1, {"bad (Gemm)", "transA"}},
-        {"Relu", "p", .words = {"bad (Relu)", "softmax"}},
-        {"Softmax", "p", .words = {"bad (Softmax)", "softmax"}},
+        {"Relu", "p", .words = {"softmax (Softmax)", "\"bad\""}},
+        {"Softmax", "p", .words = {"softmax (Softmax)", "\"bad\""}},
         {"Flatten", "h", {{0}}, 1, {"bad (Flatten)", "batch"}},
         {"Flatten", "h", {{0}}, 1, {"bad (Flatten)", "axis 9"}},
         {"Transpose", "v", {{0}}, 1, {"bad (Transpose)", "permutation"}},
-        {"Transpose", "v", .words = {"bad (Transpose)", "reorders"}},
+        {"Transpose", "v", .words = {"does not come from the input"}},
         {"Softmax", "h", {{0}}, 1, {"bad (Softmax)", "axis 0"}},
         {"Reshape", "h,b1", .words = {"bad (Reshape)", "not a constant of at most"}},
         {"Reshape", "h,h", .words = {"bad (Reshape)", "not a constant of at most"}},
-        {"Identity", "mask", .words = {"does not come from the input"}},
+        {"Identity", "mask", .words = {"bad (Identity)", "second output", "Dropout #4"}},
         {"Transpose", "h", .words = {"transposed"}},
-        {"Identity", "w1", .words = {"does not come from the input"}},
+        {"Identity", "w1", .words = {"does not depend on the input"}},
     };
-    bad[12].attrs[0] = attr_int("transA", 1);
-    bad[15].attrs[0] = attr_int("axis", 0);
-    bad[16].attrs[0] = attr_int("axis", 9);
-    bad[17].attrs[0] = attr_ints("perm", bad_perm, 2);
-    bad[19].attrs[0] = attr_int("axis", 0);
+    bad[10].attrs[0] = attr_int("transA", 1);
+    bad[13].attrs[0] = attr_int("axis", 0);
+    bad[14].attrs[0] = attr_int("axis", 9);
+    bad[15].attrs[0] = attr_ints("perm", bad_perm, 2);
+    bad[17].attrs[0] = attr_int("axis", 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct model m;
         int64_t shape[3] = {0, 3, 2};
