@@ -142,11 +142,20 @@ static bool sees_everything(const struct csl_conv_shape *s) {
            s->dilation_h == 1 && s->dilation_w == 1 && s->groups == 1;
 }
 
+bool csl__affine_keeps_zero(const struct csl__affine *a) {
+    for (size_t i = 0; i < a->n; i++) {
+        if (a->t[i] != 0.0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool csl__affine_fits(const struct csl__affine *a, const struct csl_conv_shape *s) {
     uint64_t reach_h = (uint64_t)(s->out_h - 1) * s->stride_h + (uint64_t)(s->kernel_h - 1) * s->dilation_h;
     uint64_t reach_w = (uint64_t)(s->out_w - 1) * s->stride_w + (uint64_t)(s->kernel_w - 1) * s->dilation_w;
     bool padded = s->pad_top != 0 || s->pad_left != 0 || reach_h >= s->in_h || reach_w >= s->in_w;
-    return !padded && (a->n == 1 || a->n == s->in_c || sees_everything(s));
+    return (!padded || csl__affine_keeps_zero(a)) && (a->n == 1 || a->n == s->in_c || sees_everything(s));
 }
 
 void csl__affine_absorb(struct csl_op_node *op, const struct csl__affine *a) {

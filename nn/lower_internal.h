@@ -167,8 +167,11 @@ CSL_MUST_CHECK enum csl_err csl__affine(struct csl__lowering *lo, const struct c
 CSL_MUST_CHECK enum csl_err csl__settle(struct csl__lowering *lo, struct csl__value *x,
                                         struct csl_diag *diag);
 
-/* Has a CONV without padding take in the map of its input; the map is one a channel, or the layer sees the
- * whole value at once. False: csl__settle must come before. */
+/* No offset: padding stays zero. */
+bool csl__affine_keeps_zero(const struct csl__affine *a);
+
+/* Whether a CONV can take in the map of its input: padding is the same before and after it, and the map is
+ * one a channel, or the layer sees the whole value at once. False: csl__settle must come before. */
 bool csl__affine_fits(const struct csl__affine *a, const struct csl_conv_shape *s);
 void csl__affine_absorb(struct csl_op_node *op, const struct csl__affine *a);
 

@@ -178,14 +178,14 @@ static bool read_pads(const struct csl__lowering *lo, const struct csl_node *nod
     return true;
 }
 
-/* Which dimension is this axis of the value, in a picture of rank 4. */
-static int find_axis(const struct csl__view *v, enum csl__axis axis, uint32_t size, int64_t others) {
-    for (unsigned i = 0; i < v->rank; i++) {
-        if ((others >> i & 1) == 0 && csl__dim_is_axis(v, i, axis, size)) {
-            return (int)i;
-        }
+/* Where the picture has its channels: not in a dimension that is padded. */
+static bool channels_stand_last(const struct csl__lowering *lo, const struct csl_node *node,
+                                const struct csl__value *x, const int64_t *begin, const int64_t *end) {
+    uint32_t c = csl__dim(lo, x->value).c;
+    if (node->attr.channels_last || x->view.rank != 4 || begin[1] + end[1] != 0 || begin[3] + end[3] != 0) {
+        return node->attr.channels_last || begin[3] + end[3] == 0;
     }
-    return -1;
+    return !csl__dim_is_axis(&x->view, 1, CSL__AXIS_C, c) && csl__dim_is_axis(&x->view, 3, CSL__AXIS_C, c);
 }
 
 static enum csl_err add_pad(struct csl__lowering *lo, const struct csl_node *node, struct csl__value *x,
@@ -236,13 +236,7 @@ enum csl_err csl__lower_pad(struct csl__lowering *lo, const struct csl_node *nod
         *out = *x;
         return CSL_OK;
     }
-    struct csl_hwc d = csl__dim(lo, x->value);
-    bool last =
-        x->view.rank == 4 && (node->attr.channels_last || find_axis(&x->view, CSL__AXIS_C, d.c, 0) == 3);
-    if (last && !node->attr.channels_last && csl__dim_is_axis(&x->view, 1, CSL__AXIS_C, d.c) &&
-        begin[3] + end[3] != 0) {
-        last = false; /* both would do: a channel dimension is not padded */
-    }
+    bool last = channels_stand_last(lo, node, x, begin, end);
     TRY(csl__need_picture(lo, &ok, node, x, last));
     if (!ok) {
         return CSL_OK;

@@ -42,7 +42,7 @@ static bool affine_passes(const struct csl__affine *a, const struct csl_op_node 
             return false;
         }
     }
-    return op->kind == CSL_OPK_MAXPOOL || !(padded && op->count_include_pad);
+    return op->kind == CSL_OPK_MAXPOOL || !(padded && op->count_include_pad) || csl__affine_keeps_zero(a);
 }
 
 /* Every window's taps; *ok false: an issue was noted. */

@@ -86,13 +86,14 @@ static unsigned count_open(const int64_t *dims, unsigned rank) {
 /* Where the batch is in the new shape: in dimension 0, kept by 0 or -1 or by its number; or, when it is 1,
  * in any dimension of 1, or nowhere. -2: nowhere that works. dims is completed. */
 static int place_batch(int64_t *dims, unsigned rank, const struct csl__view *x, bool allow_zero) {
-    int64_t given[CSL_MAX_RANK];
+    int64_t given[CSL_MAX_RANK] = {0};
     int64_t batch = x->batch < 0 ? 1 : x->dims[x->batch];
     int64_t features = csl__features(x);
     memcpy(given, dims, rank * sizeof *dims);
     bool first = rank > 0 && (x->batch == 0 || batch == 1);
-    bool kept = first && ((dims[0] == 0 && !allow_zero && x->batch == 0) || dims[0] == -1 ||
-                          dims[0] == batch || (dims[0] > 0 && batch == CSL_DIM_UNKNOWN));
+    bool stated = dims[0] == batch || (batch == CSL_DIM_UNKNOWN && dims[0] == 1) ||
+                  (batch == CSL_DIM_UNKNOWN && dims[0] > 1 && count_open(dims, rank) == 0);
+    bool kept = first && ((dims[0] == 0 && !allow_zero && x->batch == 0) || dims[0] == -1 || stated);
     if (kept && count_open(dims, rank) <= 1 && resolve(dims, rank, 0, x, features, allow_zero)) {
         dims[0] = batch;
         return 0;
@@ -115,7 +116,7 @@ enum csl_err csl__lower_reshape(struct csl__lowering *lo, const struct csl_node 
                           "its shape is not a constant of at most %d integers", CSL_MAX_RANK);
     }
     unsigned rank = (unsigned)shape->n;
-    int64_t dims[CSL_MAX_RANK];
+    int64_t dims[CSL_MAX_RANK] = {0};
     memcpy(dims, shape->i64, rank * sizeof *dims);
     if (x->kind == CSL__VALUE_CONST) {
         return resolve(dims, rank, -1, &x->view, (int64_t)x->n, node->attr.allow_zero)
