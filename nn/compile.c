@@ -119,6 +119,7 @@ static enum csl_err compile_conv(struct csl__compiler *c, uint16_t *out, const s
                             .shape = node->shape,
                             .layer = (uint16_t)layer,
                             .w_frac = (uint8_t)c->frac};
+    memcpy(step.name, node->name, sizeof step.name);
     enum csl_err err = try_linear(c, out, &step, node, weights);
     while (err == CSL_EDATA && step.w_frac > CSL__MIN_W_FRAC) {
         step.w_frac--;
