@@ -172,8 +172,8 @@ enum csl_err csl__keras_fail(const struct csl__keras_layer *l, const char *fmt, 
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     char name[100], type[40];
-    snprintf(name, sizeof name, "%s", l->name);
-    snprintf(type, sizeof type, "%s", l->type);
+    snprintf(name, sizeof name, "%.99s", l->name);
+    snprintf(type, sizeof type, "%.39s", l->type);
     csl_text_clean(name);
     csl_text_clean(type);
     csl_text_clean(text);

@@ -201,9 +201,9 @@ static bool describe(hid_t set, uint32_t *rank, hsize_t dims[CSL_MAX_RANK], size
 }
 
 static bool send_array(struct csl__keras_sink *sink, hid_t set, const char *path) {
-    uint32_t rank;
-    hsize_t dims[CSL_MAX_RANK];
-    size_t n;
+    uint32_t rank = 0;
+    hsize_t dims[CSL_MAX_RANK] = {0};
+    size_t n = 0;
     if (!describe(set, &rank, dims, &n)) {
         return true; /* counters of seeds and the like; if a layer wants it, it is missing there */
     }

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
@@ -561,12 +562,13 @@ def write_bad(folder):
     m = residual(2.4)
     save_h5(at("bad_two_outputs.h5"), m, 2.4,
             edit=lambda text: text.replace('"output_layers": [', '"output_layers": [["shared", 1, 0], '))
-    with h5py.File(at("bad_bomb.h5"), "w") as f:  # 1 GiB of zeros in a few KiB
+    with h5py.File(at("bad_bomb.h5"), "w") as f:  # claims 1 GiB
         save = mlp()
         f.attrs["model_config"] = json.dumps(model_config(save, 2.4))
         g = f.create_group("model_weights")
-        g.create_dataset("dense_1/dense_1/kernel:0", (1 << 14, 1 << 14), "f4", chunks=(1 << 12, 1 << 12),
-                         compression="gzip", compression_opts=9)[0:1 << 12] = 0
+        d = g.create_dataset("dense_1/dense_1/kernel:0", (1 << 14, 1 << 14), "f4", chunks=(1 << 11, 1 << 11),
+                             compression="gzip")
+        d.id.write_direct_chunk((0, 0), zlib.compress(bytes(4 << 22), 9))
     data = open(at("lenet_keras22.h5"), "rb").read()
     open(at("bad_truncated.h5"), "wb").write(data[:len(data) * 2 // 3])
     data = open(at("residual_keras3.keras"), "rb").read()
