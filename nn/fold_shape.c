@@ -237,7 +237,8 @@ static struct csl__shape reshape(const struct csl__fold *f, const struct csl_nod
         out.dims[open] = x.known ? csl__dim_div(product(&x, 0), product(&out, 0)) : open_dim;
     }
     /* A number in front that leaves each input's elements together is a batch that the exporter has fixed. */
-    if (rows && out.dims[0].kind == CSL__DIM_KNOWN && out.dims[0].v > 0) {
+    if (rows && out.dims[0].kind == CSL__DIM_KNOWN &&
+        (out.dims[0].v == 1 || (out.dims[0].v > 1 && open == CSL_MAX_RANK))) {
         struct csl__shape row = out;
         if (open != CSL_MAX_RANK && open > 0) {
             row.dims[open] = csl__known(1);

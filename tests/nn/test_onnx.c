@@ -61,8 +61,8 @@ static void matmul_net(struct model *m, const int64_t *shape, size_t n, bool con
 
 static void test_reshape(void **state) {
     (void)state;
-    static const int64_t shapes[][3] = {{-1, 6},    {0, -1},    {0, 6}, {1, 6}, {1, -1},
-                                        {-1, 1, 6}, {0, 1, -1}, {7, 6}, {6, -1}};
+    static const int64_t shapes[][3] = {{-1, 6}, {0, -1},    {0, 6},     {1, 6},
+                                        {1, -1}, {-1, 1, 6}, {0, 1, -1}, {7, 6}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         for (int constant_node = 0; constant_node < 2; constant_node++) {
             struct model m;
@@ -74,7 +74,7 @@ static void test_reshape(void **state) {
 
 static void test_reshape_refused(void **state) {
     (void)state;
-    static const int64_t shapes[][3] = {{-1, 3}, {2, 3}, {-2, 6}, {-1, 0, 6}, {0, 7}};
+    static const int64_t shapes[][3] = {{-1, 3}, {2, 3}, {-2, 6}, {-1, 0, 6}, {0, 7}, {6, -1}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         struct model m;
         matmul_net(&m, shapes[i], shapes[i][2] == 0 ? 2 : 3, false);
