@@ -117,6 +117,17 @@ uint32_t csl__last_value(const struct csl__lowering *lo);
  * false: the caller notes an issue. */
 bool csl__want_input(struct csl__lowering *lo, const struct csl__value *x, struct csl__layout layout);
 
+/* ---- lower_ends.c ---- */
+
+/* The input's view and description, in the layout lo->input (a guess in the first walk). */
+CSL_MUST_CHECK enum csl_err csl__lower_input(struct csl__lowering *lo, struct csl_diag *diag);
+
+/* The output must stand in canonical order. Nothing is said where there are issues already. */
+CSL_MUST_CHECK enum csl_err csl__lower_output(struct csl__lowering *lo, struct csl_diag *diag);
+
+/* Folding can divide by zero or overflow. */
+CSL_MUST_CHECK enum csl_err csl__check_weights(const struct csl_network *net, struct csl_diag *diag);
+
 /* ---- lower_view.c ---- */
 
 /* Elements without the batch. */

@@ -51,11 +51,10 @@ static enum csl_err lower_side(struct csl__lowering *lo, bool *ok, const struct 
     }
     int64_t room = padded - extent(s);
     s->out = room / s->stride + 1;
-    if (node->attr.ceil_mode && node->attr.auto_pad == CSL_PAD_NOTSET) {
-        s->out = (room + s->stride - 1) / s->stride + 1;
-        if ((s->out - 1) * s->stride >= s->in + s->before) { /* a window must begin inside */
-            s->out--;
-        }
+    bool rest = room % s->stride != 0;
+    if (node->attr.ceil_mode && node->attr.auto_pad == CSL_PAD_NOTSET && rest &&
+        s->out * s->stride < s->in + s->before) { /* one window more, if it begins inside */
+        s->out++;
     }
     *ok = true;
     return CSL_OK;
