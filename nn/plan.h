@@ -65,7 +65,7 @@ struct csl_step {
     uint8_t w_frac; /* LINEAR; SUM: 0, or g: each sum times round(2^g / elements of the window inside) */
     uint8_t l_bits; /* LINEAR: ring of the product; MAX: ring of the comparison, k + f */
     struct csl_trunc_params trunc; /* RELU, TRUNC, PWL; MAX: k and f, see exact */
-    bool exact; /* MAX of values that are no products: max(a, b) = b + relu((a - b) << 1), exact */
+    uint8_t exact; /* MAX of values that are no products: max(a, b) = b + relu((a - b) << 1), exact */
     int64_t factor[CSL_NETWORK_MAX_INPUTS]; /* ADD */
     uint16_t first_arm, n_arms;             /* PWL */
     int64_t c0;                             /* PWL, at the output's frac */
@@ -81,12 +81,12 @@ struct csl_plan {
     char name[CSL_PLAN_NAME_BYTES];
     uint32_t input_rank; /* 1..CSL_MAX_RANK, without the batch dimension */
     uint32_t input_shape[CSL_MAX_RANK];
-    bool input_channels_last;       /* of input_shape; shares are always HWC */
+    uint8_t input_channels_last;    /* of input_shape; shares are always HWC */
     struct csl_normalization input; /* inputs outside lo..hi are refused by the client */
-    bool from_samples; /* ranges were narrowed by sample inputs with 2 bits of margin: an assumption, shown to
-                          people */
-    uint32_t n_steps;  /* 1..CSL_PLAN_MAX_STEPS */
-    uint32_t n_layers; /* LINEAR steps */
+    uint8_t from_samples; /* ranges were narrowed by sample inputs with 2 bits of margin: an assumption, shown
+                          to people */
+    uint32_t n_steps;     /* 1..CSL_PLAN_MAX_STEPS */
+    uint32_t n_layers;    /* LINEAR steps */
     uint32_t n_arms;
     struct csl_value values[CSL_PLAN_MAX_VALUES];
     struct csl_step steps[CSL_PLAN_MAX_STEPS];

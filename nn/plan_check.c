@@ -35,6 +35,9 @@ static enum csl_err check_counts(const struct csl_plan *plan, struct csl_diag *d
         return csl_fail(diag, CSL_EDATA, "plan: the input has rank %u; 1 to %d are possible",
                         plan->input_rank, CSL_MAX_RANK);
     }
+    if (plan->input_channels_last > 1 || plan->from_samples > 1) {
+        return csl_fail(diag, CSL_EDATA, "plan: a flag is neither 0 nor 1");
+    }
     if (plan->head >= CSL_HEAD_COUNT) {
         return csl_fail(diag, CSL_EDATA, "plan: its head %u is not known", (unsigned)plan->head);
     }
@@ -153,6 +156,9 @@ static const char *wrong_window(const struct csl_step *step, const struct csl_va
 static const char *wrong_max(const struct csl_step *step, const struct csl_value *x,
                              const struct csl_value *y) {
     unsigned l = (unsigned)step->trunc.k + step->trunc.f;
+    if (step->exact > 1) {
+        return "flag";
+    }
     if (step->w_frac != 0 || x->frac != y->frac || csl__taps(&step->shape) < 2) {
         return "fraction bits";
     }

@@ -121,7 +121,7 @@ static enum csl_err range_trunc(struct csl__range *out, const struct csl_step *s
 
 /* The function before rounding, times 2^f. */
 static csl__wide pwl_at(const struct csl_step *step, const struct csl_arm *arms, csl__wide x) {
-    csl__wide y = (csl__wide)step->c0 << step->trunc.f;
+    csl__wide y = (csl__wide)step->c0 * ((csl__wide)1 << step->trunc.f);
     for (unsigned j = 0; j < step->n_arms; j++) {
         y += (x > arms[j].knot ? x - arms[j].knot : 0) * arms[j].slope;
     }

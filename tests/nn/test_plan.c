@@ -313,7 +313,9 @@ static void test_samples(void **state) {
         x[i] *= 0x1p-10F;
     }
     for (uint32_t i = 0; i < net->n_nodes; i++) {
-        memset(net->nodes[i].b, 0, net->nodes[i].b == NULL ? 0 : net->nodes[i].out.c * sizeof(float));
+        if (net->nodes[i].b != NULL) {
+            memset(net->nodes[i].b, 0, net->nodes[i].out.c * sizeof(float));
+        }
     }
     assert_int_equal(csl_ranges_observe(&ranges, net, x, 1), CSL_OK);
     assert_int_equal(csl_ranges_observe(&ranges, net, x, 1), CSL_OK);
