@@ -57,7 +57,7 @@ static void plan(const uint8_t *data, size_t size) {
     struct csl_diag diag = {""};
     memset(&p, 0, sizeof p);
     if (csl_plan_decode(&p, data, size, &diag) != CSL_OK) {
-        check(diag.text[0] != '\0' && p.n_layers == 0);
+        check(diag.text[0] != '\0' && p.n_steps == 0);
         return;
     }
     uint8_t *bytes;

@@ -110,8 +110,8 @@ static void between_batches(void **state) {
         struct csl_diag diag = {""};
         world_infer(&world, c, 2, NULL);
         world_kill(&world, name);
-        FAILED(csl_client_infer(c, logits, &s, x, 1, NULL, NULL, &diag), &diag, CSL_EPEER, name);
-        FAILED(csl_client_infer(c, logits, &s, x, 1, NULL, NULL, &diag), &diag, CSL_EUSAGE, "ended");
+        FAILED(world_client_infer(c, logits, &s, x, 1, &diag), &diag, CSL_EPEER, name);
+        FAILED(world_client_infer(c, logits, &s, x, 1, &diag), &diag, CSL_EUSAGE, "ended");
         csl_client_close(c);
         recovers(name);
     }

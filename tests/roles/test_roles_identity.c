@@ -174,9 +174,9 @@ static void client_of_no_model(void **state) {
     struct csl_context ctx;
     struct csl_client *c;
     world_context(&ctx, &world, "visitor");
-    FAILED(csl_client_open(&c, &ctx, MODEL, 1, &diag), &diag, CSL_EPERM, "hospital-a", "visitor", MODEL);
-    FAILED(csl_client_open(&c, &ctx, "other", 1, &diag), &diag, CSL_EPERM, "hospital-a", "other");
-    FAILED(csl_client_open(&c, &world.owner, MODEL, 1, &diag), &diag, CSL_EPERM, "model-owner", "client");
+    FAILED(world_client_open(&c, &ctx, MODEL, 1, &diag), &diag, CSL_EPERM, "hospital-a", "visitor", MODEL);
+    FAILED(world_client_open(&c, &ctx, "other", 1, &diag), &diag, CSL_EPERM, "hospital-a", "other");
+    FAILED(world_client_open(&c, &world.owner, MODEL, 1, &diag), &diag, CSL_EPERM, "model-owner", "client");
     csl_context_free(&ctx);
 }
 

@@ -71,12 +71,11 @@ static void inputs_outside_the_interval(void **state) {
     struct csl_batch_stats s;
     struct csl_diag diag = {""};
     x[N_IN + 3] = 1.5F;
-    FAILED(csl_client_infer(c, logits, &s, x, 2, NULL, NULL, &diag), &diag, CSL_EDATA, "input 1, element 3",
-           "1.5");
-    FAILED(csl_client_infer(c, logits, &s, x, 3, NULL, NULL, &diag), &diag, CSL_EUSAGE, "batch of 3", "2");
+    FAILED(world_client_infer(c, logits, &s, x, 2, &diag), &diag, CSL_EDATA, "input 1, element 3", "1.5");
+    FAILED(world_client_infer(c, logits, &s, x, 3, &diag), &diag, CSL_EUSAGE, "batch of 3", "2");
     world_infer(&world, c, 2, NULL); /* the session goes on */
     csl_client_close(c);
-    FAILED(csl_client_open(&c, &world.clinic, MODEL, 17, &diag), &diag, CSL_EUSAGE, "17", "limit is 16");
+    FAILED(world_client_open(&c, &world.clinic, MODEL, 17, &diag), &diag, CSL_EUSAGE, "17", "limit is 16");
 }
 
 /* ---- Side by side ---- */
@@ -104,14 +103,14 @@ struct visitor {
 
 static enum csl_err visit(struct visitor *v) {
     struct csl_client *c;
-    TRY(csl_client_open(&c, &v->ctx, MODEL, 4, &v->diag));
+    TRY(world_client_open(&c, &v->ctx, MODEL, 4, &v->diag));
     float x[4 * N_IN];
     double logits[4 * N_OUT];
     struct csl_batch_stats s;
     world_inputs(x, csl_client_plan(c), 4, 7);
     enum csl_err err = CSL_OK;
     for (int i = 0; i < 3 && err == CSL_OK; i++) {
-        err = csl_client_infer(c, logits, &s, x, 4, NULL, NULL, &v->diag);
+        err = world_client_infer(c, logits, &s, x, 4, &v->diag);
     }
     csl_client_close(c);
     return err;
@@ -173,7 +172,7 @@ enum { AGREEMENT = 16 + 3 * 32 + 4 + 4 + 1, HEADER = CSL_FRAME_HEADER_BYTES };
 static void check_cost(const struct world *w, const struct csl_plan *plan, const struct csl_batch_stats *s,
                        bool opened_weights) {
     struct csl_cost cost;
-    assert_int_equal(csl_plan_cost(plan, &cost, w->n, s->count), CSL_OK);
+    assert_int_equal(csl_plan_cost(plan, &cost, w->n, s->count, false), CSL_OK);
     uint64_t openings = cost.rounds - 1;
     uint64_t link = cost.online_bytes + openings * HEADER;
     assert_int_equal(s->rounds, cost.rounds);

@@ -168,10 +168,24 @@ void world_inputs(float *x, const struct csl_plan *plan, uint32_t count, unsigne
     }
 }
 
+enum csl_err world_client_open(struct csl_client **c, const struct csl_context *ctx, const char *model,
+                               uint32_t max_batch, struct csl_diag *diag) {
+    struct csl_client_options opt = {.model = model, .max_batch = max_batch};
+    return csl_client_open(c, ctx, &opt, diag);
+}
+
+enum csl_err world_client_infer(struct csl_client *c, double *logits, struct csl_batch_stats *stats,
+                                const float *x, uint32_t count, struct csl_diag *diag) {
+    uint32_t classes[64] = {0};
+    assert_true(count <= 64);
+    struct csl_outputs out = {.logits = logits, .classes = classes};
+    return csl_client_infer(c, &out, stats, x, count, NULL, NULL, diag);
+}
+
 struct csl_client *world_client(struct world *w, uint32_t max_batch) {
     struct csl_diag diag = {""};
     struct csl_client *c;
-    must(csl_client_open(&c, &w->clinic, MODEL, max_batch, &diag), &diag, "open");
+    must(world_client_open(&c, &w->clinic, MODEL, max_batch, &diag), &diag, "open");
     return c;
 }
 
@@ -198,8 +212,7 @@ void world_infer(struct world *w, struct csl_client *c, uint32_t count, struct c
     float x[MAX_BATCH * N_IN];
     double logits[MAX_BATCH * N_OUT];
     world_inputs(x, &w->net->plan, count, salt++);
-    must(csl_client_infer(c, logits, stats != NULL ? stats : &own, x, count, NULL, NULL, &diag), &diag,
-         "infer");
+    must(world_client_infer(c, logits, stats != NULL ? stats : &own, x, count, &diag), &diag, "infer");
     check_logits(w, logits, x, count);
 }
 
@@ -214,8 +227,8 @@ enum csl_err world_try(struct world *w, struct csl_diag *diag) {
     float x[N_IN] = {0};
     double logits[N_OUT];
     struct csl_batch_stats stats;
-    TRY(csl_client_open(&c, &w->clinic, MODEL, 1, diag));
-    enum csl_err err = csl_client_infer(c, logits, &stats, x, 1, NULL, NULL, diag);
+    TRY(world_client_open(&c, &w->clinic, MODEL, 1, diag));
+    enum csl_err err = world_client_infer(c, logits, &stats, x, 1, diag);
     csl_client_close(c);
     return err;
 }

@@ -47,6 +47,12 @@ void world_lives(struct world *w, const char *but);
 void world_path(char out[1024], const struct world *w, const char *site, const char *file);
 void world_context(struct csl_context *ctx, const struct world *w, const char *site);
 
+/* A session with logits, all of the input the client's own; and one batch of it. */
+enum csl_err world_client_open(struct csl_client **c, const struct csl_context *ctx, const char *model,
+                               uint32_t max_batch, struct csl_diag *diag);
+enum csl_err world_client_infer(struct csl_client *c, double *logits, struct csl_batch_stats *stats,
+                                const float *x, uint32_t count, struct csl_diag *diag);
+
 /* ---- Expectations ---- */
 
 void must(enum csl_err err, const struct csl_diag *diag, const char *what);
