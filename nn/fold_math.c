@@ -235,7 +235,8 @@ static enum csl_err elementwise(struct csl__fold *f, const struct csl_node *node
                                 struct csl_diag *diag) {
     const struct csl_tensor *const x[2] = {a, b};
     struct pair p;
-    if (a->dtype != b->dtype || a->n_elements == 0 || b->n_elements == 0 || !broadcast(&p, x)) {
+    if (a == NULL || b == NULL || a->dtype != b->dtype || a->n_elements == 0 || b->n_elements == 0 ||
+        !broadcast(&p, x)) {
         return CSL_OK;
     }
     size_t n = 1;
