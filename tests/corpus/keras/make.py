@@ -485,8 +485,8 @@ def shapes():
         Input("input_layer", (64,)),
         Simple("Reshape", "reshape", {"target_shape": [8, -1, 1]}, lambda x: x.reshape(len(x), 8, 8, 1)),
         Conv2D("c1", 1, 3, (3, 3), activation=serialised, run_as="leaky"),
-        Simple("Permute", "permute", {"dims": [2, 1, 3]}, lambda x: x.transpose(0, 2, 1, 3)),
-        Conv2D("c2", 3, 2, (3, 3), activation=function, run_as="relu6"), Dropout("dropout"), Flatten(),
+        Conv2D("c2", 3, 2, (3, 3), activation=function, run_as="relu6"), Dropout("dropout"),
+        Simple("Permute", "permute", {"dims": [3, 2, 1]}, lambda x: x.transpose(0, 3, 2, 1)), Flatten(),
         Dense("d", 32, 6, "elu"),
         Simple("ELU", "elu", {"alpha": 0.5}, lambda x: np.where(x > 0, x, 0.5 * (np.exp(np.minimum(x, 0)) - 1))),
         Dense("dense", 6, 3), Simple("Softmax", "softmax", {"axis": -1}, lambda x: x)])
