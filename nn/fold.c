@@ -173,11 +173,15 @@ static enum csl_err fold_node(struct csl__fold *f, uint32_t at, struct csl_diag 
     TRY(csl__fold_rewrite(f, at, diag));
     struct csl_node *node = &g->nodes[at];
     uint32_t out = node->outputs[0];
-    if (all_constant(f, node)) {
+    bool constant = all_constant(f, node);
+    if (constant) {
         TRY(csl__fold_evaluate(f, node, diag));
     }
     if (g->tensors[out].dtype == CSL_DTYPE_NONE) {
-        struct csl__info info = {.ints = csl__fold_symbols(f, node)};
+        struct csl__info info = {0};
+        if (!constant) { /* what has no value has no symbols either */
+            info.ints = csl__fold_symbols(f, node);
+        }
         if (info.ints.known) {
             TRY(settle_ints(f, &info.ints, out, diag));
         }
