@@ -384,11 +384,20 @@ static enum csl_err eval_cast(struct csl__fold *f, const struct csl_node *node, 
     return CSL_OK;
 }
 
-static enum csl_err eval_shape(struct csl__fold *f, const struct csl_node *node, struct csl_diag *diag) {
+/* Shape and ReduceProd: as for activations, but all of it is known. */
+static enum csl_err eval_ints(struct csl__fold *f, const struct csl_node *node, struct csl_diag *diag) {
     struct csl__ints ints = csl__fold_symbols(f, node);
     struct csl_tensor *out;
     int64_t n = ints.n;
-    TRY(csl__fold_output(f, &out, node->outputs[0], CSL_DTYPE_I64, 1, &n, diag));
+    for (unsigned i = 0; i < ints.n; i++) {
+        if (ints.at[i].kind != CSL__DIM_KNOWN) {
+            return CSL_OK;
+        }
+    }
+    if (!ints.known) {
+        return CSL_OK;
+    }
+    TRY(csl__fold_output(f, &out, node->outputs[0], CSL_DTYPE_I64, ints.rank, &n, diag));
     for (unsigned i = 0; out != NULL && i < ints.n; i++) {
         out->i64[i] = ints.at[i].v;
     }
@@ -430,10 +439,13 @@ enum csl_err csl__fold_evaluate(struct csl__fold *f, const struct csl_node *node
     case CSL_OP_CAST:
         return eval_cast(f, node, x, to_float(node->attr.cast_to), node->attr.cast_to, diag);
     case CSL_OP_SHAPE:
-        return eval_shape(f, node, diag);
+        return eval_ints(f, node, diag);
     case CSL_OP_CONSTANT_OF_SHAPE:
         return eval_constant_of_shape(f, node, diag);
     default:
+        if (is(node, "ReduceProd")) {
+            return eval_ints(f, node, diag);
+        }
         if (is(node, "CastLike") && like != NULL) {
             return eval_cast(f, node, x, like->f32 != NULL, 7, diag);
         }

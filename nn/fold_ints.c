@@ -132,7 +132,8 @@ static struct csl__ints reshape(const struct csl__fold *f, const struct csl_node
 }
 
 static struct csl__ints product(const struct csl_node *node, const struct csl__ints *x) {
-    struct csl__ints out = {.known = node->n_inputs == 1, .rank = node->attr.keepdims ? x->rank : 0, .n = 1};
+    struct csl__ints out = {
+        .known = node->n_inputs == 1 && x->n > 0, .rank = node->attr.keepdims ? x->rank : 0, .n = 1};
     out.at[0] = csl__known(1);
     for (unsigned i = 0; i < x->n; i++) {
         out.at[0] = csl__dim_mul(out.at[0], x->at[i]);
