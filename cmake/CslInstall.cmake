@@ -13,7 +13,7 @@ if(CSL_SANITIZE OR CSL_FUZZ OR CSL_MEMCHECK)
   return() # an instrumented library is not for others
 endif()
 
-set(CSL_LAYER_TARGETS csl_crypto csl_mpc csl_nn csl_onnx csl_net csl_proto csl_roles)
+set(CSL_LAYER_TARGETS csl_crypto csl_mpc csl_nn csl_onnx csl_keras csl_net csl_proto csl_roles)
 set(objects "")
 foreach(layer IN LISTS CSL_LAYER_TARGETS)
   list(APPEND objects "$<TARGET_OBJECTS:${layer}>")
@@ -29,6 +29,9 @@ set_target_properties(consilium_shared PROPERTIES VERSION ${PROJECT_VERSION} SOV
 target_link_libraries(consilium_shared PRIVATE
   PkgConfig::OPENSSL_SSL PkgConfig::OPENSSL_CRYPTO PkgConfig::UV PkgConfig::PROTOBUF_C
   PkgConfig::CYAML PkgConfig::YAML PkgConfig::ZLIB PkgConfig::PNG Threads::Threads m)
+if(CSL_HAVE_KERAS)
+  target_link_libraries(consilium_shared PRIVATE PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON)
+endif()
 
 # The shared library exports csl_*, and neither csl__* nor the generated protobuf code.
 set(script "${CMAKE_CURRENT_LIST_DIR}/consilium.map")
@@ -61,7 +64,7 @@ function(csl_header_is_private out header)
 endfunction()
 
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
-  crypto/*.h mpc/*.h nn/*.h nn/onnx/*.h net/*.h roles/*.h)
+  crypto/*.h mpc/*.h nn/*.h nn/onnx/*.h nn/keras/*.h net/*.h roles/*.h)
 foreach(header IN LISTS headers)
   csl_header_is_private(hidden "${header}")
   if(NOT hidden)
@@ -78,5 +81,8 @@ file(RELATIVE_PATH up "/x/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/x")
 string(REGEX REPLACE "/$" "" up "${up}")
 set(CSL_PC_PREFIX "\${pcfiledir}/${up}")
 set(CSL_PC_REQUIRES "libssl >= 3.0, libcrypto >= 3.0, libuv >= 1.42, libprotobuf-c >= 1.4, libcyaml, yaml-0.1, zlib, libpng")
+if(CSL_HAVE_KERAS)
+  string(APPEND CSL_PC_REQUIRES ", ${HDF5_MODULE_NAME}, libzip, jansson")
+endif()
 configure_file("${CMAKE_CURRENT_LIST_DIR}/consilium.pc.in" "${PROJECT_BINARY_DIR}/consilium.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/consilium.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

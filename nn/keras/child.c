@@ -43,12 +43,14 @@ static size_t address_space(void) {
     return pages == 0 ? 0 : pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static void limit(int resource, size_t n) {
+/* `grace` more is the hard limit: at the soft one of CPU time a signal says which limit it was. */
+static void limit(int resource, size_t n, size_t grace) {
     struct rlimit now, want;
     if (getrlimit(resource, &now) != 0) {
         return;
     }
-    want.rlim_cur = want.rlim_max = n < now.rlim_max ? (rlim_t)n : now.rlim_max;
+    want.rlim_max = n + grace < now.rlim_max ? (rlim_t)(n + grace) : now.rlim_max;
+    want.rlim_cur = n < want.rlim_max ? (rlim_t)n : want.rlim_max;
     (void)setrlimit(resource, &want);
 }
 
@@ -88,12 +90,12 @@ int csl__keras_confine(int fd, size_t n_bytes) {
     close_from(4);
     if (!CSL_ADDRESS_SPACE_IS_SHADOWED && mapped != 0) {
         size_t more = ((size_t)128 << 20) + csl__keras_budget(n_bytes) + 8 * n_bytes;
-        limit(RLIMIT_AS, mapped + more);
+        limit(RLIMIT_AS, mapped + more, 0);
     }
-    limit(RLIMIT_CPU, 4 + (n_bytes >> 22));
-    limit(RLIMIT_FSIZE, 0);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_NOFILE, 0); /* external links, external storage and filter plugins find nothing */
+    limit(RLIMIT_CPU, 4 + (n_bytes >> 22), 1);
+    limit(RLIMIT_FSIZE, 0, 0);
+    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_NOFILE, 0, 0); /* external links, external storage and filter plugins find nothing */
     return keep;
 }
 

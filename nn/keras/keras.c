@@ -2,10 +2,12 @@
 #include "nn/keras/keras.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "crypto/secret.h"
 #ifdef CSL_HAVE_KERAS
@@ -31,10 +33,20 @@ enum csl_keras_kind csl_keras_detect_bytes(const uint8_t *bytes, size_t n) {
     return zip ? CSL_KERAS_ZIP : CSL_KERAS_NOT;
 }
 
+/* NULL with errno for what cannot be opened; a FIFO does not block, and is found out by the caller. */
+static FILE *open_file(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (f == NULL && fd >= 0) {
+        (void)close(fd);
+    }
+    return f;
+}
+
 enum csl_keras_kind csl_keras_detect(const char *path) {
     uint8_t head[4096];
     struct stat st;
-    FILE *f = fopen(path, "rbe");
+    FILE *f = open_file(path);
     if (f == NULL) {
         return CSL_KERAS_NOT;
     }
@@ -100,7 +112,7 @@ enum csl_err csl_keras_import_file(struct csl_graph **graph, struct csl_issues *
     *graph = NULL;
     uint8_t *bytes = NULL;
     size_t n = 0;
-    FILE *f = fopen(path, "rbe");
+    FILE *f = open_file(path);
     if (f == NULL) {
         return csl_fail(diag, CSL_ENOINPUT, "%s: %s", path, strerror(errno));
     }

@@ -17,6 +17,9 @@ function layer_of(path) {
     if (path ~ /^nn\/onnx\//) {
         return "onnx"
     }
+    if (path ~ /^nn\/keras\//) {
+        return "keras"
+    }
     return path ~ /\// ? substr(path, 1, index(path, "/") - 1) : ""
 }
 
@@ -26,10 +29,11 @@ BEGIN {
     may["mpc"] = " mpc crypto "
     may["nn"] = " nn mpc crypto "
     may["onnx"] = " onnx nn mpc crypto "
+    may["keras"] = " keras nn mpc crypto "
     may["net"] = " net crypto "
     may["proto"] = " proto "
-    may["roles"] = " roles net nn onnx mpc crypto "
-    may["cli"] = " cli roles net nn onnx mpc crypto "
+    may["roles"] = " roles net nn onnx keras mpc crypto "
+    may["cli"] = " cli roles net nn onnx keras mpc crypto "
     n_bad = n_files = n_includes = 0
 }
 
@@ -65,6 +69,10 @@ function check_direct(i,    mine, theirs) {
         } else if (mine == "onnx" && to[i] ~ /(control|model)\.pb-c\.h$/) {
             bad(i, "onnx includes " to[i] ": control messages belong to roles")
         }
+    } else if (to[i] ~ /^(hdf5|H5[A-Za-z]*|zip)\.h$/) {
+        if (mine != "keras") {
+            bad(i, mine " includes " to[i] ": HDF5 and zip archives belong to nn/keras")
+        }
     } else if (theirs in may && index(may[mine], " " theirs " ") == 0) {
         if (!(mine == "net" && to[i] == "mpc/link.h")) {
             bad(i, mine " includes " to[i] ": " mine " may see only" may[mine] "headers")
@@ -74,7 +82,7 @@ function check_direct(i,    mine, theirs) {
 
 # What may not be seen at any depth.
 function is_forbidden(mine, header) {
-    if (mine ~ /^(mpc|nn|onnx)$/) {
+    if (mine ~ /^(mpc|nn|onnx|keras)$/) {
         return header ~ /^(uv\.h|uv\/|openssl\/)/
     }
     return mine == "crypto" && header ~ /^(uv\.h|uv\/|sys\/socket\.h|netdb\.h|netinet\/)/

@@ -8,7 +8,7 @@ trap 'rm -rf "$tree"' EXIT
 
 clean_tree() {
     rm -rf "${tree:?}"/*
-    for folder in crypto mpc nn nn/onnx net proto roles cli; do
+    for folder in crypto mpc nn nn/onnx nn/keras net proto roles cli; do
         mkdir -p "$tree/$folder"
     done
     echo '#include <openssl/evp.h>' >"$tree/crypto/identity.h"
@@ -17,6 +17,7 @@ clean_tree() {
     printf '#include "mpc/link.h"\n' >"$tree/mpc/session.h"
     printf '#include "mpc/session.h"\n' >"$tree/nn/graph.h"
     printf '#include "nn/graph.h"\n#include "onnx.pb-c.h"\n' >"$tree/nn/onnx/onnx.c"
+    printf '#include "nn/graph.h"\n#include <hdf5.h>\n#include <zip.h>\n' >"$tree/nn/keras/read.c"
     printf '#include "mpc/link.h"\n#include <uv.h>\n' >"$tree/net/conn.h"
     printf '#include "control.pb-c.h"\n#include "net/conn.h"\n#include "nn/graph.h"\n' >"$tree/roles/party.c"
     printf '#include "net/conn.h"\n' >"$tree/cli/main.c"
@@ -58,6 +59,11 @@ refuses nn/x.c '"nn/onnx/onnx.h"'
 refuses nn/x.c '"net/conn.h"'
 refuses nn/onnx/x.c '"control.pb-c.h"'
 refuses nn/onnx/x.c '<uv.h>'
+refuses nn/keras/x.c '"onnx.pb-c.h"'
+refuses nn/keras/x.c '<openssl/evp.h>'
+refuses nn/keras/x.c '"nn/onnx/onnx.h"'
+refuses nn/x.c '<hdf5.h>'
+refuses cli/x.c '<zip.h>'
 refuses net/x.c '"mpc/session.h"'
 refuses net/x.c '"nn/graph.h"'
 refuses net/x.c '"roles/party.h"'
