@@ -166,8 +166,8 @@ static void no_lane_for_long(void **state) {
 
 /* ---- Cost ---- */
 
-/* AGREE_BYTES of roles/lane_open.c: ids, digests, batch, stream, one flag. */
-enum { AGREEMENT = 16 + 3 * 32 + 4 + 4 + 1, HEADER = CSL_FRAME_HEADER_BYTES };
+/* AGREE_BYTES of roles/lane_open.c: session id, digests, stream, one flag. */
+enum { AGREEMENT = 16 + 4 * 32 + 4 + 1, HEADER = CSL_FRAME_HEADER_BYTES };
 
 static void check_cost(const struct world *w, const struct csl_plan *plan, const struct csl_batch_stats *s,
                        bool opened_weights) {
