@@ -281,7 +281,7 @@ static bool op_gemm(struct call *c) {
 
 static bool op_matmul(struct call *c) {
     struct tensor a = c->in[0];
-    if (a.rank < 2 || c->in[1].rank != 2) {
+    if (a.rank < 1 || c->in[1].rank != 2) {
         return false;
     }
     unsigned rank = a.rank;
