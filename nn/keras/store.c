@@ -24,7 +24,7 @@ static enum csl_err refused(const struct csl__keras_entry *e, struct csl_diag *d
     memcpy(text, e->data, n);
     text[n] = '\0';
     csl_text_clean(text);
-    return csl_fail(diag, CSL_EDATA, "%s", text);
+    return text[0] == '\0' ? broken(diag) : csl_fail(diag, CSL_EDATA, "%s", text);
 }
 
 /* Takes one record off bytes[*at..n). False: not a record. */
