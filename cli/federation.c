@@ -253,7 +253,14 @@ static enum csl_err write_roster(struct csl_federation *fed, const struct csl_fe
     struct csl_connection connections[CSL_FED_DIALS_MAX];
     memset(members, 0, sizeof members);
     size_t client = fed->n_parties + 2;
-    struct csl_model_rule rule = {.owner = fed->n_parties + 1, .clients = &client, .n_clients = 1};
+    size_t clients[CSL_FED_MEMBERS_MAX] = {client};
+    struct csl_model_rule rule = {
+        .owner = fed->n_parties + 1, .clients = clients, .n_clients = 1, .label_only = opt->label_only};
+    for (size_t i = 0; i < opt->n_extras && fed->n_parties + 3 + i < fed->n_members; i++) {
+        if (opt->extras[i].queries) {
+            clients[rule.n_clients++] = fed->n_parties + 3 + i;
+        }
+    }
     (void)snprintf(rule.name, sizeof rule.name, "%s", opt->model);
     struct csl_roster r = {.members = members, .n_members = fed->n_members, .models = &rule, .n_models = 1};
     (void)snprintf(r.consortium, sizeof r.consortium, "this-machine");

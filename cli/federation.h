@@ -20,6 +20,7 @@ struct csl_federation;
 struct csl_federation_extra {
     const char *name;
     unsigned roles;
+    bool queries; /* is among the model's clients */
 };
 /* A line of the roster's `connections`. */
 struct csl_federation_dial {
@@ -42,7 +43,8 @@ struct csl_federation_options {
     size_t n_extras;
     const struct csl_federation_dial *dials;
     size_t n_dials;
-    bool idle; /* starts no daemon: csl_federation_spawn does */
+    bool label_only; /* the roster's word on the model */
+    bool idle;       /* starts no daemon: csl_federation_spawn does */
 };
 
 /* Creates CA, sites, certificates and the roster, and starts the dealer and the parties. */

@@ -67,14 +67,22 @@ static void keep(struct csl_mask_cache *c, struct csl_masks *m) {
     m->refs++;
 }
 
+static const struct csl_demand *linear_at(const struct csl_demand *demands, size_t n_demands, size_t i) {
+    return i < n_demands && demands[i].kind == CSL_DEMAND_LINEAR ? &demands[i] : NULL;
+}
+
+/* The linear demands are the same ones; others do not concern the masks, and a session that reveals labels
+ * has more. */
 static bool same_shapes(const struct csl_masks *m, const struct csl_demand *demands, size_t n_demands) {
-    for (size_t i = 0; i < n_demands && n_demands == m->n_demands; i++) {
-        const struct csl_demand *a = &m->demands[i], *b = &demands[i];
-        if (a->kind != b->kind || memcmp(&a->conv, &b->conv, sizeof a->conv) != 0 || a->bits != b->bits) {
+    for (size_t i = 0; i < m->n_demands || i < n_demands; i++) {
+        const struct csl_demand *a = linear_at(m->demands, m->n_demands, i),
+                                *b = linear_at(demands, n_demands, i);
+        if ((a == NULL) != (b == NULL) ||
+            (a != NULL && (memcmp(&a->conv, &b->conv, sizeof a->conv) != 0 || a->bits != b->bits))) {
             return false;
         }
     }
-    return n_demands == m->n_demands;
+    return true;
 }
 
 enum csl_err csl_masks_get(struct csl_masks **out, struct csl_mask_cache *c, const struct csl_dealer_epoch *e,

@@ -189,7 +189,7 @@ struct csl_client *world_client(struct world *w, uint32_t max_batch) {
     return c;
 }
 
-static void check_logits(const struct world *w, const double *logits, const float *x, uint32_t count) {
+void world_check_logits(const struct world *w, const double *logits, const float *x, uint32_t count) {
     const struct csl_plan *plan = &w->net->plan;
     struct csl_diag diag = {""};
     double bound[N_OUT];
@@ -213,7 +213,7 @@ void world_infer(struct world *w, struct csl_client *c, uint32_t count, struct c
     double logits[MAX_BATCH * N_OUT];
     world_inputs(x, &w->net->plan, count, salt++);
     must(world_client_infer(c, logits, stats != NULL ? stats : &own, x, count, &diag), &diag, "infer");
-    check_logits(w, logits, x, count);
+    world_check_logits(w, logits, x, count);
 }
 
 void world_session(struct world *w) {

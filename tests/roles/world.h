@@ -53,6 +53,9 @@ enum csl_err world_client_open(struct csl_client **c, const struct csl_context *
 enum csl_err world_client_infer(struct csl_client *c, double *logits, struct csl_batch_stats *stats,
                                 const float *x, uint32_t count, struct csl_diag *diag);
 
+/* Logits are within the stated bound of the fixed-point reference. */
+void world_check_logits(const struct world *w, const double *logits, const float *x, uint32_t count);
+
 /* ---- Expectations ---- */
 
 void must(enum csl_err err, const struct csl_diag *diag, const char *what);
