@@ -150,11 +150,19 @@ static void wrong_addresses(void **state) {
     another_roster_finds(edited(right, wrong), "certificate", "hospital-a");
 }
 
+/* The last test: a failure of the group's teardown would not count. */
+static void all_end_in_order(void **state) {
+    (void)state;
+    world_lives(&world, NULL);
+    world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_is_well),    cmocka_unit_test(a_daemon_is_down),
-        cmocka_unit_test(a_daemon_hangs), cmocka_unit_test(other_program_version),
-        cmocka_unit_test(another_roster), cmocka_unit_test(wrong_addresses),
+        cmocka_unit_test(all_is_well),      cmocka_unit_test(a_daemon_is_down),
+        cmocka_unit_test(a_daemon_hangs),   cmocka_unit_test(other_program_version),
+        cmocka_unit_test(another_roster),   cmocka_unit_test(wrong_addresses),
+        cmocka_unit_test(all_end_in_order),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -229,6 +229,13 @@ static void client_vanishes(void **state) {
     vanish(&f);
 }
 
+/* The last test: a failure of the group's teardown would not count. */
+static void all_end_in_order(void **state) {
+    (void)state;
+    world_lives(&world, NULL);
+    world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(before_the_session),
@@ -243,6 +250,7 @@ int main(void) {
         cmocka_unit_test(dealer_in_a_batch),
         cmocka_unit_test(dealer_hangs_in_a_batch),
         cmocka_unit_test(client_vanishes),
+        cmocka_unit_test(all_end_in_order),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

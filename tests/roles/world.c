@@ -102,7 +102,39 @@ void world_open(struct world *w, const struct csl_federation_options *opt) {
     world_share(w);
 }
 
+static void print_log(const struct world *w, const char *name) {
+    char path[1024], text[4096];
+    (void)snprintf(path, sizeof path, "%s/%s.log", csl_federation_dir(w->fed), name);
+    FILE *f = fopen(path, "re");
+    for (size_t n; f != NULL && (n = fread(text, 1, sizeof text, f)) != 0;) {
+        (void)fwrite(text, 1, n, stderr);
+    }
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+}
+
+/* Daemons end in order when they are told to; under a sanitizer that is also when they report. */
+static bool end_in_order(struct world *w, const char *name) {
+    pid_t pid = csl_federation_pid(w->fed, name);
+    if (pid <= 0) {
+        return true;
+    }
+    (void)kill(pid, SIGTERM);
+    (void)kill(pid, SIGCONT);
+    int code = csl_federation_wait_ended(w->fed, name);
+    if (code != 0) {
+        (void)fprintf(stderr, "%s ended with %d; its log:\n", name, code);
+        print_log(w, name);
+    }
+    return code == 0;
+}
+
 void world_close(struct world *w) {
+    bool ok = true;
+    for (unsigned i = 0; w->fed != NULL && i <= w->n; i++) {
+        ok = end_in_order(w, i < w->n ? csl_federation_party_name(w->fed, i) : "dealer") && ok;
+    }
     csl_context_free(&w->owner);
     csl_context_free(&w->clinic);
     csl_federation_stop(w->fed, NULL);
@@ -110,6 +142,7 @@ void world_close(struct world *w) {
         compiled_free(w->net);
     }
     memset(w, 0, sizeof *w);
+    assert_true(ok);
 }
 
 static void spawn(struct world *w, const char *name, const char *program, const char *const *args) {
