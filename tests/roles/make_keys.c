@@ -5,8 +5,8 @@
 #include "cli/federation.h"
 
 int main(void) {
-    static const struct csl_federation_extra extras[] = {{"visitor", CSL_ROLE_CLIENT},
-                                                         {"other-owner", CSL_ROLE_OWNER}};
+    static const struct csl_federation_extra extras[] = {{"visitor", CSL_ROLE_CLIENT, false},
+                                                         {"other-owner", CSL_ROLE_OWNER, false}};
     struct csl_federation_options opt = {.n_parties = 16,
                                          .model = "network",
                                          .max_batch = 16,

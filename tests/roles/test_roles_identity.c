@@ -13,8 +13,8 @@
 
 static struct world world;
 static struct csl_timeouts timeouts;
-static const struct csl_federation_extra extras[] = {{"visitor", CSL_ROLE_CLIENT},
-                                                     {"other-owner", CSL_ROLE_OWNER}};
+static const struct csl_federation_extra extras[] = {{"visitor", CSL_ROLE_CLIENT, false},
+                                                     {"other-owner", CSL_ROLE_OWNER, false}};
 
 static int start(void **state) {
     (void)state;
