@@ -254,6 +254,9 @@ export("torch_normalised_op15", Normalised, (1, 8, 8), 15, dynamic=True, batch=2
 export("torch_ceil_op11", CeilMode, (1, 9, 9), 11)
 export("torch_pad_op10", PadFirst, (2, 6, 6), 10)
 export("torch_pad_op17", PadFirst, (2, 6, 6), 17, dynamic=True, batch=2)
+export("torch_pad_unfolded_op11", PadFirst, (2, 6, 6), 11, dynamic=True, batch=2, **raw)
+export("torch_activations_unfolded_op13", Activations, (12,), 13, dynamic=True, batch=2,
+       training=torch.onnx.TrainingMode.PRESERVE, **raw)
 export("torch_refused_lstm_op13", Lstm, (5, 4), 13)
 export("torch_refused_softmax_op13", InnerSoftmax, (6,), 13)
 export("torch_refused_gelu_op14", Gelu, (6,), 14)
