@@ -129,6 +129,9 @@ static enum csl_err read_shape(struct csl_graph *graph, uint32_t tensor, const C
     int64_t dims[CSL_MAX_RANK];
     for (size_t i = 0; i < shape->n_dim; i++) {
         dims[i] = shape->dim[i]->has_dim_value ? shape->dim[i]->dim_value : CSL_DIM_UNKNOWN;
+        if (i == 0 && dims[i] == CSL_DIM_UNKNOWN) { /* some exporters write an open batch as -1 */
+            continue;
+        }
         if (shape->dim[i]->has_dim_value && dims[i] <= 0) {
             return csl_fail(diag, CSL_EDATA, "input \"%s\": dimension %zu is %lld; it must be at least 1",
                             graph->tensors[tensor].name, i, (long long)shape->dim[i]->dim_value);
