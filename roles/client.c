@@ -137,6 +137,43 @@ static enum csl_err dial(struct csl_client *c, unsigned i, struct csl_diag *diag
                          CSL__PB__PURPOSE__PURPOSE_CLIENT, NULL, diag);
 }
 
+struct asking {
+    struct csl_client *c;
+    bool asked[CSL_MAX_PARTIES];
+    unsigned left;
+};
+
+static bool one_ready(void *arg) {
+    const struct asking *a = arg;
+    for (unsigned i = 1; i < a->c->n_parties; i++) {
+        if (!a->asked[i] && a->c->talks[i].ready) {
+            return true;
+        }
+    }
+    return csl_worker_check(&a->c->worker, NULL) != CSL_OK;
+}
+
+/* Each as soon as it is connected: while one hangs, those that wait to be asked would give up as soon as we
+ * do (handshake_ms), and be blamed for it. */
+static enum csl_err ask_others(struct csl_client *c, struct csl_talk *const *talks, struct csl_diag *diag) {
+    struct asking a = {.c = c, .left = c->n_parties - 1};
+    while (a.left > 0) {
+        if (csl_loop_run_until(&c->worker.loop, one_ready, &a, patience_ms(c)) != CSL_OK) {
+            return csl_talk_wait_ready(&c->worker, talks + 1, c->n_parties - 1, 0,
+                                       diag); /* says who is late */
+        }
+        TRY(csl_worker_check(&c->worker, diag));
+        for (unsigned i = 1; i < c->n_parties; i++) {
+            if (!a.asked[i] && c->talks[i].ready) {
+                TRY(ask(c, i, diag));
+                a.asked[i] = true;
+                a.left--;
+            }
+        }
+    }
+    return CSL_OK;
+}
+
 /* Party 0 is asked first and the others once it has a lane for us: so two clients never hold half of the
  * lanes each. The others are not even dialled before, since a connection that asks for nothing is closed
  * there (handshake_ms) while we may wait longer for the lane. */
@@ -152,10 +189,7 @@ static enum csl_err ask_all(struct csl_client *c, struct csl_diag *diag) {
     for (unsigned i = 1; i < c->n_parties; i++) {
         TRY(dial(c, i, diag));
     }
-    TRY(csl_talk_wait_ready(&c->worker, talks + 1, c->n_parties - 1, patience_ms(c), diag));
-    for (unsigned i = 1; i < c->n_parties; i++) {
-        TRY(ask(c, i, diag));
-    }
+    TRY(ask_others(c, talks, diag));
     for (unsigned i = 1; i < c->n_parties; i++) {
         TRY(admitted(c, i, diag));
     }

@@ -77,6 +77,11 @@ void world_open_unshared(struct world *w, const struct csl_federation_options *o
     struct csl_diag diag = {""};
     memset(w, 0, sizeof *w);
     w->n = opt->n_parties;
+#ifdef __SANITIZE_ADDRESS__
+    /* Of some fifty daemons that end, one hangs in LeakSanitizer's own tracer (seen with gcc 12); this
+     * process is still checked, and ASAN_OPTIONS=detect_leaks=1 checks the daemons too. */
+    (void)setenv("ASAN_OPTIONS", "detect_leaks=0", 0);
+#endif
     struct model m;
     model_init(&m, 13);
     model_input(&m, "x", DIMS(-1, N_IN));
