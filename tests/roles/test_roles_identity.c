@@ -510,6 +510,8 @@ static void model_never_shared(void **state) {
     struct csl_federation_options opt = world_options(2);
     world_open_unshared(&other, &opt);
     enum csl_err err = world_try(&other, &diag);
+    world_share(&other); /* what the sentence advises; and all daemons are up before they are told to end */
+    world_session(&other);
     world_close(&other);
     FAILED(err, &diag, CSL_EUNAVAILABLE, "hospital-a", MODEL, "not shared", "model share");
 }

@@ -90,7 +90,10 @@ void world_open_unshared(struct world *w, const struct csl_federation_options *o
     model_node(&m, "Relu", "relu", "z", "h");
     model_node(&m, "Gemm", "out", "h,w2,b2", "y");
     model_output(&m, "y");
-    w->net = compile_net(model_finish(&m));
+    struct csl_plan_options po = csl_plan_options_default();
+    po.input = (struct csl_normalization){CSL_NORMALIZE_CENTERED, -1.0, 1.0};
+    po.frac_bits = 15; /* so that a packed input does not end with a byte (see bad_inputs) */
+    w->net = compile_net_with(model_finish(&m), &po);
     must(csl_federation_start(&w->fed, opt, &diag), &diag, "start");
     world_context(&w->owner, w, "model-owner");
     world_context(&w->clinic, w, "clinic");
