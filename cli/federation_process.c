@@ -132,6 +132,23 @@ static void capture_both(struct capture c[2], int fds[2]) {
     }
 }
 
+/* The peak of a process that still runs. What wait4 says of an ended one begins with this process's own size,
+ * from before its exec, and is the second choice. */
+static void note_peak(struct csl_fed_member *m) {
+    char path[64], line[256];
+    (void)snprintf(path, sizeof path, "/proc/%ld/status", (long)m->pid);
+    FILE *f = fopen(path, "re");
+    long kib;
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (sscanf(line, "VmHWM: %ld", &kib) == 1) {
+            m->peak_rss_kib = kib;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+}
+
 static enum csl_err reap(struct csl_fed_member *m, int *code) {
     int status;
     struct rusage usage;
@@ -143,7 +160,7 @@ static enum csl_err reap(struct csl_fed_member *m, int *code) {
     if (p < 0) {
         return CSL_EOS;
     }
-    if (usage.ru_maxrss > m->peak_rss_kib) {
+    if (m->peak_rss_kib == 0) {
         m->peak_rss_kib = usage.ru_maxrss;
     }
     *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -226,6 +243,7 @@ enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, co
     if (err == CSL_OK) {
         int code = 0;
         capture_both(text, (int[2]){out[0], errs[0]});
+        note_peak(m); /* where it has not quite ended yet */
         for (int i = 0; i < 2; i++) {
             if (text[i].text != NULL) {
                 text[i].text[text[i].n] = '\0';
@@ -281,6 +299,7 @@ static bool wait_ended(pid_t pid) {
 void csl__federation_stop_daemons(struct csl_federation *fed, json_t *rss) {
     for (size_t i = 0; i < fed->n_members; i++) {
         if (fed->members[i].pid > 0) {
+            note_peak(&fed->members[i]);
             (void)kill(fed->members[i].pid, SIGTERM);
             (void)kill(fed->members[i].pid, SIGCONT);
         }
