@@ -6,6 +6,8 @@
 
 int main(void) {
     static const struct csl_federation_extra extras[] = {{"visitor", CSL_ROLE_CLIENT, false},
+                                                         {"radiology", CSL_ROLE_CLIENT, false},
+                                                         {"pathology", CSL_ROLE_CLIENT, false},
                                                          {"other-owner", CSL_ROLE_OWNER, false}};
     struct csl_federation_options opt = {.n_parties = 16,
                                          .model = "network",
@@ -13,7 +15,7 @@ int main(void) {
                                          .program = CSL_PROGRAM,
                                          .keys = CSL_TEST_KEYS,
                                          .extras = extras,
-                                         .n_extras = 2,
+                                         .n_extras = sizeof extras / sizeof extras[0],
                                          .idle = true};
     struct csl_federation *fed;
     struct csl_diag diag = {""};
