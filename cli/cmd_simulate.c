@@ -8,7 +8,7 @@
 #include "cli/federation.h"
 
 struct options {
-    const char *model, *labels, *normalize, *interval, *dir, *wait, *data;
+    const char *model, *labels, *normalize, *interval, *reveal, *dir, *wait, *data;
     struct csl_list images;
     uint64_t parties, count, batch, frac_bits;
     bool keep;
@@ -71,12 +71,16 @@ static void infer_args(struct args *a, const struct options *o) {
     }
     add_option(a, "--labels", o->labels);
     add_option(a, "--compare", o->model);
+    add_option(a, "--reveal", o->reveal);
     add_number(a, "--count", o->count);
     add_number(a, "--batch", o->batch);
 }
 
-/* Relative paths are the caller's; files must be there before a minute of key making. */
-static enum csl_err check_files(struct csl_cli *cli, const struct options *o) {
+/* Before a minute of key making: files must be there (relative paths are the caller's). */
+static enum csl_err check_options(struct csl_cli *cli, const struct options *o) {
+    if (o->reveal != NULL && strcmp(o->reveal, "logits") != 0 && strcmp(o->reveal, "label") != 0) {
+        return csl_fail(&cli->diag, CSL_EUSAGE, "--reveal is logits or label, not \"%.40s\"", o->reveal);
+    }
     const char *files[CSL_LIST_MAX + 2];
     size_t n = 0;
     files[n++] = o->model;
@@ -95,7 +99,7 @@ static enum csl_err check_files(struct csl_cli *cli, const struct options *o) {
 }
 
 static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, const struct options *o) {
-    TRY(check_files(cli, o));
+    TRY(check_options(cli, o));
     struct csl_federation_options fo = {.n_parties = (unsigned)o->parties,
                                         .model = "network",
                                         .dir = o->dir,
@@ -115,6 +119,8 @@ static const struct csl_opt simulate_opts[] = {
     CSL_STRING(struct options, normalize, "normalize", "HOW", false,
                "raw, unit, centered, mnist, or none with --interval; default: unit"),
     CSL_STRING(struct options, interval, "interval", "LO:HI", false, "range of the inputs, with none"),
+    CSL_STRING(struct options, reveal, "reveal", "logits|label", false,
+               "label: the client learns the class and nothing else; default: logits"),
     CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N images"),
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_UINT(struct options, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
@@ -124,7 +130,7 @@ static const struct csl_opt simulate_opts[] = {
 static const struct csl_spec simulate_spec = {
     .name = "simulate",
     .synopsis = "--parties N --model M.onnx --images FILE [--labels FILE] [--normalize HOW] [--count K] "
-                "[--batch B] [--json]",
+                "[--batch B] [--reveal label] [--json]",
     .text = "Issues keys and certificates, starts N parties and the dealer as processes that speak TLS on "
             "loopback, shares the\n"
             "model, runs the images through it and compares every output with the plaintext network.",
