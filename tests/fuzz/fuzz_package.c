@@ -60,8 +60,8 @@ static void plan(const uint8_t *data, size_t size) {
         check(diag.text[0] != '\0' && p.n_steps == 0);
         return;
     }
-    uint8_t *bytes;
-    size_t n;
+    uint8_t *bytes = NULL;
+    size_t n = 0;
     check(csl_plan_check(&p, &diag) == CSL_OK && csl_plan_encode(&bytes, &n, &p) == CSL_OK);
     check(csl_plan_decode(&again, bytes, n, &diag) == CSL_OK && memcmp(&p, &again, sizeof p) == 0);
     free(bytes);
