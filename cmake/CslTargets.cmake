@@ -30,8 +30,11 @@ function(csl_library name)
 endfunction()
 
 # csl_test(name SOURCES ... LIBS ... [LABELS ...]): a cmocka test, one ctest entry. Labels:
-#   data  needs the MNIST files, or skips
-#   ct    runs under valgrind in the ct preset: no branch, index or message may depend on a secret
+#   data    needs the MNIST files, or skips
+#   models  needs the MNIST files and the trained models, or skips
+#   keras   needs HDF5 and libzip, or skips
+#   slow    takes minutes with a sanitizer
+#   ct      runs under valgrind in the ct preset: no branch, index or message may depend on a secret
 function(csl_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
