@@ -19,8 +19,10 @@
  *   models:                                optional; a model that is not in it does not exist
  *     - name: digits                       [A-Za-z0-9._-]{1,64}
  *       owner: lab                         the one member (role owner) that may share it
- *       clients: [clinic]                  the members (role client) that may query it, or own parts of its inputs
- *       reveal: label                      optional; label: clients learn the class and nothing else; default: logits
+ *       clients: [clinic]                  the members (role client) that may query it,
+ *                                          or own parts of its inputs
+ *       reveal: label                      optional; label: clients learn the class and
+ *                                          nothing else; default: logits
  *   connections:                           optional; overrides who dials whom
  *     - {from: hospital-b, to: hospital-a} `to` needs an address
  *   timeouts: {connect_ms: 5000, ...}      optional, each field too; see struct csl_timeouts
