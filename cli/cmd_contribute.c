@@ -18,7 +18,8 @@ static const struct csl_opt opts[] = {
     CSL_STRING(struct options, roster, "roster", "FILE", false, "default: roster.yaml in the folder"),
     CSL_STRING(struct options, session, "session", "ID", true,
                "the session's id, as `consilium infer --part` printed it"),
-    CSL_LIST(struct options, images, "images", "FILE", true, "our box of each input, in the session's order"),
+    CSL_LIST(struct options, images, "images", "FILE", true,
+             "our box of each input, as an image or .npy of that size, in the session's order"),
     CSL_STRING(struct options, npy, "npy", "images|features", false, "how a two-dimensional .npy is meant"),
     CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N"),
     CSL_OPTS_END};
@@ -47,7 +48,10 @@ static bool parse_id(uint8_t out[CSL_SESSION_ID_BYTES], const char *hex) {
 static enum csl_err share_all(struct csl_contributor *c, struct csl_images *images, struct csl_diag *diag) {
     size_t stride = csl_images_stride(images), done = 0;
     if (stride != csl_part_elements(csl_contributor_part(c))) {
-        return csl_fail(diag, CSL_EDATA, "images have %zu x %zu x %zu values, our part of the input has %zu",
+        return csl_fail(diag, CSL_EDATA,
+                        "images have %zu x %zu x %zu values (channels, height, width), our part of the input "
+                        "has %zu: give "
+                        "our box of each input only",
                         images->channels, images->height, images->width,
                         csl_part_elements(csl_contributor_part(c)));
     }
@@ -83,8 +87,13 @@ static enum csl_err run(struct csl_cli *cli, const struct options *o, struct csl
     TRY(csl_context_load(ctx, o->site, o->roster, &cli->diag));
     TRY(csl_images_load(images, o->images.items, o->images.n, &io, &cli->diag));
     struct csl_contributor *c;
-    TRY(csl_contributor_join(&c, ctx, id, &cli->diag));
-    enum csl_err err = share_all(c, images, &cli->diag);
+    enum csl_err err = csl_contributor_join(&c, ctx, id, &cli->diag);
+    if (err != CSL_OK) {
+        return csl_fail_context(
+            &cli->diag, err,
+            "cannot join the session (is its `infer --part` still running, and the id right?)");
+    }
+    err = share_all(c, images, &cli->diag);
     csl_contributor_leave(c);
     return err;
 }

@@ -24,28 +24,33 @@ static const struct csl_opt opts[] = {
     CSL_STRING(struct options, model, "model", "NAME", true, "the model's name in the roster"),
     CSL_LIST(struct options, images, "images", "FILE", false,
              "IDX, PGM, PPM, PNG, .npy (repeatable; gzip too)"),
-    CSL_LIST(struct options, parts, "part", "OWNER=A:B,...", false,
-             "who owns which box of the input, one range an axis; the owners run `consilium contribute`"),
+    CSL_LIST(
+        struct options, parts, "part", "OWNER=A:B,...", false,
+        "who owns which box of the input, one range an axis, \":\" for all of it; together they cover it"),
     CSL_STRING(struct options, reveal, "reveal", "logits|label", false,
                "label: learn the class and nothing else; default: what the roster allows"),
     CSL_STRING(struct options, npy, "npy", "images|features", false, "how a two-dimensional .npy is meant"),
     CSL_STRING(struct options, labels, "labels", "FILE", false, "IDX labels, to count what is right"),
     CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N images"),
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
-    CSL_STRING(struct options, compare, "compare", "M.onnx", false, "evaluate the plaintext network too"),
+    CSL_STRING(struct options, compare, "compare", "MODEL", false, "evaluate the plaintext network too"),
     CSL_FLAG(struct options, show, "show", "draw each image and what each party got of it"),
     CSL_FLAG(struct options, quiet, "quiet", "the summary only"),
     CSL_OPTS_END};
 static const struct csl_spec spec = {
     .name = "infer",
     .synopsis = "--site DIR --model NAME --images FILE... [--labels FILE] [--count N] [--batch N] [--json]",
-    .text = "Shares the images among the parties, lets them evaluate the model jointly, and joins the "
-            "outputs, which nobody\n"
-            "else can. The model says how inputs are normalised; values outside its interval are refused.\n"
-            "With --part other owners share their boxes of every input; this site's --images hold its own "
-            "box, or nothing\n"
-            "and --count says how many. "
-            "--compare checks every output against the plaintext network of a file that this site has.",
+    .text =
+        "Shares the images among the parties, lets them evaluate the model jointly, and joins the "
+        "outputs, which nobody\n"
+        "else can. The model says how inputs are normalised; values outside its interval are refused.\n"
+        "With --part other owners share their boxes of every input: the rows 0 to 13 of a 1x28x28 input are\n"
+        "a=:,0:14,: . This command prints a session id; each owner, a client of the model in the roster, "
+        "runs\n"
+        "`consilium contribute` with it. This site's --images hold its own "
+        "box, or nothing\n"
+        "and --count says how many. "
+        "--compare checks every output against the plaintext network of a file that this site has.",
     .opts = opts,
     .has_json = true};
 
@@ -83,6 +88,13 @@ static enum csl_err load_inputs(struct run *x) {
         return csl_fail(&x->cli->diag, CSL_EUSAGE, "--npy is images or features, not \"%.40s\"", x->o.npy);
     }
     if (x->o.images.n == 0) {
+        size_t n = strlen(x->ctx.self->name);
+        for (size_t i = 0; i < x->o.parts.n; i++) {
+            if (strncmp(x->o.parts.items[i], x->ctx.self->name, n) == 0 && x->o.parts.items[i][n] == '=') {
+                return csl_fail(&x->cli->diag, CSL_EUSAGE, "--part %s is ours: give it with --images",
+                                x->o.parts.items[i]);
+            }
+        }
         x->in.n_images = x->o.count;
         return x->o.parts.n != 0 && x->o.count != 0
                    ? CSL_OK

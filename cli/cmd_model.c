@@ -213,6 +213,7 @@ static enum csl_err check(struct csl_cli *cli, const char *path, const struct op
         err = make_report(report, accuracy, &m, o, &cli->diag);
     }
     bool runs = err == CSL_OK && report->ok;
+    bool listed = !cli->json && err == CSL_OK && report->issues.n != 0;
     if (err == CSL_OK && cli->json) {
         err = csl_cli_print_json(cli, report_json(report, accuracy));
         cli->json = false; /* the document is out: an error goes to stderr alone */
@@ -223,7 +224,8 @@ static enum csl_err check(struct csl_cli *cli, const char *path, const struct op
         }
     }
     if (err == CSL_OK && !runs) {
-        err = csl_fail(&cli->diag, CSL_EDATA, "%.200s: %s", path, report->error);
+        err = csl_fail(&cli->diag, CSL_EDATA, "%.200s: %s", path,
+                       listed ? "cannot be run, for the reasons listed" : report->error);
     }
     if (report != NULL && accuracy != NULL) {
         model_clear(&m);

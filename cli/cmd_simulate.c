@@ -8,7 +8,7 @@
 #include "cli/federation.h"
 
 struct options {
-    const char *model, *labels, *normalize, *interval, *reveal, *dir, *wait, *data;
+    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait, *data;
     struct csl_list images;
     uint64_t parties, count, batch, frac_bits;
     bool keep;
@@ -69,6 +69,7 @@ static void infer_args(struct args *a, const struct options *o) {
     for (size_t i = 0; i < o->images.n; i++) {
         add_option(a, "--images", o->images.items[i]);
     }
+    add_option(a, "--npy", o->npy);
     add_option(a, "--labels", o->labels);
     add_option(a, "--compare", o->model);
     add_option(a, "--reveal", o->reveal);
@@ -112,9 +113,11 @@ static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, cons
 
 static const struct csl_opt simulate_opts[] = {
     CSL_UINT(struct options, parties, "parties", "N", 2, 16, "computing parties; default 3"),
-    CSL_STRING(struct options, model, "model", "M.onnx", true, "the network"),
+    CSL_STRING(struct options, model, "model", "MODEL", true,
+               "the network: ONNX, or Keras where that is built in"),
     CSL_LIST(struct options, images, "images", "FILE", true,
              "IDX, PGM, PPM, PNG, .npy (repeatable; gzip too)"),
+    CSL_STRING(struct options, npy, "npy", "images|features", false, "how a two-dimensional .npy is meant"),
     CSL_STRING(struct options, labels, "labels", "FILE", false, "IDX labels"),
     CSL_STRING(struct options, normalize, "normalize", "HOW", false,
                "raw, unit, centered, mnist, or none with --interval; default: unit"),
@@ -129,7 +132,7 @@ static const struct csl_opt simulate_opts[] = {
     CSL_OPTS_END};
 static const struct csl_spec simulate_spec = {
     .name = "simulate",
-    .synopsis = "--parties N --model M.onnx --images FILE [--labels FILE] [--normalize HOW] [--count K] "
+    .synopsis = "--parties N --model MODEL --images FILE [--labels FILE] [--normalize HOW] [--count K] "
                 "[--batch B] [--reveal label] [--json]",
     .text = "Issues keys and certificates, starts N parties and the dealer as processes that speak TLS on "
             "loopback, shares the\n"

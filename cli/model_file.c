@@ -69,8 +69,12 @@ enum csl_err csl_images_for(struct csl_images *out, const struct csl_images *raw
     *out = (struct csl_images){0};
     size_t stride = csl_images_stride(raw);
     if (stride != n_inputs) {
-        return csl_fail(diag, CSL_EDATA, "images have %zu x %zu x %zu values, the model takes %zu",
-                        raw->channels, raw->height, raw->width, n_inputs);
+        return csl_fail(
+            diag, CSL_EDATA,
+            "images have %zu x %zu x %zu values (channels, height, width), the model takes %zu: bring "
+            "them to its input's size; where the rows of a two-dimensional .npy are the inputs, "
+            "say --npy features",
+            raw->channels, raw->height, raw->width, n_inputs);
     }
     struct csl_images copy = *raw;
     copy.data = csl_secret_alloc(raw->count * stride, sizeof *copy.data);
