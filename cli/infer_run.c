@@ -54,9 +54,12 @@ static enum csl_err fit_inputs(struct csl_infer_inputs *in, const struct csl_cli
     size_t have = csl_images_stride(&in->images);
     size_t want = part != NULL ? csl_part_elements(part) : csl_plan_n_inputs(plan);
     if (have != want) {
-        return csl_fail(diag, CSL_EDATA, "images have %zu x %zu x %zu values, %s takes %zu",
-                        in->images.channels, in->images.height, in->images.width,
-                        part != NULL ? "our part of the input" : "the model", want);
+        return csl_fail(
+            diag, CSL_EDATA,
+            "images have %zu x %zu x %zu values (channels, height, width), %s takes %zu: bring them to that "
+            "size; where the rows of a two-dimensional .npy are the inputs, say --npy features",
+            in->images.channels, in->images.height, in->images.width,
+            part != NULL ? "our part of the input" : "the model", want);
     }
     return csl_images_normalize(&in->images, &plan->input, diag);
 }
