@@ -139,6 +139,22 @@ static json_t *accuracy_json(const struct csl_accuracy *a) {
     return o;
 }
 
+/* Without the batch, as infer --part counts its axes. */
+static json_t *shape_json(const struct csl_plan *plan) {
+    json_t *shape = json_array();
+    for (uint32_t a = 0; a < plan->input_rank; a++) {
+        (void)json_array_append_new(shape, json_integer(plan->input_shape[a]));
+    }
+    return shape;
+}
+
+static void print_shape(const struct csl_plan *plan) {
+    for (uint32_t a = 0; a < plan->input_rank; a++) {
+        (void)printf("%s%u", a == 0 ? "input of " : " x ", plan->input_shape[a]);
+    }
+    (void)printf("\n");
+}
+
 static json_t *report_json(const struct csl_model_report *r, const struct csl_accuracy *a) {
     json_t *steps = json_array(), *issues = json_array();
     for (uint32_t i = 0; r->ok && i < r->plan.n_steps; i++) {
@@ -154,6 +170,7 @@ static json_t *report_json(const struct csl_model_report *r, const struct csl_ac
                   (int)r->n_parties, "batch", (int)r->batch, "steps", steps, "unsupported", issues);
     if (doc != NULL && r->ok) {
         (void)json_object_set_new(doc, "ranges_from_samples", json_boolean(r->plan.from_samples));
+        (void)json_object_set_new(doc, "input_shape", shape_json(&r->plan));
         (void)json_object_set_new(doc, "cost", cost_json(&r->cost));
         if (a->n != 0) {
             (void)json_object_set_new(doc, "fixed_point", accuracy_json(a));
@@ -218,6 +235,9 @@ static enum csl_err check(struct csl_cli *cli, const char *path, const struct op
         err = csl_cli_print_json(cli, report_json(report, accuracy));
         cli->json = false; /* the document is out: an error goes to stderr alone */
     } else if (err == CSL_OK) {
+        if (runs) {
+            print_shape(&report->plan);
+        }
         csl_model_report_print(report, stdout);
         if (accuracy->n != 0) {
             print_accuracy(report, accuracy);
