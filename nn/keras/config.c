@@ -297,7 +297,7 @@ static enum csl_err one_end(struct csl__keras_context *c, const json_t **ref, co
 
 static enum csl_err functional(struct csl__keras_context *c, const json_t *model,
                                const struct csl__keras_scope *scope, uint32_t input, uint32_t *output) {
-    const json_t *config = json_object_get(model, "config"), *in, *out;
+    const json_t *config = json_object_get(model, "config"), *in = NULL, *out = NULL;
     TRY(one_end(c, &in, config, "input_layers"));
     TRY(one_end(c, &out, config, "output_layers"));
     const char *first = csl__keras_text(json_array_get(in, 0));
