@@ -73,6 +73,27 @@ static uint64_t memory(const struct csl_plan *plan, const struct csl_demand *dem
            largest * (n_parties + 8);
 }
 
+/* At the dealer: the weight masks, and a block of indices (roles/dealing.c) with every field of every party's
+ * expansion in turn, their sum and the corrections. */
+static uint64_t dealer_memory(const struct csl_demand *demands, size_t n_demands, uint32_t batch) {
+    enum { BLOCK = 32 };
+    uint64_t masks = 0, rows = batch < BLOCK ? batch : BLOCK;
+    for (size_t i = 0; i < n_demands; i++) {
+        masks += demands[i].kind == CSL_DEMAND_LINEAR ? csl_conv_weights(&demands[i].conv) : 0;
+    }
+    return masks * 8 + 2 * csl_corr_bytes(demands, n_demands, (size_t)rows) +
+           rows * csl_correction_bytes(demands, n_demands);
+}
+
+/* At the client: the batch as floats and integers, its last share, plain and packed; the parties' output
+ * shares. */
+static uint64_t client_memory(const struct csl_cost *cost, const struct csl_plan *plan, unsigned n_parties,
+                              uint32_t batch) {
+    uint64_t n_x = (uint64_t)batch * csl_plan_n_inputs(plan),
+             n_y = (uint64_t)batch * csl_plan_n_outputs(plan);
+    return n_x * (4 + 8 + 8) + cost->input_bytes + n_y * 8 * (n_parties + 2);
+}
+
 static void add_all(struct csl_cost *cost, const struct csl_plan *plan, const struct csl_demand *demands,
                     size_t n_demands, unsigned n_parties, uint32_t batch, bool reveal_label) {
     uint64_t largest = 0;
@@ -88,6 +109,8 @@ static void add_all(struct csl_cost *cost, const struct csl_plan *plan, const st
     cost->offline_bytes = (uint64_t)csl_correction_bytes(demands, n_demands) * batch;
     cost->share_bytes = csl_model_share_bytes(plan);
     cost->party_memory = memory(plan, demands, n_demands, n_parties, batch, largest);
+    cost->dealer_memory = dealer_memory(demands, n_demands, batch);
+    cost->client_memory = client_memory(cost, plan, n_parties, batch);
     cost->total_sent_bytes = cost->online_bytes * (n_parties - 1) + cost->output_bytes;
 }
 

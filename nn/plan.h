@@ -175,8 +175,10 @@ struct csl_cost {
     uint64_t offline_bytes;      /* corrections that the last party receives from the dealer */
     uint64_t open_weights_bytes; /* a party sends to each peer, once a mask id (step L1) */
     uint64_t share_bytes;        /* the last party's share of the model, packed; the others get 32 bytes */
-    uint64_t party_memory;       /* estimate of a party's memory for one session, bytes */
-    uint64_t total_sent_bytes;   /* by a party: online to all peers, and the output */
+    uint64_t party_memory; /* estimates for one session, without the program itself (about 10 MiB), bytes */
+    uint64_t dealer_memory;
+    uint64_t client_memory;
+    uint64_t total_sent_bytes; /* by a party: online to all peers, and the output */
 };
 
 /* Of a checked plan; 2 <= n_parties <= CSL_MAX_PARTIES, 1 <= batch <= CSL_PLAN_MAX_BATCH, else CSL_EUSAGE. */
