@@ -13,7 +13,7 @@ if(CSL_SANITIZE OR CSL_FUZZ OR CSL_MEMCHECK)
   return() # an instrumented library is not for others
 endif()
 
-set(CSL_LAYER_TARGETS csl_crypto csl_mpc csl_nn csl_onnx csl_keras csl_net csl_proto csl_roles)
+set(CSL_LAYER_TARGETS csl_crypto csl_mpc csl_nn csl_onnx csl_keras csl_net csl_audit csl_proto csl_roles)
 set(objects "")
 foreach(layer IN LISTS CSL_LAYER_TARGETS)
   list(APPEND objects "$<TARGET_OBJECTS:${layer}>")
@@ -64,7 +64,7 @@ function(csl_header_is_private out header)
 endfunction()
 
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
-  crypto/*.h mpc/*.h nn/*.h nn/onnx/*.h nn/keras/*.h net/*.h roles/*.h)
+  crypto/*.h mpc/*.h nn/*.h nn/onnx/*.h nn/keras/*.h net/*.h audit/*.h roles/*.h)
 foreach(header IN LISTS headers)
   csl_header_is_private(hidden "${header}")
   if(NOT hidden)

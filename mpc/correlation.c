@@ -248,15 +248,21 @@ static void wipe_row(struct csl_corr *c, size_t row) {
 static enum csl_err expand(struct csl_corr *c, size_t row, const uint8_t *index_seed,
                            const uint8_t *corrections, bool own_only, struct csl_diag *diag) {
     TRY(check_row_empty(c, row, diag));
-    struct csl_prg prg = {0};
-    enum csl_err err = csl_prg_init(&prg, index_seed);
+    struct csl_prg matrix = {0}, bits = {0};
+    enum csl_err err = csl_prg_init(&matrix, index_seed);
+    if (err == CSL_OK) {
+        err = csl_prg_init(&bits, index_seed + CSL_SEED_BYTES);
+    }
     if (err != CSL_OK) {
+        csl_prg_clear(&matrix);
         return csl_fail(diag, err, "the PRG cannot be set up");
     }
     for (size_t d = 0; d < c->n_demands && err == CSL_OK; d++) {
-        err = expand_demand(&c->demands[d], d, row, &prg, &corrections, own_only, diag);
+        struct csl_prg *prg = c->demands[d].demand.kind == CSL_DEMAND_LINEAR ? &matrix : &bits;
+        err = expand_demand(&c->demands[d], d, row, prg, &corrections, own_only, diag);
     }
-    csl_prg_clear(&prg);
+    csl_prg_clear(&matrix);
+    csl_prg_clear(&bits);
     if (err != CSL_OK) {
         wipe_row(c, row);
     }

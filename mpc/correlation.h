@@ -7,8 +7,9 @@
  *
  * Makers
  *  - dealer (mpc/dealer.h): csl_corr_expand() row by row. Party i < N-1 expands every field from its index
- * seed, PRG stream demand << 8 | field (step K4); the last party expands its own fields and takes the dealt
- *    ones from the corrections chunk of the index.
+ * seed (the matrix key for linear demands, the bits key for others), PRG stream demand << 8 | field (step
+ * K4); the last party expands its own fields and takes the dealt ones from the corrections chunk of the
+ * index.
  *  - any other maker (oblivious transfer and lattices, Paillier, a test): own fields by csl_corr_expand_own()
  *    or csl_corr_put(), every dealt field of every row by csl_corr_put(), at every party; no corrections.
  * A new kind of correlation is a new row in the field table and its value function in dealer.c.
@@ -29,7 +30,7 @@ enum {
     CSL_MAX_FIELDS = 16,
     CSL_MAX_DIM = 1 << 24,
     CSL_MAX_BATCH = 1 << 20,
-    CSL_INDEX_SEED_BYTES = 32,
+    CSL_INDEX_SEED_BYTES = 64, /* matrix key 32 | bits key 32 (step K3) */
 };
 
 enum csl_demand_kind {

@@ -161,7 +161,9 @@ static enum csl_err sum_row(const struct job *j, uint64_t *const sums[CSL_MAX_FI
                             size_t row) {
     for (unsigned p = 0; p < j->n_parties; p++) {
         struct csl_prg prg = {0};
-        enum csl_err err = csl_prg_init(&prg, j->seeds + (row * j->n_parties + p) * CSL_INDEX_SEED_BYTES);
+        const uint8_t *seed = j->seeds + (row * j->n_parties + p) * CSL_INDEX_SEED_BYTES;
+        bool linear = j->demand->kind == CSL_DEMAND_LINEAR;
+        enum csl_err err = csl_prg_init(&prg, linear ? seed : seed + CSL_SEED_BYTES);
         for (unsigned i = 0; i < j->n_fields && err == CSL_OK; i++) {
             const struct csl_field *f = &j->fields[i];
             if (f->row_words == 0 || (f->dealt && p + 1 == j->n_parties)) {

@@ -68,12 +68,19 @@ void csl_epoch_keys_clear(struct csl_epoch_keys *keys) {
     csl_wipe(keys, sizeof *keys);
 }
 
-enum csl_err csl_index_seed(uint8_t out[32], const struct csl_epoch_keys *keys, uint32_t stream,
+enum csl_err csl_index_seed(uint8_t out[64], const struct csl_epoch_keys *keys, uint32_t stream,
                             uint32_t counter) {
     uint8_t index[8];
     csl_store_u32(index, stream);
     csl_store_u32(index + 4, counter);
-    return csl_prf(out, keys->corr_key, "index", index, sizeof index);
+    enum csl_err err = csl_prf(out, keys->corr_key, "matrix", index, sizeof index);
+    if (err == CSL_OK) {
+        err = csl_prf(out + 32, keys->corr_key, "bits", index, sizeof index);
+    }
+    if (err != CSL_OK) {
+        csl_wipe(out, 64);
+    }
+    return err;
 }
 
 enum csl_err csl_weight_mask(uint64_t *out, const struct csl_epoch_keys *keys, const uint8_t mask_id[32],

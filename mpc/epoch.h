@@ -32,8 +32,10 @@ CSL_MUST_CHECK enum csl_err csl_epoch_keys_derive(struct csl_epoch_keys *keys,
                                                   const uint8_t seed[32]);
 void csl_epoch_keys_clear(struct csl_epoch_keys *keys);
 
-/* K3: seed(i, index) = PRF(corr_key_i, "index" | stream u32 | counter u32). Ask a guard below first. */
-CSL_MUST_CHECK enum csl_err csl_index_seed(uint8_t out[32], const struct csl_epoch_keys *keys,
+/* K3: the two keys of an index, PRF(corr_key_i, "matrix" | stream u32 | counter u32) | PRF(corr_key_i, "bits"
+ * | the same). The first makes the fields of linear demands, the second those of all others: the second can
+ * be opened for a check of the dealer, the first never (A and A.B give B). Ask a guard below first. */
+CSL_MUST_CHECK enum csl_err csl_index_seed(uint8_t out[64], const struct csl_epoch_keys *keys,
                                            uint32_t stream, uint32_t counter);
 
 /* K5: SHA-256("consilium/mask" | package digest | epoch_id). Public. */

@@ -27,6 +27,11 @@
  *     - {from: hospital-b, to: hospital-a} `to` needs an address
  *   timeouts: {connect_ms: 5000, ...}      optional, each field too; see struct csl_timeouts
  *   limits: {lanes: 4, max_batch: 256}     optional, each field too
+ *   audit:                                 optional, each field too; see struct csl_audit_policy
+ *     sign: before-output                  or after-output, or off
+ *     check_rows: 0
+ *     views_mib: 256
+ *     colluding: 1
  *
  * There are 2 to 16 parties and exactly one dealer. Names, and keys of every use, are unique: the same
  * key twice is an error. Bind addresses and file paths are a site's own options and not in here.
@@ -96,6 +101,18 @@ struct csl_limits {
     uint32_t max_batch; /* 256, 1..65536: inferences in one batch */
 };
 
+enum csl_roster_sign { CSL_ROSTER_SIGN_OFF, CSL_ROSTER_SIGN_AFTER, CSL_ROSTER_SIGN_BEFORE };
+
+struct csl_audit_policy { /* docs/audit.md */
+    uint32_t sign;        /* enum csl_roster_sign: when parties sign what they sent; before-output */
+    uint32_t check_rows;  /*   0, 0..64: correlations of a batch that are opened, sacrificed and discarded to
+                             check the dealer */
+    uint32_t
+        views_mib; /* 256, 0..1048576: room for views at a party, what a judge may be shown; 0 keeps none */
+    uint32_t colluding; /*   1, 0..15: parties that may collude with a judge: of N parties' shares of one
+                           package at most N - 1 - colluding are ever opened */
+};
+
 struct csl_roster {
     char consortium[CSL_CONSORTIUM_MAX + 1];
     X509 *ca;
@@ -107,6 +124,7 @@ struct csl_roster {
     size_t n_connections;
     struct csl_timeouts timeouts;
     struct csl_limits limits;
+    struct csl_audit_policy audit;
     /* derived */
     unsigned n_parties;
     size_t parties[CSL_ROSTER_PARTIES_MAX]; /* member index of each party */

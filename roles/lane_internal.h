@@ -1,4 +1,5 @@
-/* Shared by lane.c (life, mailbox), lane_open.c (setting the session up) and lane_serve.c (batches). */
+/* Shared by lane.c (life, mailbox), lane_open.c (setting the session up), lane_prepare.c (correlations of a
+ * batch) and lane_serve.c (batches). */
 #ifndef CSL_ROLES_LANE_INTERNAL_H
 #define CSL_ROLES_LANE_INTERNAL_H
 
@@ -47,6 +48,20 @@ static inline unsigned csl__lane_place(const struct csl_lane *l, size_t part) {
 }
 /* The talk with the owner of part i: the client's own, or one of the others. */
 struct csl_talk *csl__lane_owner(struct csl_lane *l, size_t part);
+
+/* One batch in the making. */
+struct csl__batch {
+    uint32_t number, count;
+    struct csl_corr *corr;
+    uint64_t *x, *y; /* shares */
+    size_t n_x, n_y;
+    uint64_t input_ns, output_ns;
+    uint64_t offline_bytes, online_bytes, max_link_bytes;
+    uint32_t rounds;
+};
+
+/* lane_prepare.c: takes counters, makes b->corr ready to use. number and count are set. */
+CSL_MUST_CHECK enum csl_err csl__lane_prepare(struct csl_lane *l, struct csl__batch *b);
 
 /* lane_serve.c: batches until the client says goodbye. */
 CSL_MUST_CHECK enum csl_err csl__lane_serve(struct csl_lane *l);

@@ -8,71 +8,14 @@
 #include "mpc/share.h"
 #include "roles/lane_internal.h"
 
-struct batch {
-    uint32_t number, count;
-    struct csl_corr *corr;
-    uint64_t *x, *y; /* shares */
-    size_t n_x, n_y;
-    uint64_t input_ns, output_ns;
-    uint64_t offline_bytes, online_bytes, max_link_bytes;
-    uint32_t rounds;
-};
-
-static void batch_clear(struct batch *b) {
+static void batch_clear(struct csl__batch *b) {
     csl_corr_free(b->corr);
     csl_secret_free(b->x);
     csl_secret_free(b->y);
     memset(b, 0, sizeof *b);
 }
 
-/* ---- Offline: the correlations of one batch ---- */
-
-static enum csl_err expand_row(struct csl_lane *l, struct batch *b, uint32_t first, uint32_t row,
-                               const uint8_t *corrections) {
-    uint8_t seed[CSL_INDEX_SEED_BYTES];
-    enum csl_err err = csl_index_seed(seed, &l->opt.epoch->keys, l->stream, first + row);
-    if (err == CSL_OK) {
-        err = csl_corr_expand(b->corr, row, seed, corrections, corrections == NULL ? 0 : l->correction_bytes,
-                              &l->diag);
-    }
-    csl_wipe(seed, sizeof seed);
-    return err;
-}
-
-static enum csl_err expand_with_corrections(struct csl_lane *l, struct batch *b, uint32_t first) {
-    struct csl_talk *dealer = &l->peers[l->n_parties];
-    CSL_CONTROL(m, body, WantCorrections, WANT_CORRECTIONS, WANT_CORRECTIONS, want_corrections);
-    body.first = first;
-    body.count = b->count;
-    TRY(csl_talk_send(dealer, &m, &l->diag));
-    for (uint32_t row = 0; row < b->count; row++) {
-        struct csl_frame_in *f;
-        TRY(csl_talk_expect_data(dealer, &f, first + row, l->correction_bytes,
-                                 l->opt.ctx->roster.timeouts.round_ms, &l->diag));
-        b->offline_bytes += CSL_FRAME_HEADER_BYTES + f->h.n;
-        CSL_SECRET(f->payload, f->h.n);
-        enum csl_err err = expand_row(l, b, first, row, f->payload);
-        csl_frame_in_free(f);
-        TRY(err);
-    }
-    return CSL_OK;
-}
-
-static enum csl_err prepare(struct csl_lane *l, struct batch *b) {
-    uint32_t first = (uint32_t)l->counters.next;
-    TRY(csl_counter_take(&l->counters, first, b->count, &l->diag)); /* before anything is expanded */
-    TRY(csl_corr_new(&b->corr, l->demands, l->n_demands, l->n_parties, l->self, b->count, &l->diag));
-    if (l->is_last) {
-        TRY(expand_with_corrections(l, b, first));
-    } else {
-        for (uint32_t row = 0; row < b->count; row++) {
-            TRY(expand_row(l, b, first, row, NULL));
-        }
-    }
-    return csl_infer_prepare(b->corr, &l->opened->share, &l->diag);
-}
-
-static enum csl_err expect_prepare(struct csl_lane *l, struct batch *b, bool *closed) {
+static enum csl_err expect_prepare(struct csl_lane *l, struct csl__batch *b, bool *closed) {
     struct csl_frame_in *f;
     csl_control *m;
     TRY(csl_talk_receive(&l->client, &f, l->opt.ctx->roster.timeouts.session_idle_ms, &l->diag));
@@ -96,7 +39,7 @@ static enum csl_err expect_prepare(struct csl_lane *l, struct batch *b, bool *cl
     return err;
 }
 
-static enum csl_err give_credit(struct csl_lane *l, const struct batch *b) {
+static enum csl_err give_credit(struct csl_lane *l, const struct csl__batch *b) {
     CSL_CONTROL(m, body, Credit, CREDIT, CREDIT, credit);
     body.batch = b->number;
     body.count = b->count;
@@ -151,7 +94,7 @@ static enum csl_err input_of(struct csl_lane *l, struct csl_talk *from, uint64_t
 }
 
 /* One owner's boxes into the inputs. */
-static enum csl_err input_part(struct csl_lane *l, struct batch *b, size_t part) {
+static enum csl_err input_part(struct csl_lane *l, struct csl__batch *b, size_t part) {
     const struct csl_plan *plan = &l->opt.package->plan;
     size_t n = csl_part_elements(&l->parts.at[part]), whole = csl_plan_n_inputs(plan);
     uint32_t *positions = malloc(2 * n * sizeof *positions);
@@ -172,7 +115,7 @@ static enum csl_err input_part(struct csl_lane *l, struct batch *b, size_t part)
     return err;
 }
 
-static enum csl_err take_input(struct csl_lane *l, struct batch *b) {
+static enum csl_err take_input(struct csl_lane *l, struct csl__batch *b) {
     const struct csl_plan *plan = &l->opt.package->plan;
     b->n_x = (size_t)b->count * csl_plan_n_inputs(plan);
     b->n_y = (size_t)b->count * (l->opt.request.reveal_label ? 1 : csl_plan_n_outputs(plan));
@@ -199,7 +142,7 @@ static uint64_t sent_to(const struct csl_lane *l, unsigned peer) {
 
 /* A client that announces a batch to one party and another, or none, to the next makes honest parties miss
  * each other's messages: whoever reads the error should know. */
-static void first_round_failed(struct csl_lane *l, const struct batch *b, enum csl_err err) {
+static void first_round_failed(struct csl_lane *l, const struct csl__batch *b, enum csl_err err) {
     struct csl_diag seen = l->diag;
     (void)csl_fail(&l->diag, err,
                    "%.300s; it is the first round of batch %u (%u inputs): unless %s told every "
@@ -207,7 +150,7 @@ static void first_round_failed(struct csl_lane *l, const struct batch *b, enum c
                    seen.text, b->number, b->count, l->client.peer);
 }
 
-static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
+static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
     uint64_t before[CSL_MAX_PARTIES];
     for (unsigned i = 0; i < l->n_parties; i++) {
         before[i] = sent_to(l, i);
@@ -231,7 +174,7 @@ static enum csl_err evaluate(struct csl_lane *l, struct batch *b) {
     return CSL_OK;
 }
 
-static enum csl_err send_output(struct csl_lane *l, struct batch *b) {
+static enum csl_err send_output(struct csl_lane *l, struct csl__batch *b) {
     const struct csl_plan *plan = &l->opt.package->plan;
     bool label = l->opt.request.reveal_label;
     unsigned bits = label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
@@ -252,7 +195,7 @@ static enum csl_err send_output(struct csl_lane *l, struct batch *b) {
     return err;
 }
 
-static enum csl_err report(struct csl_lane *l, const struct batch *b) {
+static enum csl_err report(struct csl_lane *l, const struct csl__batch *b) {
     CSL_CONTROL(m, body, BatchDone, BATCH_DONE, BATCH_DONE, batch_done);
     const struct csl_mesh_counters *setup = csl_mesh_link_counters(l->link, CSL_LANE_SLOT_SETUP);
     body.batch = b->number;
@@ -268,12 +211,12 @@ static enum csl_err report(struct csl_lane *l, const struct batch *b) {
     return csl_talk_send(&l->client, &m, &l->diag);
 }
 
-static enum csl_err serve_one(struct csl_lane *l, struct batch *b, bool *closed) {
+static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *closed) {
     TRY(expect_prepare(l, b, closed));
     if (*closed) {
         return CSL_OK;
     }
-    TRY(prepare(l, b));
+    TRY(csl__lane_prepare(l, b));
     TRY(give_credit(l, b));
     TRY(take_input(l, b));
     TRY(evaluate(l, b));
@@ -296,7 +239,7 @@ enum csl_err csl__lane_serve(struct csl_lane *l) {
     csl_mesh_link_set_slot(l->link, CSL_LANE_SLOT_ONLINE);
     bool closed = false;
     while (!closed) {
-        struct batch b = {0};
+        struct csl__batch b = {0};
         enum csl_err err = serve_one(l, &b, &closed);
         batch_clear(&b); /* after a failure too: what was drawn is gone */
         TRY(err);

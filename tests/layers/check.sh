@@ -8,7 +8,7 @@
 set -eu
 cd "${1:-.}"
 
-files=$(find crypto mpc nn net proto roles cli -name '*.[ch]' | LC_ALL=C sort)
+files=$(find crypto mpc nn net audit proto roles cli -name '*.[ch]' | LC_ALL=C sort)
 [ -n "$files" ] || { echo "check.sh: no sources here" >&2; exit 66; }
 
 # shellcheck disable=SC2086
@@ -31,9 +31,10 @@ BEGIN {
     may["onnx"] = " onnx nn mpc crypto "
     may["keras"] = " keras nn mpc crypto "
     may["net"] = " net crypto "
+    may["audit"] = " audit crypto "
     may["proto"] = " proto "
-    may["roles"] = " roles net nn onnx keras mpc crypto "
-    may["cli"] = " cli roles net nn onnx keras mpc crypto "
+    may["roles"] = " roles net audit nn onnx keras mpc crypto "
+    may["cli"] = " cli roles net audit nn onnx keras mpc crypto "
     n_bad = n_files = n_includes = 0
 }
 
@@ -64,9 +65,9 @@ function check_direct(i,    mine, theirs) {
     if (to[i] ~ /\.\.\//) {
         bad(i, "includes " to[i] ": name headers from the project root")
     } else if (to[i] ~ /\.pb-c\.h$|^protobuf-c\//) {
-        if (to[i] ~ /onnx\.pb-c\.h$/ ? mine != "onnx" : mine !~ /^(roles|onnx|proto)$/) {
-            bad(i, mine " includes " to[i] ": generated protobuf belongs to nn/onnx (models) and roles (control)")
-        } else if (mine == "onnx" && to[i] ~ /(control|model)\.pb-c\.h$/) {
+        if (to[i] ~ /onnx\.pb-c\.h$/ ? mine != "onnx" : to[i] ~ /audit\.pb-c\.h$/ ? mine != "audit" : mine !~ /^(roles|onnx|audit|proto)$/) {
+            bad(i, mine " includes " to[i] ": generated protobuf belongs to nn/onnx (models), audit (statements) and roles (control)")
+        } else if (mine ~ /^(onnx|audit)$/ && to[i] ~ /(control|model)\.pb-c\.h$/) {
             bad(i, "onnx includes " to[i] ": control messages belong to roles")
         }
     } else if (to[i] ~ /^(hdf5|H5[A-Za-z]*|zip)\.h$/) {

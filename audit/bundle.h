@@ -1,0 +1,27 @@
+/* Bundles: what a site exports of its ledger for an auditor, one file a site. Hashes and signatures, no
+ * message. */
+#ifndef CSL_AUDIT_BUNDLE_H
+#define CSL_AUDIT_BUNDLE_H
+
+#include "audit.pb-c.h"
+#include "audit/ledger.h"
+
+enum { CSL_BUNDLE_BYTES_MAX = 1 << 28 };
+
+typedef Csl__Audit__Bundle csl_bundle;
+
+/* The leaves of one session (session_id NULL: all), each with its inclusion proof in the newest checkpoint;
+ * the session's model leaf belongs to it. members: names whose checkpoints we may have cosigned.
+ * CSL_ENOINPUT: no such session in the ledger. The caller frees. */
+CSL_MUST_CHECK enum csl_err csl_bundle_export(csl_bundle **out, struct csl_ledger *l, const char *site,
+                                              const uint8_t roster_digest[32], const uint8_t *session_id,
+                                              const char *const *members, size_t n_members,
+                                              struct csl_diag *diag);
+CSL_MUST_CHECK enum csl_err csl_bundle_write(const csl_bundle *b, const char *path, struct csl_diag *diag);
+/* Bounded and strict; nothing is verified. CSL_ENOINPUT, CSL_EDATA name the file. */
+CSL_MUST_CHECK enum csl_err csl_bundle_read(csl_bundle **out, const char *path, struct csl_diag *diag);
+CSL_MUST_CHECK enum csl_err csl_bundle_parse(csl_bundle **out, const uint8_t *p, size_t n, const char *what,
+                                             struct csl_diag *diag);
+void csl_bundle_free(csl_bundle *b);
+
+#endif

@@ -1,0 +1,63 @@
+/* What happened in one batch, as the lane gathers it: for the ledger's leaves (roles/logbook.h), and for a
+ * view that a judge may be shown later (roles/view.h). Everything that is secret in it is wiped by
+ * csl_record_clear. */
+#ifndef CSL_ROLES_RECORD_H
+#define CSL_ROLES_RECORD_H
+
+#include "audit/statement.h"
+#include "mpc/epoch.h"
+#include "roles/parts.h"
+
+struct csl_record_input { /* of one owner of the input */
+    struct csl_signed statement;
+    uint8_t salt[32];
+    uint8_t *share; /* secret: 32-byte seed of the batch, or the packed values at the last party */
+    size_t n;
+    uint8_t *commitments; /* count x 32, ours (I1) */
+};
+
+/* One opening: our message, and each peer's. Public among the parties; no outsider may see them. */
+struct csl_record_round {
+    size_t n;                           /* bytes of each */
+    uint8_t *messages[CSL_MAX_PARTIES]; /* ours at our own number; one allocation, at messages[0] */
+};
+
+struct csl_record {
+    uint32_t batch, count;
+
+    /* Offline, by lane_prepare.c. */
+    struct csl_signed dealt;
+    uint32_t first, total; /* counters of the batch: total - count of them were checked and discarded */
+    uint32_t *counters;    /* count: of the rows that serve, rising */
+    uint8_t *seeds;        /* secret: count x CSL_INDEX_SEED_BYTES, of these; NULL unless views are kept */
+    uint8_t *seed_leaves;  /* total x 32: D1 of every row, ours */
+    uint8_t *corrections;  /* secret, last party: count x n_corrections; NULL unless views are kept */
+    size_t n_corrections;
+    uint8_t *correction_leaves; /* total x 32, last party: D2 */
+
+    /* Online, by lane_serve.c. */
+    struct csl_record_input inputs[CSL_PARTS_MAX];
+    size_t n_inputs;
+    struct csl_record_round *rounds;
+    size_t n_rounds, room_rounds;
+    struct csl_signed heads[CSL_MAX_PARTIES];
+    uint8_t output_salt[32];
+    uint8_t *output_share; /* secret: as it was sent */
+    size_t n_output;
+    struct csl_signed output;
+};
+
+void csl_record_clear(struct csl_record *r); /* may be zero */
+
+/* Of the session, beside the batches. */
+struct csl_session_record {
+    uint8_t *statement; /* SessionStatement as packed */
+    size_t n_statement;
+    uint8_t digest[CSL_DIGEST_BYTES];
+    uint8_t signatures[CSL_MAX_PARTIES][CSL_SIGNATURE_BYTES];
+    uint8_t nonces[CSL_MAX_PARTIES * CSL_NONCE_BYTES]; /* never exported but to a judge */
+    unsigned n_parties;
+};
+void csl_session_record_clear(struct csl_session_record *r);
+
+#endif
