@@ -74,11 +74,16 @@ void csl_statement_free(void *m); /* any of them; NULL is allowed */
 
 /* ---- Commitments (docs/audit.md) ---- */
 
-/* D1: the leaf hash of one index of one party: csl_merkle_leaf(SHA-256(matrix key) | SHA-256(bits key));
- * keys: the 64 bytes of csl_index_seed (mpc/epoch.h). The keys are secret, the hash tells nothing of them. */
-CSL_MUST_CHECK enum csl_err csl_seed_leaf(uint8_t out[CSL_MERKLE_BYTES], const uint8_t keys[64]);
-/* D2: of one index's corrections: csl_merkle_leaf(SHA-256(all bytes)). */
-CSL_MUST_CHECK enum csl_err csl_corrections_leaf(uint8_t out[CSL_MERKLE_BYTES], const uint8_t *p, size_t n);
+/* D1: the leaf hash of one index of one party: csl_merkle_leaf(SHA-256(matrix key) | SHA-256(bits key)), the
+ * two halves of csl_index_seed (mpc/epoch.h). The keys are secret, their digests tell nothing of them. */
+CSL_MUST_CHECK enum csl_err csl_seed_leaf(uint8_t out[CSL_MERKLE_BYTES],
+                                          const uint8_t matrix_digest[CSL_SHA256_BYTES],
+                                          const uint8_t bits_digest[CSL_SHA256_BYTES]);
+/* D2: of one index's corrections: csl_merkle_leaf(SHA-256(those of linear demands) | SHA-256(those of the
+ * others)), each in the order of the demands, so that the second can be shown without the first. */
+CSL_MUST_CHECK enum csl_err csl_corrections_leaf(uint8_t out[CSL_MERKLE_BYTES],
+                                                 const uint8_t matrix_digest[CSL_SHA256_BYTES],
+                                                 const uint8_t bits_digest[CSL_SHA256_BYTES]);
 /* I1: of one inference's input share: csl_merkle_leaf(SHA-256("consilium/input-share" 0 | PRF(salt, "row" |
  * row u32) | share bytes)); share: the row's 32-byte seed, or its packed values at the last party. */
 CSL_MUST_CHECK enum csl_err csl_input_leaf(uint8_t out[CSL_MERKLE_BYTES], const uint8_t salt[32],

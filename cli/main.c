@@ -15,9 +15,11 @@ static const struct csl_command commands[] = {
     {"model", "check a network, share it among the parties", cmd_model},
     {"infer", "evaluate a shared network on images", cmd_infer},
     {"contribute", "share a part of another site's inputs", cmd_contribute},
+    {"audit", "what was run, proved to others", cmd_audit},
     {"doctor", "say why a peer cannot be reached", cmd_doctor},
     {"simulate", "a whole consortium on this machine, measured", cmd_simulate},
     {"demo", "the same, shown", cmd_demo},
+    {"bench", "what it costs on this machine, and how far that is from the limit", cmd_bench},
     {NULL, NULL, NULL},
 };
 

@@ -1,0 +1,7 @@
+/* consilium bench: measurements, each in a file of its own. */
+#include "cli/commands.h"
+
+int cmd_bench(struct csl_cli *cli, int argc, char **argv) {
+    static const struct csl_command table[] = {{NULL, NULL, NULL}};
+    return csl_cli_dispatch(cli, "bench", table, argc, argv);
+}
