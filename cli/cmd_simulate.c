@@ -1,4 +1,4 @@
-/* consilium simulate, consilium demo: a whole consortium on this machine, every role a process. */
+/* consilium simulate: a whole consortium on this machine, every role a process, measured. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,9 +6,10 @@
 
 #include "cli/commands.h"
 #include "cli/federation.h"
+#include "cli/run_args.h"
 
 struct options {
-    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait, *data;
+    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait;
     struct csl_list images;
     uint64_t parties, count, batch, frac_bits;
     bool keep;
@@ -16,65 +17,34 @@ struct options {
 
 /* ---- Shared ---- */
 
-enum { ARGS_MAX = 60, NUMBER_TEXT = 24 };
-
-struct args { /* a command line under construction */
-    const char *at[ARGS_MAX];
-    size_t n;
-    char numbers[4][NUMBER_TEXT];
-    size_t n_numbers;
-};
-
-static void add(struct args *a, const char *word) {
-    if (a->n + 1 < ARGS_MAX) {
-        a->at[a->n++] = word;
-        a->at[a->n] = NULL;
-    }
-}
-
-static void add_option(struct args *a, const char *name, const char *value) {
-    if (value != NULL) {
-        add(a, name);
-        add(a, value);
-    }
-}
-
-static void add_number(struct args *a, const char *name, uint64_t value) {
-    if (value != 0 && a->n_numbers < 4) {
-        char *text = a->numbers[a->n_numbers++];
-        (void)snprintf(text, NUMBER_TEXT, "%llu", (unsigned long long)value);
-        add_option(a, name, text);
-    }
-}
-
 static enum csl_err share_model(struct csl_cli *cli, struct csl_federation *fed, const struct options *o) {
-    struct args a = {.n = 0};
-    add(&a, "model");
-    add(&a, "share");
-    add(&a, o->model);
-    add_option(&a, "--name", "network");
-    add_option(&a, "--normalize", o->normalize);
-    add_option(&a, "--interval", o->interval);
-    add_number(&a, "--frac-bits", o->frac_bits);
-    add(&a, "--json");
+    struct csl_run_args a = {.n = 0};
+    csl_run_args_add(&a, "model");
+    csl_run_args_add(&a, "share");
+    csl_run_args_add(&a, o->model);
+    csl_run_args_option(&a, "--name", "network");
+    csl_run_args_option(&a, "--normalize", o->normalize);
+    csl_run_args_option(&a, "--interval", o->interval);
+    csl_run_args_number(&a, "--frac-bits", o->frac_bits);
+    csl_run_args_add(&a, "--json");
     json_t *doc = NULL;
     enum csl_err err = csl_federation_run(fed, &doc, CSL_FEDERATION_OWNER, a.at, &cli->diag);
     json_decref(doc);
     return err;
 }
 
-static void infer_args(struct args *a, const struct options *o) {
-    add(a, "infer");
-    add_option(a, "--model", "network");
+static void infer_args(struct csl_run_args *a, const struct options *o) {
+    csl_run_args_add(a, "infer");
+    csl_run_args_option(a, "--model", "network");
     for (size_t i = 0; i < o->images.n; i++) {
-        add_option(a, "--images", o->images.items[i]);
+        csl_run_args_option(a, "--images", o->images.items[i]);
     }
-    add_option(a, "--npy", o->npy);
-    add_option(a, "--labels", o->labels);
-    add_option(a, "--compare", o->model);
-    add_option(a, "--reveal", o->reveal);
-    add_number(a, "--count", o->count);
-    add_number(a, "--batch", o->batch);
+    csl_run_args_option(a, "--npy", o->npy);
+    csl_run_args_option(a, "--labels", o->labels);
+    csl_run_args_option(a, "--compare", o->model);
+    csl_run_args_option(a, "--reveal", o->reveal);
+    csl_run_args_number(a, "--count", o->count);
+    csl_run_args_number(a, "--batch", o->batch);
 }
 
 /* Before a minute of key making: files must be there (relative paths are the caller's). */
@@ -157,10 +127,10 @@ static enum csl_err simulate(struct csl_cli *cli, const struct options *o) {
     json_t *doc = NULL, *rss = json_object();
     enum csl_err err = share_model(cli, fed, o);
     if (err == CSL_OK) {
-        struct args a = {.n = 0};
+        struct csl_run_args a = {.n = 0};
         infer_args(&a, o);
-        add(&a, "--quiet");
-        add(&a, "--json");
+        csl_run_args_add(&a, "--quiet");
+        csl_run_args_add(&a, "--json");
         err = csl_federation_run(fed, &doc, CSL_FEDERATION_CLIENT, a.at, &cli->diag);
     }
     csl_federation_stop(fed, rss);
@@ -184,74 +154,4 @@ int cmd_simulate(struct csl_cli *cli, int argc, char **argv) {
         return code;
     }
     return csl_cli_finish(cli, simulate(cli, &o));
-}
-
-/* ---- demo ---- */
-
-static const struct csl_opt demo_opts[] = {
-    CSL_UINT(struct options, parties, "parties", "N", 2, 16, "hospitals; default 3"),
-    CSL_UINT(struct options, count, "count", "N", 1, 1000, "digits; default 5"),
-    CSL_STRING(struct options, data, "data", "DIR", false,
-               "where real MNIST is looked for; default: data/mnist"),
-    CSL_STRING(struct options, dir, "dir", "DIR", false, "keep the sites, logs and keys in this new folder"),
-    CSL_OPTS_END};
-static const struct csl_spec demo_spec = {
-    .name = "demo",
-    .synopsis = "[--parties N] [--count N] [--data DIR]",
-    .text = "Hospitals on this machine classify handwritten digits that none of them sees. Run it from the "
-            "project's folder:\n"
-            "it shows real MNIST where that is present (make mnist), else the project's own drawn digits.",
-    .opts = demo_opts};
-
-static const char example_model[] = "examples/mnist/mnist_a.onnx";
-
-static void find_digits(struct options *o, char images[1024], char labels[1024]) {
-    const char *dir = o->data != NULL ? o->data : "data/mnist";
-    (void)snprintf(images, 1024, "%s/t10k-images-idx3-ubyte.gz", dir);
-    (void)snprintf(labels, 1024, "%s/t10k-labels-idx1-ubyte.gz", dir);
-    if (access(images, R_OK) == 0 && access(labels, R_OK) == 0) {
-        (void)printf("Digits: real MNIST (%s).\n", dir);
-    } else {
-        (void)snprintf(images, 1024, "examples/mnist/digits-images-idx3-ubyte");
-        (void)snprintf(labels, 1024, "examples/mnist/digits-labels-idx1-ubyte");
-        (void)printf(
-            "Digits: drawn for this project (examples/mnist); `make mnist` fetches the real ones.\n");
-    }
-    o->images.items[o->images.n++] = images;
-    o->labels = labels;
-}
-
-static enum csl_err demo(struct csl_cli *cli, struct options *o) {
-    char images[1024], labels[1024];
-    find_digits(o, images, labels);
-    (void)printf("Making keys and certificates, starting %llu hospitals and a dealer ...\n",
-                 (unsigned long long)o->parties);
-    (void)fflush(stdout);
-    struct csl_federation *fed;
-    TRY(start(&fed, cli, o));
-    (void)printf("Each is a process of its own; they speak TLS 1.3 with certificates on both sides.\n"
-                 "The model's owner shares the network (%s): each hospital gets numbers that by themselves "
-                 "are noise.\n",
-                 o->model);
-    (void)fflush(stdout);
-    enum csl_err err = share_model(cli, fed, o);
-    if (err == CSL_OK) {
-        (void)printf("A clinic shares the digits in the same way. What each hospital got of them:\n");
-        (void)fflush(stdout);
-        struct args a = {.n = 0};
-        infer_args(&a, o);
-        add(&a, "--show");
-        err = csl_federation_run(fed, NULL, CSL_FEDERATION_CLIENT, a.at, &cli->diag);
-    }
-    csl_federation_stop(fed, NULL);
-    return err;
-}
-
-int cmd_demo(struct csl_cli *cli, int argc, char **argv) {
-    struct options o = {.parties = 3, .batch = 1, .count = 5, .normalize = "unit", .model = example_model};
-    int code;
-    if (!csl_args_parse(cli, &demo_spec, &o, NULL, argc, argv, &code)) {
-        return code;
-    }
-    return csl_cli_finish(cli, demo(cli, &o));
 }
