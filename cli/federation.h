@@ -64,6 +64,11 @@ CSL_MUST_CHECK enum csl_err csl_federation_run(struct csl_federation *fed, json_
 CSL_MUST_CHECK enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, const char *name,
                                                   const char *const *args, struct csl_diag *diag);
 
+/* A command that needs no site (audit verify, audit replay): its exit codes 0 to 3 are verdicts and come back
+ * in *code, any other is an error. */
+CSL_MUST_CHECK enum csl_err csl_federation_run_tool(struct csl_federation *fed, json_t **json, int *code,
+                                                    const char *const *args, struct csl_diag *diag);
+
 /* Names of the parties, in order ("hospital-a"). */
 const char *csl_federation_party_name(const struct csl_federation *fed, unsigned i);
 const char *csl_federation_dir(const struct csl_federation *fed);

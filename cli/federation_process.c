@@ -206,26 +206,11 @@ enum csl_err csl_federation_run(struct csl_federation *fed, json_t **json, enum 
     return csl_federation_run_as(fed, json, fed->members[fed->n_parties + 1 + role].name, args, diag);
 }
 
-enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, const char *name,
-                                   const char *const *args, struct csl_diag *diag) {
-    struct csl_fed_member of_command = {.pid = 0}; /* a daemon's own record stays the daemon's */
-    struct csl_fed_member *m = csl__federation_member(fed, name);
-    if (json != NULL) {
-        *json = NULL;
-    }
-    if (m == NULL) {
-        return csl_fail(diag, CSL_EUSAGE, "no member %s", name);
-    }
-    char site[CSL_PATH_MAX];
-    (void)snprintf(site, sizeof site, "%s/%s", fed->dir, m->name);
-    m = m->port != 0 ? &of_command : m;
-    const char *argv[ARGS_MAX + 1] = {"consilium"};
-    size_t n = 1;
-    for (; args[n - 1] != NULL && n < ARGS_MAX - 2; n++) {
-        argv[n] = args[n - 1];
-    }
-    argv[n++] = "--site";
-    argv[n++] = site;
+/* Runs the program to its end; m takes note of it. *code is its exit code, and its last words are in *errors.
+ */
+static enum csl_err run_program(struct csl_federation *fed, struct csl_fed_member *m, json_t **json,
+                                int *code, const char *const *argv, struct capture *errors,
+                                struct csl_diag *diag) {
     int out[2], errs[2];
     if (pipe2(out, O_CLOEXEC) != 0) {
         return csl_fail(diag, CSL_EOS, "pipe: %s", strerror(errno));
@@ -241,7 +226,6 @@ enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, co
     close(errs[1]);
     struct capture text[2] = {{0}, {0}};
     if (err == CSL_OK) {
-        int code = 0;
         capture_both(text, (int[2]){out[0], errs[0]});
         note_peak(m); /* where it has not quite ended yet */
         for (int i = 0; i < 2; i++) {
@@ -249,18 +233,64 @@ enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, co
                 text[i].text[text[i].n] = '\0';
             }
         }
-        err = reap(m, &code);
-        if (err == CSL_OK && json != NULL && (code == 0 || text[0].n != 0)) {
+        err = reap(m, code);
+        if (err == CSL_OK && json != NULL && (*code == 0 || text[0].n != 0)) {
             err = parse_output(json, &text[0], diag);
-        }
-        if (err == CSL_OK && code != 0) {
-            err = command_failed(args[0], code, &text[1], diag);
         }
     }
     close(out[0]);
     close(errs[0]);
     free(text[0].text);
-    free(text[1].text);
+    *errors = text[1];
+    return err;
+}
+
+enum csl_err csl_federation_run_as(struct csl_federation *fed, json_t **json, const char *name,
+                                   const char *const *args, struct csl_diag *diag) {
+    struct csl_fed_member of_command = {.pid = 0}; /* a daemon's own record stays the daemon's */
+    struct csl_fed_member *m = csl__federation_member(fed, name);
+    if (json != NULL) {
+        *json = NULL;
+    }
+    if (m == NULL) {
+        return csl_fail(diag, CSL_EUSAGE, "no member %s", name);
+    }
+    char site[CSL_PATH_MAX];
+    (void)snprintf(site, sizeof site, "%s/%s", fed->dir, m->name);
+    const char *argv[ARGS_MAX + 1] = {"consilium"};
+    size_t n = 1;
+    for (; args[n - 1] != NULL && n < ARGS_MAX - 2; n++) {
+        argv[n] = args[n - 1];
+    }
+    argv[n++] = "--site";
+    argv[n++] = site;
+    int code = 0;
+    struct capture errors = {0};
+    enum csl_err err = run_program(fed, m->port != 0 ? &of_command : m, json, &code, argv, &errors, diag);
+    if (err == CSL_OK && code != 0) {
+        err = command_failed(args[0], code, &errors, diag);
+    }
+    free(errors.text);
+    return err;
+}
+
+enum csl_err csl_federation_run_tool(struct csl_federation *fed, json_t **json, int *code,
+                                     const char *const *args, struct csl_diag *diag) {
+    enum { VERDICTS = 3 };
+    struct csl_fed_member nobody = {.pid = 0};
+    const char *argv[ARGS_MAX + 1] = {"consilium"};
+    for (size_t n = 1; args[n - 1] != NULL && n < ARGS_MAX; n++) {
+        argv[n] = args[n - 1];
+    }
+    if (json != NULL) {
+        *json = NULL;
+    }
+    struct capture errors = {0};
+    enum csl_err err = run_program(fed, &nobody, json, code, argv, &errors, diag);
+    if (err == CSL_OK && (*code < 0 || *code > VERDICTS)) {
+        err = command_failed(args[0], *code, &errors, diag);
+    }
+    free(errors.text);
     return err;
 }
 
