@@ -13,6 +13,7 @@ struct csl_context {
     uint8_t roster_digest[32];
     const struct csl_member *self; /* this site's line in the roster */
     struct csl_tls_ctx *tls;
+    struct csl_logbook *logbook; /* roles/logbook.h; borrowed; NULL in a command that logs nothing */
 };
 
 /* Loads the site folder and the roster (roster_path NULL: <dir>/roster.yaml). CSL_ECONFIG when the roster has
