@@ -8,6 +8,7 @@
 #include "crypto/cert.h"
 #include "crypto/files_internal.h"
 #include "crypto/secret.h"
+#include "roles/recipient.h"
 
 /* ---- keygen, request ---- */
 
@@ -322,6 +323,40 @@ static int run_show(struct csl_cli *cli, int argc, char **argv) {
     return csl_cli_finish(cli, o.site != NULL ? show_site(cli, o.site) : show_file(cli, files.items[0]));
 }
 
+/* ---- recipient ---- */
+
+struct recipient_opts {
+    const char *out, *name;
+};
+
+static int run_recipient(struct csl_cli *cli, int argc, char **argv) {
+    static const struct csl_opt opts[] = {
+        CSL_STRING(struct recipient_opts, out, "out", "DIR", true, "folder of the pair; made if missing"),
+        CSL_STRING(struct recipient_opts, name, "name", "NAME", false, "whose it is: a-z, 0-9, '-'"),
+        CSL_OPTS_END};
+    static const struct csl_spec spec = {
+        .name = "cert recipient",
+        .synopsis = "--out DIR [--name NAME]",
+        .text = "Makes a key pair for somebody who belongs to no consortium and is to open what is sealed to "
+                "him: an\n"
+                "authority that keeps an archive (model archive --to), a judge (audit open --judge). No "
+                "member's key\n"
+                "serves for that. Give recipient.pem away, keep wrap.key.",
+        .opts = opts};
+    struct recipient_opts o = {0};
+    int code;
+    if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
+        return code;
+    }
+    enum csl_err err = csl_recipient_keygen(o.out, o.name, &cli->diag);
+    if (err == CSL_OK) {
+        (void)printf("public key    %s/recipient.pem (give it to those who seal to you)\n"
+                     "private key   %s/wrap.key (keep it)\n",
+                     o.out, o.out);
+    }
+    return csl_cli_finish(cli, err);
+}
+
 int cmd_cert(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_command table[] = {
         {"keygen", "site: draw the keys, write the request", run_keygen},
@@ -330,6 +365,7 @@ int cmd_cert(struct csl_cli *cli, int argc, char **argv) {
         {"show", "names, fingerprints, expiry", run_show},
         {"ca", "consortium: make the certificate authority", run_ca},
         {"sign", "consortium: issue a site's certificate", run_sign},
+        {"recipient", "authority, judge: a key pair to be sealed to", run_recipient},
         {NULL, NULL, NULL}};
     return csl_cli_dispatch(cli, "cert", table, argc, argv);
 }
