@@ -6,7 +6,12 @@
 #include "audit.pb-c.h"
 #include "crypto/err.h"
 
-enum { CSL_LEAF_SALT_BYTES = 32 };
+enum {
+    CSL_LEAF_SALT_BYTES = 32,
+    /* Commitments in an input leaf: part after part, an inference after the other. Batches with more leave
+     * them out; the owners' signed roots stand for them. */
+    CSL_LEAF_COMMITMENTS_MAX = 1 << 14
+};
 
 enum csl_model_event {
     CSL_MODEL_SEALED = 1,
@@ -18,7 +23,9 @@ enum csl_model_event {
 
 typedef Csl__Audit__Leaf csl_leaf;
 
-/* Packs a leaf with a fresh salt and the time now; the caller frees *out. */
+/* Packs a leaf with a fresh salt and the time now; the caller frees *out. Whatever csl_leaf_decode would
+ * refuse is CSL_EDATA here; but sentences (reasons, and who and what of a refusal) may be any, they are cut
+ * at 512 bytes and control characters replaced. */
 CSL_MUST_CHECK enum csl_err csl_leaf_encode(uint8_t **out, size_t *n, csl_leaf *leaf);
 /* Strict: salt, lengths of digests, ids and signatures, counts (at most 16 parties and parts), names; exactly
  * one known body. CSL_EDATA names the field. The caller frees by csl_leaf_free. */
