@@ -60,12 +60,12 @@ static void keep_least(double *best, double ns) {
 static enum csl_err prepare(struct party *p, const struct csl_demand *d, struct times *t,
                             struct csl_diag *diag) {
     size_t chunk = csl_correction_bytes(d, 1);
-    uint8_t seeds[N * 32], *corrections = malloc(chunk);
+    uint8_t seeds[N * CSL_INDEX_SEED_BYTES], *corrections = malloc(chunk);
     if (corrections == NULL) {
         return CSL_ENOMEM;
     }
-    memset(seeds, 7, 32);
-    memset(seeds + 32, 9, 32);
+    memset(seeds, 7, sizeof seeds / N);
+    memset(seeds + sizeof seeds / N, 9, sizeof seeds / N);
     double start = now_ns();
     enum csl_err err = csl_dealer_corrections(corrections, chunk, d, 1, N, seeds, NULL, 1, diag);
     keep_least(&t->dealer, now_ns() - start);
@@ -74,8 +74,8 @@ static enum csl_err prepare(struct party *p, const struct csl_demand *d, struct 
         if (err == CSL_OK) {
             bool last = i + 1 == N;
             start = now_ns();
-            err = csl_corr_expand(p[i].corr, 0, seeds + 32 * i, last ? corrections : NULL, last ? chunk : 0,
-                                  diag);
+            err = csl_corr_expand(p[i].corr, 0, seeds + CSL_INDEX_SEED_BYTES * i, last ? corrections : NULL,
+                                  last ? chunk : 0, diag);
             keep_least(last ? &t->expand_last : &t->expand, now_ns() - start);
         }
     }

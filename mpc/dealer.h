@@ -11,7 +11,7 @@
 #include "mpc/correlation.h"
 
 /* Corrections for `batch` indices: out gets batch chunks of csl_correction_bytes() each; n_out is checked.
- *   seeds: batch x n_parties x 32 bytes, seed(i, index) of step K3, row after row;
+ *   seeds: batch x n_parties x CSL_INDEX_SEED_BYTES, seed(i, index) of step K3, row after row;
  *   masks: n_demands pointers; for a linear demand B = sum of the parties' B_i mod 2^bits (csl_conv_weights()
  *          elements, csl_weight_mask_sum()), ignored for others. C = conv(A, B) over the batch.
  * On error out is zero. CSL_EDATA (demands, sizes), CSL_ENOMEM. */

@@ -147,7 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (err != CSL_OK) {
         return 0;
     }
-    uint8_t *chunk = malloc(n), seed[32] = {1};
+    uint8_t *chunk = malloc(n), seed[CSL_INDEX_SEED_BYTES] = {1};
     uint64_t *memory = calloc(BUDGET, sizeof *memory);
     struct fuzz_link link = {{&(const struct csl_link_ops){.exchange = exchange}, 2, 1}, &in};
     struct csl_session s;

@@ -54,12 +54,15 @@ void parties_clear(struct parties *all) {
     csl_mem_net_free(all->net);
 }
 
-void test_seed(uint8_t seed[32], uint32_t salt, size_t row, unsigned party) {
-    memset(seed, 0x5a, 32);
-    csl_store_u32(seed, salt);
-    csl_store_u32(seed + 4, (uint32_t)row);
-    csl_store_u32(seed + 8, party);
-    CSL_SECRET(seed, 32);
+void test_seed(uint8_t seed[CSL_INDEX_SEED_BYTES], uint32_t salt, size_t row, unsigned party) {
+    memset(seed, 0x5a, CSL_INDEX_SEED_BYTES);
+    for (size_t key = 0; key < 2; key++, seed += CSL_SEED_BYTES) {
+        csl_store_u32(seed, salt);
+        csl_store_u32(seed + 4, (uint32_t)row);
+        csl_store_u32(seed + 8, party);
+        seed[12] = (uint8_t)key;
+        CSL_SECRET(seed, CSL_SEED_BYTES);
+    }
 }
 
 void parties_deal(struct parties *all, const struct csl_demand *demands, size_t n_demands,
@@ -67,12 +70,12 @@ void parties_deal(struct parties *all, const struct csl_demand *demands, size_t 
     struct csl_diag diag = {""};
     size_t chunk = csl_correction_bytes(demands, n_demands);
     assert_true(chunk != 0);
-    uint8_t *seeds = malloc(batch * all->n * 32), *corrections = malloc(batch * chunk);
+    uint8_t *seeds = malloc(batch * all->n * CSL_INDEX_SEED_BYTES), *corrections = malloc(batch * chunk);
     assert_non_null(seeds);
     assert_non_null(corrections);
     for (size_t row = 0; row < batch; row++) {
         for (unsigned p = 0; p < all->n; p++) {
-            test_seed(seeds + (row * all->n + p) * 32, salt, row, p);
+            test_seed(seeds + (row * all->n + p) * CSL_INDEX_SEED_BYTES, salt, row, p);
         }
     }
     enum csl_err err = csl_dealer_corrections(corrections, batch * chunk, demands, n_demands, all->n, seeds,
@@ -87,7 +90,7 @@ void parties_deal(struct parties *all, const struct csl_demand *demands, size_t 
                          CSL_OK);
         for (size_t row = 0; row < batch; row++) {
             bool last = p + 1 == all->n;
-            err = csl_corr_expand(all->party[p].corr, row, seeds + (row * all->n + p) * 32,
+            err = csl_corr_expand(all->party[p].corr, row, seeds + (row * all->n + p) * CSL_INDEX_SEED_BYTES,
                                   last ? corrections + row * chunk : NULL, last ? chunk : 0, &diag);
             if (err != CSL_OK) {
                 fail_msg("expand: %s", diag.text);

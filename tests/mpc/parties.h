@@ -48,8 +48,8 @@ void parties_clear(struct parties *all);
  * csl_dealer_corrections(). */
 void parties_deal(struct parties *all, const struct csl_demand *demands, size_t n_demands,
                   const uint64_t *const *masks, size_t batch, uint32_t salt);
-/* Index seed of a party and row as parties_deal() uses it. */
-void test_seed(uint8_t seed[32], uint32_t salt, size_t row, unsigned party);
+/* Index seed of a party and row as parties_deal() uses it: both keys of it. */
+void test_seed(uint8_t seed[CSL_INDEX_SEED_BYTES], uint32_t salt, size_t row, unsigned party);
 
 /* Deterministic pseudo-random words (a PRG of its own stream). */
 void test_random(uint64_t *out, size_t n, unsigned bits, uint32_t stream);

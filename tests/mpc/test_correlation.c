@@ -7,7 +7,7 @@
 static void the_dealer_checks_its_arguments(void **state) {
     (void)state;
     struct csl_demand d[2] = {csl_demand_linear(3, 2, 20), csl_demand_relu(3, 5, 2, 9)};
-    uint8_t seeds[64] = {1}, out[200];
+    uint8_t seeds[2 * CSL_INDEX_SEED_BYTES] = {1}, out[200];
     const uint64_t b[6] = {0};
     const uint64_t *masks[2] = {b, NULL}, *none[2] = {NULL, NULL};
     size_t n = csl_correction_bytes(d, 2);
@@ -125,7 +125,7 @@ static void streams_are_as_specified(void **state) {
     enum { N = 70 };
     struct csl_demand d[2] = {csl_demand_linear(N, 3, 43), csl_demand_relu(N, 14, 9, 30)};
     struct csl_corr *c = NULL;
-    uint8_t seed[32];
+    uint8_t seed[CSL_INDEX_SEED_BYTES];
     uint64_t want[10 * N];
     struct csl_prg prg = {0};
     test_seed(seed, 1, 2, 0);
@@ -134,6 +134,8 @@ static void streams_are_as_specified(void **state) {
     assert_int_equal(csl_prg_init(&prg, seed), CSL_OK);
     assert_int_equal(csl_prg_fill_u64(&prg, want, N, 0, 43), CSL_OK);
     assert_memory_equal(want, csl__corr_row(&c->demands[0], CSL_LINEAR_A, 0), N * sizeof *want);
+    csl_prg_clear(&prg); /* linear demands by the matrix key, all others by the bits key */
+    assert_int_equal(csl_prg_init(&prg, seed + CSL_SEED_BYTES), CSL_OK);
     assert_int_equal(csl_prg_fill_u64(&prg, want, N, 1 << 8 | 4, 16), CSL_OK); /* table of the second digit */
     assert_memory_equal(want, csl__corr_row(&c->demands[1], CSL_RELU_TABLE + 1, 0), N * sizeof *want);
     assert_int_equal(csl_prg_fill_u64(&prg, want, 8, 1 << 8 | 1, 64), CSL_OK); /* four planes of masks */
@@ -178,7 +180,7 @@ static void a_correlation_serves_once(void **state) {
     parties_deal(&all, &d, 1, NULL, 1, 4);
     assert_int_equal(csl_relu(s, c.y[0], c.z[0], all.party[0].corr, 0), CSL_EINTERNAL);
     assert_true(all.party[0].corr->demands[0].used);
-    uint8_t seed[32];
+    uint8_t seed[CSL_INDEX_SEED_BYTES];
     test_seed(seed, 3, 0, 0);
     struct csl_diag diag;
     assert_int_equal(csl_corr_expand(all.party[0].corr, 0, seed, NULL, 0, &diag), CSL_EINTERNAL);
@@ -193,7 +195,7 @@ static void wrong_use_is_refused(void **state) {
     struct csl_demand d[2] = {csl_demand_linear(3, 2, 20), csl_demand_relu(3, 5, 2, 9)};
     struct csl_corr *c = NULL;
     struct csl_diag diag;
-    uint8_t seed[32] = {1}, chunk[200] = {0};
+    uint8_t seed[CSL_INDEX_SEED_BYTES] = {1}, chunk[200] = {0};
     uint64_t e[6] = {0}, x[8] = {0}, y[8] = {0};
     size_t n = csl_correction_bytes(d, 2);
     assert_int_equal(csl_corr_new(&c, d, 2, 2, 1, 2, &diag), CSL_OK);
@@ -251,16 +253,16 @@ static void flipped_corrections(void **state) {
         alloc_shares(c.y, 2, N);
         struct parties all;
         parties_init(&all, 2);
-        uint8_t seeds[64], *chunk = malloc(n);
+        uint8_t seeds[2 * CSL_INDEX_SEED_BYTES], *chunk = malloc(n);
         assert_non_null(chunk);
         test_seed(seeds, 1, 0, 0);
-        test_seed(seeds + 32, 1, 0, 1);
+        test_seed(seeds + CSL_INDEX_SEED_BYTES, 1, 0, 1);
         assert_int_equal(csl_dealer_corrections(chunk, n, &d, 1, 2, seeds, NULL, 1, NULL), CSL_OK);
         chunk[at == 0 ? 0 : at - 1] ^= at == 0 ? 0 : 0x01; /* the lowest bit is never padding */
         for (unsigned p = 0; p < 2; p++) {
             assert_int_equal(csl_corr_new(&all.party[p].corr, &d, 1, 2, p, 1, NULL), CSL_OK);
-            assert_int_equal(csl_corr_expand(all.party[p].corr, 0, seeds + 32 * p, p == 1 ? chunk : NULL,
-                                             p == 1 ? n : 0, NULL),
+            assert_int_equal(csl_corr_expand(all.party[p].corr, 0, seeds + CSL_INDEX_SEED_BYTES * p,
+                                             p == 1 ? chunk : NULL, p == 1 ? n : 0, NULL),
                              CSL_OK);
         }
         parties_run_ok(&all, run_relu, &c);

@@ -38,7 +38,7 @@ static void every_input_changes_the_epoch(void **state) {
 
 static void keys_seeds_and_masks_differ(void **state) {
     (void)state;
-    uint8_t id[32] = {1}, seed[32] = {2}, package[32] = {3}, mask_id[32], mask_id2[32], s[4][32];
+    uint8_t id[32] = {1}, seed[32] = {2}, package[32] = {3}, mask_id[32], mask_id2[32], s[4][64];
     struct csl_epoch_keys keys, keys2;
     assert_int_equal(csl_epoch_keys_derive(&keys, id, seed), CSL_OK);
     assert_memory_not_equal(keys.corr_key, keys.mask_key, 32);
@@ -48,14 +48,17 @@ static void keys_seeds_and_masks_differ(void **state) {
     assert_memory_not_equal(keys.mask_key, keys2.mask_key, 32);
     assert_int_equal(csl_index_seed(s[0], &keys, 1, 2), CSL_OK);
     const uint8_t index[8] = {1, 0, 0, 0, 2, 0, 0, 0}; /* K3: stream, counter, little-endian */
-    assert_int_equal(csl_prf(s[1], keys.corr_key, "index", index, sizeof index), CSL_OK);
-    assert_memory_equal(s[0], s[1], 32);
+    assert_int_equal(csl_prf(s[1], keys.corr_key, "matrix", index, sizeof index), CSL_OK);
+    assert_int_equal(csl_prf(s[1] + 32, keys.corr_key, "bits", index, sizeof index), CSL_OK);
+    assert_memory_equal(s[0], s[1], 64);
+    assert_memory_not_equal(s[0], s[0] + 32, 32);
     assert_int_equal(csl_index_seed(s[1], &keys, 2, 1), CSL_OK);
     assert_int_equal(csl_index_seed(s[2], &keys, 1, 3), CSL_OK);
     assert_int_equal(csl_index_seed(s[3], &keys2, 1, 2), CSL_OK);
     for (size_t i = 0; i < 4; i++) {
         for (size_t j = 0; j < i; j++) {
             assert_memory_not_equal(s[i], s[j], 32);
+            assert_memory_not_equal(s[i] + 32, s[j] + 32, 32);
         }
     }
     assert_int_equal(csl_mask_id(mask_id, package, id), CSL_OK);
