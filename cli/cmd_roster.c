@@ -18,7 +18,8 @@ enum { MAX_CERT_FILE = 64 * 1024 };
 struct build_opts {
     const char *ca, *name, *out;
     struct csl_list members, models, connections, label_only;
-    uint64_t lanes, max_batch;
+    const char *sign;
+    uint64_t lanes, max_batch, check_rows, views_mib, colluding;
 };
 
 /* A copy of the text up to a separator; *rest stands behind it, or is NULL at the end. */
@@ -180,6 +181,13 @@ static enum csl_err fill(struct csl_roster *r, const struct build_opts *o, struc
     csl_roster_defaults(r);
     r->limits.lanes = (uint32_t)o->lanes;
     r->limits.max_batch = (uint32_t)o->max_batch;
+    r->audit.check_rows = (uint32_t)o->check_rows;
+    r->audit.views_mib = (uint32_t)o->views_mib;
+    r->audit.colluding = (uint32_t)o->colluding;
+    if (!csl_roster_sign_parse(&r->audit.sign, o->sign)) {
+        return csl_fail(diag, CSL_EUSAGE, "--audit-sign is before-output, after-output or off, not \"%.40s\"",
+                        o->sign);
+    }
     if (strlen(o->name) > CSL_CONSORTIUM_MAX) {
         return csl_fail(diag, CSL_EUSAGE, "--name: more than %d bytes", CSL_CONSORTIUM_MAX);
     }
@@ -248,6 +256,14 @@ static int run_build(struct csl_cli *cli, int argc, char **argv) {
         CSL_STRING(struct build_opts, name, "name", "NAME", false, "name of the consortium"),
         CSL_UINT(struct build_opts, lanes, "lanes", "N", 1, 256, "sessions side by side (4)"),
         CSL_UINT(struct build_opts, max_batch, "max-batch", "N", 1, 65536, "inferences in one batch (256)"),
+        CSL_STRING(struct build_opts, sign, "audit-sign", "WHEN", false,
+                   "parties sign what they sent: before-output (default), after-output, off"),
+        CSL_UINT(struct build_opts, check_rows, "check-rows", "N", 0, 64,
+                 "correlations of a batch that are opened to check the dealer (0)"),
+        CSL_UINT(struct build_opts, views_mib, "views-mib", "N", 0, 1048576,
+                 "room at a party for what a judge may be shown (256); 0: none"),
+        CSL_UINT(struct build_opts, colluding, "colluding", "N", 0, 15,
+                 "parties that may be in league with a judge (1)"),
         CSL_STRING(struct build_opts, out, "out", "FILE", true, "the roster"),
         CSL_OPTS_END};
     static const struct csl_spec spec = {
@@ -258,7 +274,12 @@ static int run_build(struct csl_cli *cli, int argc, char **argv) {
             "Builds the roster from the sites' requests. The order of the parties is their number.\n"
             "Timeouts are written with their defaults; edit the file before it is sent out to change them.",
         .opts = opts};
-    struct build_opts o = {.name = "consortium", .lanes = 4, .max_batch = 256};
+    struct build_opts o = {.name = "consortium",
+                           .sign = "before-output",
+                           .lanes = 4,
+                           .max_batch = 256,
+                           .views_mib = 256,
+                           .colluding = 1};
     int code;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
         return code;

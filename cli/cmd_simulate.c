@@ -9,9 +9,9 @@
 #include "cli/run_args.h"
 
 struct options {
-    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait;
+    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait, *sign;
     struct csl_list images;
-    uint64_t parties, count, batch, frac_bits;
+    uint64_t parties, count, batch, frac_bits, check_rows;
     bool keep;
 };
 
@@ -71,11 +71,20 @@ static enum csl_err check_options(struct csl_cli *cli, const struct options *o) 
 
 static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, const struct options *o) {
     TRY(check_options(cli, o));
+    struct csl_roster defaults = {0};
+    csl_roster_defaults(&defaults);
+    struct csl_audit_policy audit = defaults.audit;
+    audit.check_rows = (uint32_t)o->check_rows;
+    if (o->sign != NULL && !csl_roster_sign_parse(&audit.sign, o->sign)) {
+        return csl_fail(&cli->diag, CSL_EUSAGE, "--sign is before-output, after-output or off, not \"%.40s\"",
+                        o->sign);
+    }
     struct csl_federation_options fo = {.n_parties = (unsigned)o->parties,
                                         .model = "network",
                                         .dir = o->dir,
                                         .max_batch = (uint32_t)(o->batch > 256 ? o->batch : 256),
-                                        .wait = o->wait};
+                                        .wait = o->wait,
+                                        .audit = &audit};
     return csl_federation_start(fed, &fo, &cli->diag);
 }
 
@@ -98,6 +107,10 @@ static const struct csl_opt simulate_opts[] = {
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_UINT(struct options, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
     CSL_STRING(struct options, wait, "wait", "spin|block", false, "how parties wait; default: block"),
+    CSL_STRING(struct options, sign, "sign", "WHEN", false,
+               "parties sign what they sent: before-output (default), after-output, off"),
+    CSL_UINT(struct options, check_rows, "check-rows", "N", 0, 64,
+             "correlations of a batch that are opened to check the dealer; default 0"),
     CSL_STRING(struct options, dir, "dir", "DIR", false, "keep the sites, logs and keys in this new folder"),
     CSL_OPTS_END};
 static const struct csl_spec simulate_spec = {

@@ -269,6 +269,9 @@ static enum csl_err write_roster(struct csl_federation *fed, const struct csl_fe
         r.timeouts = *opt->timeouts;
     }
     TRY(fill_connections(&r, connections, fed, opt, diag));
+    if (opt->audit != NULL) {
+        r.audit = *opt->audit;
+    }
     r.limits.max_batch = opt->max_batch;
     r.limits.lanes = opt->lanes != 0 ? opt->lanes : r.limits.lanes;
     for (size_t i = 0; i < fed->n_members; i++) {

@@ -29,11 +29,12 @@ struct csl_federation_dial {
 
 struct csl_federation_options {
     unsigned n_parties;
-    const char *model;  /* its name in the roster */
-    const char *dir;    /* NULL: a temporary folder, removed at the end */
-    uint32_t max_batch; /* roster limit */
-    uint32_t lanes;     /* roster limit; 0: the default */
-    const char *wait;   /* party --wait option, or NULL */
+    const char *model;                    /* its name in the roster */
+    const char *dir;                      /* NULL: a temporary folder, removed at the end */
+    uint32_t max_batch;                   /* roster limit */
+    uint32_t lanes;                       /* roster limit; 0: the default */
+    const char *wait;                     /* party --wait option, or NULL */
+    const struct csl_audit_policy *audit; /* the roster's; NULL: the defaults */
 
     /* For tests; zero or NULL otherwise. */
     const char *program;                 /* the consilium to run; NULL: this program itself */

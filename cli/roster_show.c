@@ -49,6 +49,9 @@ static void print_rest(const struct csl_roster *r) {
         "timeouts (ms)\n  connect %u, handshake %u, heartbeat %u, dead %u, round %u, session idle %u\n",
         t->connect_ms, t->handshake_ms, t->heartbeat_ms, t->dead_ms, t->round_ms, t->session_idle_ms);
     (void)printf("limits\n  lanes %u, max batch %u\n", r->limits.lanes, r->limits.max_batch);
+    (void)printf("audit\n  sign %s, check rows %u, views %u MiB, colluding %u\n",
+                 csl_roster_sign_name((enum csl_roster_sign)r->audit.sign), r->audit.check_rows,
+                 r->audit.views_mib, r->audit.colluding);
 }
 
 static json_t *roles_json(unsigned roles) {
@@ -102,9 +105,13 @@ static json_t *roster_json(const struct csl_roster *r, const char *digest) {
                                  (json_int_t)t->round_ms, "session_idle_ms", (json_int_t)t->session_idle_ms);
     json_t *limits = json_pack("{s:I, s:I}", "lanes", (json_int_t)r->limits.lanes, "max_batch",
                                (json_int_t)r->limits.max_batch);
-    return json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o}", "version", CSL_ROSTER_VERSION, "consortium",
+    json_t *audit =
+        json_pack("{s:s, s:I, s:I, s:I}", "sign", csl_roster_sign_name((enum csl_roster_sign)r->audit.sign),
+                  "check_rows", (json_int_t)r->audit.check_rows, "views_mib", (json_int_t)r->audit.views_mib,
+                  "colluding", (json_int_t)r->audit.colluding);
+    return json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "version", CSL_ROSTER_VERSION, "consortium",
                      r->consortium, "digest", digest, "members", members, "models", models, "timeouts",
-                     timeouts, "limits", limits);
+                     timeouts, "limits", limits, "audit", audit);
 }
 
 enum csl_err csl_roster_show(struct csl_cli *cli, const struct csl_roster *r) {

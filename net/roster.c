@@ -23,6 +23,30 @@ const struct csl__roster_number csl__limits[CSL__N_LIMITS] = {
     ROW(struct csl_limits, max_batch, 256, 1, 65536),
 };
 
+const struct csl__roster_number csl__audit[CSL__N_AUDIT] = {
+    ROW(struct csl_audit_policy, check_rows, 0, 0, 64),
+    ROW(struct csl_audit_policy, views_mib, 256, 0, 1048576),
+    ROW(struct csl_audit_policy, colluding, 1, 0, 15),
+};
+
+static const char *const sign_names[] = {[CSL_ROSTER_SIGN_OFF] = "off",
+                                         [CSL_ROSTER_SIGN_AFTER] = "after-output",
+                                         [CSL_ROSTER_SIGN_BEFORE] = "before-output"};
+
+const char *csl_roster_sign_name(enum csl_roster_sign sign) {
+    return sign_names[sign];
+}
+
+bool csl_roster_sign_parse(uint32_t *sign, const char *text) {
+    for (uint32_t i = 0; i < sizeof sign_names / sizeof *sign_names; i++) {
+        if (strcmp(text, sign_names[i]) == 0) {
+            *sign = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 void csl_roster_defaults(struct csl_roster *r) {
     for (size_t i = 0; i < CSL__N_TIMEOUTS; i++) {
         csl__number_set(&r->timeouts, &csl__timeouts[i], csl__timeouts[i].standard);
@@ -30,6 +54,10 @@ void csl_roster_defaults(struct csl_roster *r) {
     for (size_t i = 0; i < CSL__N_LIMITS; i++) {
         csl__number_set(&r->limits, &csl__limits[i], csl__limits[i].standard);
     }
+    for (size_t i = 0; i < CSL__N_AUDIT; i++) {
+        csl__number_set(&r->audit, &csl__audit[i], csl__audit[i].standard);
+    }
+    r->audit.sign = CSL_ROSTER_SIGN_BEFORE;
 }
 
 void csl_roster_free(struct csl_roster *r) {

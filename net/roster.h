@@ -176,6 +176,9 @@ CSL_MUST_CHECK enum csl_err csl_roster_digest(uint8_t out[32], const struct csl_
 /* "party, client" into buf. Returns buf. */
 enum { CSL_ROLES_TEXT = 48 };
 char *csl_roles_text(char buf[CSL_ROLES_TEXT], unsigned roles);
+/* "before-output", and back; false and *sign unchanged when it is none. */
+const char *csl_roster_sign_name(enum csl_roster_sign sign);
+bool csl_roster_sign_parse(uint32_t *sign, const char *text);
 /* A role's bit from its name, 0 when there is no such role. */
 unsigned csl_role_parse(const char *name);
 /* "host:port" or "[IPv6]:port"; false and outputs unchanged when it is not that. */
@@ -186,7 +189,7 @@ bool csl_address_parse(char host[CSL_HOST_MAX + 1], uint16_t *port, const char *
  * it is returned: a roster with which something is wrong gives the error that loading it would give.
  * n_parties, parties, dealer, and party of the members need not be set. */
 CSL_MUST_CHECK enum csl_err csl_roster_write(char **text, const struct csl_roster *r, struct csl_diag *diag);
-/* Fills in the default timeouts and limits. */
+/* Fills in the default timeouts, limits and audit policy. */
 void csl_roster_defaults(struct csl_roster *r);
 
 #endif

@@ -146,5 +146,10 @@ enum csl_err csl__roster_cross_check(struct csl_roster *r, const struct csl__ros
                                "%u is less than twice heartbeat_ms (%u)", r->timeouts.dead_ms,
                                r->timeouts.heartbeat_ms);
     }
+    if (r->audit.colluding >= r->n_parties) {
+        return csl__roster_bad(t, (struct csl__roster_at){"audit", -1, "colluding"},
+                               "%u parties may collude, of %u: at least one must be honest",
+                               r->audit.colluding, r->n_parties);
+    }
     return CSL_OK;
 }

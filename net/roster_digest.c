@@ -2,7 +2,8 @@
  *   "consilium/roster/1", consortium, CA certificate (DER),
  *   members: count, each name, roles, host, port, the three key fingerprints,
  *   models: count, each name, owner, label only (0, 1), clients: count, each index,
- *   connections: count, each from, to; timeouts and limits in the order of their structs.
+ *   connections: count, each from, to; timeouts and limits in the order of their structs,
+ *   audit: sign (0 off, 1 after the output, 2 before it), check_rows, views_mib, colluding.
  * Texts and blobs are preceded by their length; numbers and lengths are 32 bits, little-endian; lists keep
  * the file's order. */
 #include <openssl/evp.h>
@@ -69,7 +70,8 @@ static bool put_roster(EVP_MD_CTX *md, const struct csl_roster *r) {
         ok = put_u32(md, r->connections[i].from) && put_u32(md, r->connections[i].to);
     }
     return ok && put_numbers(md, &r->timeouts, csl__timeouts, CSL__N_TIMEOUTS) &&
-           put_numbers(md, &r->limits, csl__limits, CSL__N_LIMITS);
+           put_numbers(md, &r->limits, csl__limits, CSL__N_LIMITS) && put_u32(md, r->audit.sign) &&
+           put_numbers(md, &r->audit, csl__audit, CSL__N_AUDIT);
 }
 
 enum csl_err csl_roster_digest(uint8_t out[32], const struct csl_roster *r) {

@@ -31,6 +31,10 @@ struct raw_connection {
 struct raw_numbers { /* as words: libcyaml reads 4.5 and '' as numbers */
     char *value[CSL__N_TIMEOUTS];
 };
+struct raw_audit {
+    char *sign;
+    struct raw_numbers numbers;
+};
 struct raw_roster {
     char *version, *consortium, *ca;
     struct raw_member *members;
@@ -40,6 +44,7 @@ struct raw_roster {
     struct raw_connection *connections;
     uint32_t connections_count;
     struct raw_numbers *timeouts, *limits;
+    struct raw_audit *audit;
 };
 
 #define NEED CYAML_FLAG_POINTER
@@ -81,6 +86,14 @@ static const cyaml_schema_field_t limit_fields[] = {
     NUMBER("max_batch", 1),
     CYAML_FIELD_END,
 };
+#define AUDIT(key, i) WORD(key, MAY, struct raw_audit, numbers.value[i])
+static const cyaml_schema_field_t audit_fields[] = {
+    WORD("sign", MAY, struct raw_audit, sign),
+    AUDIT("check_rows", 0),
+    AUDIT("views_mib", 1),
+    AUDIT("colluding", 2),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t member_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_member, member_fields)};
 static const cyaml_schema_value_t model_schema = {
@@ -98,6 +111,7 @@ static const cyaml_schema_field_t roster_fields[] = {
                          CSL_ROSTER_CONNECTIONS_MAX),
     CYAML_FIELD_MAPPING_PTR("timeouts", MAY, struct raw_roster, timeouts, timeout_fields),
     CYAML_FIELD_MAPPING_PTR("limits", MAY, struct raw_roster, limits, limit_fields),
+    CYAML_FIELD_MAPPING_PTR("audit", MAY, struct raw_roster, audit, audit_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t roster_schema = {
@@ -109,7 +123,8 @@ bool csl__roster_known(const char *section, const char *field) {
         const cyaml_schema_field_t *fields;
     } sections[] = {{"", roster_fields},          {"members", member_fields},
                     {"models", model_fields},     {"connections", connection_fields},
-                    {"timeouts", timeout_fields}, {"limits", limit_fields}};
+                    {"timeouts", timeout_fields}, {"limits", limit_fields},
+                    {"audit", audit_fields}};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         if (strcmp(sections[i].section, section) != 0) {
             continue;
@@ -305,6 +320,18 @@ static enum csl_err take_numbers(void *base, const struct raw_numbers *raw,
     return CSL_OK;
 }
 
+static enum csl_err take_audit(struct csl_audit_policy *a, const struct raw_audit *raw,
+                               const struct csl__roster_text *t) {
+    if (raw == NULL) {
+        return CSL_OK;
+    }
+    if (raw->sign != NULL && !csl_roster_sign_parse(&a->sign, raw->sign)) {
+        return csl__roster_bad(t, (struct csl__roster_at){"audit", -1, "sign"},
+                               "\"%.40s\" is not before-output, after-output or off", raw->sign);
+    }
+    return take_numbers(a, &raw->numbers, csl__audit, CSL__N_AUDIT, "audit", t);
+}
+
 static enum csl_err take_head(struct csl_roster *r, const struct raw_roster *raw,
                               const struct csl__roster_text *t) {
     struct csl_diag why = {""};
@@ -363,6 +390,7 @@ static enum csl_err convert(struct csl_roster *r, const struct raw_roster *raw,
     TRY(take_lists(r, raw, t));
     TRY(take_numbers(&r->timeouts, raw->timeouts, csl__timeouts, CSL__N_TIMEOUTS, "timeouts", t));
     TRY(take_numbers(&r->limits, raw->limits, csl__limits, CSL__N_LIMITS, "limits", t));
+    TRY(take_audit(&r->audit, raw->audit, t));
     return csl__roster_cross_check(r, t);
 }
 

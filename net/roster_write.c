@@ -80,6 +80,13 @@ static void write_numbers(FILE *f, const char *section, const void *base,
     }
 }
 
+static void write_audit(FILE *f, const struct csl_audit_policy *a) {
+    (void)fprintf(f, "audit:\n  sign: %s\n", csl_roster_sign_name((enum csl_roster_sign)a->sign));
+    for (size_t i = 0; i < CSL__N_AUDIT; i++) {
+        (void)fprintf(f, "  %s: %u\n", csl__audit[i].name, csl__number_get(a, &csl__audit[i]));
+    }
+}
+
 static bool write_all(FILE *f, const struct csl_roster *r) {
     (void)fprintf(f,
                   "# Roster of a Consilium consortium. Every member has the same copy; compare the digests:\n"
@@ -107,6 +114,7 @@ static bool write_all(FILE *f, const struct csl_roster *r) {
     }
     write_numbers(f, "timeouts", &r->timeouts, csl__timeouts, CSL__N_TIMEOUTS);
     write_numbers(f, "limits", &r->limits, csl__limits, CSL__N_LIMITS);
+    write_audit(f, &r->audit);
     return ok;
 }
 

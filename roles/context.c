@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/cert.h"
+#include "crypto/hash.h"
 
 static enum csl_err pem_of(BIO **bio, X509 *first, STACK_OF(X509) * rest) {
     BIO *b = BIO_new(BIO_s_mem());
@@ -98,6 +99,48 @@ enum csl_err csl_context_reload(struct csl_context *ctx, bool *changed, struct c
         *changed = true;
     }
     return CSL_OK;
+}
+
+static enum csl_err hash_program(uint8_t out[32], struct csl_diag *diag) {
+    FILE *f = fopen("/proc/self/exe", "re");
+    if (f == NULL) {
+        return csl_fail(diag, CSL_EOS,
+                        "/proc/self/exe: cannot be read; the program's digest is part of "
+                        "every session's statement");
+    }
+    struct csl_sha256 h = {0};
+    uint8_t bytes[16384];
+    size_t n;
+    enum csl_err err = csl_sha256_init(&h);
+    while (err == CSL_OK && (n = fread(bytes, 1, sizeof bytes, f)) != 0) {
+        err = csl_sha256_update(&h, bytes, n);
+    }
+    if (err == CSL_OK && ferror(f) != 0) {
+        err = csl_fail(diag, CSL_EIO, "/proc/self/exe: cannot be read");
+    }
+    if (err == CSL_OK) {
+        err = csl_sha256_final(&h, out);
+    }
+    csl_sha256_clear(&h);
+    (void)fclose(f);
+    return err;
+}
+
+enum csl_err csl_context_configure(struct csl_context *ctx, const char *settings, struct csl_diag *diag) {
+    static const char label[] = "consilium/configuration"; /* its zero byte is part of it */
+    struct csl_sha256 h = {0};
+    enum csl_err err = csl_sha256_init(&h);
+    if (err == CSL_OK) {
+        err = csl_sha256_update(&h, (const uint8_t *)label, sizeof label);
+    }
+    if (err == CSL_OK) {
+        err = csl_sha256_update(&h, (const uint8_t *)settings, strlen(settings));
+    }
+    if (err == CSL_OK) {
+        err = csl_sha256_final(&h, ctx->configuration);
+    }
+    csl_sha256_clear(&h);
+    return err == CSL_OK ? hash_program(ctx->software, diag) : err;
 }
 
 enum csl_err csl_context_require(const struct csl_context *ctx, enum csl_role role, struct csl_diag *diag) {

@@ -13,6 +13,8 @@ struct csl_context {
     uint8_t roster_digest[32];
     const struct csl_member *self; /* this site's line in the roster */
     struct csl_tls_ctx *tls;
+    uint8_t software[32]; /* digests that a session's statement names; csl_context_configure */
+    uint8_t configuration[32];
     struct csl_logbook *logbook; /* roles/logbook.h; borrowed; NULL in a command that logs nothing */
 };
 
@@ -26,6 +28,11 @@ void csl_context_free(struct csl_context *ctx); /* may be all zero */
  * or that is not valid now, is an error and the old one stays. Main thread; lanes take their own reference of
  * ctx->tls when they start. */
 CSL_MUST_CHECK enum csl_err csl_context_reload(struct csl_context *ctx, bool *changed, struct csl_diag *diag);
+
+/* A daemon, once at its start: the digest of this program's file, and that of what the site set beside the
+ * roster, SHA-256("consilium/configuration" 0 | settings); settings: "wait=block cpu=avx2", say. */
+CSL_MUST_CHECK enum csl_err csl_context_configure(struct csl_context *ctx, const char *settings,
+                                                  struct csl_diag *diag);
 
 /* CSL_EPERM unless this site has the role. */
 CSL_MUST_CHECK enum csl_err csl_context_require(const struct csl_context *ctx, enum csl_role role,

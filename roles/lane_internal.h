@@ -1,10 +1,12 @@
-/* Shared by lane.c (life, mailbox), lane_open.c (setting the session up), lane_prepare.c (correlations of a
- * batch) and lane_serve.c (batches). */
+/* Shared by lane.c (life, mailbox), lane_connect.c (the mesh), lane_open.c (setting the session up),
+ * lane_prepare.c (correlations of a batch), lane_serve.c (batches) and lane_audit.c (statements, leaves). */
 #ifndef CSL_ROLES_LANE_INTERNAL_H
 #define CSL_ROLES_LANE_INTERNAL_H
 
 #include "mpc/correlation.h"
+#include "roles/audit_link.h"
 #include "roles/lane.h"
+#include "roles/record.h"
 #include "roles/talk.h"
 
 /* Places for connections: parties by number, the dealer, then the owners of parts of the input. */
@@ -37,7 +39,24 @@ struct csl_lane {
     size_t correction_bytes; /* of one index */
     uint64_t batches, inferences;
     struct csl_diag diag; /* why the session ended */
+
+    /* The audit (docs/audit.md). */
+    enum csl_audit_sign sign; /* the roster's; off: batches carry no statements */
+    bool keep_views;          /* batches are kept for a judge: seeds and corrections go into the record */
+    struct csl_audit_link *audit;
+    struct csl_session_record agreed; /* the session's statement, from csl__lane_agree_statement on */
+    uint8_t mask_id[CSL_DIGEST_BYTES];
 };
+
+/* What one party said in the agreement beside what is compared, in party order. */
+struct csl__lane_said {
+    uint8_t software[CSL_DIGEST_BYTES], configuration[CSL_DIGEST_BYTES], seed_commitment[CSL_DIGEST_BYTES];
+};
+
+/* lane_connect.c: every place taken, and the mesh link made. */
+CSL_MUST_CHECK enum csl_err csl__lane_connect(struct csl_lane *l);
+/* How long a step of the setup may take. */
+uint64_t csl__lane_setup_ms(const struct csl_lane *l);
 
 /* lane_open.c: connections, agreement, masked weights, the dealer; then tells the client that it may begin.
  */
@@ -58,12 +77,30 @@ struct csl__batch {
     uint64_t input_ns, output_ns;
     uint64_t offline_bytes, online_bytes, max_link_bytes;
     uint32_t rounds;
+    struct csl_record record; /* batch and count are set before csl__lane_prepare */
 };
 
 /* lane_prepare.c: takes counters, makes b->corr ready to use. number and count are set. */
 CSL_MUST_CHECK enum csl_err csl__lane_prepare(struct csl_lane *l, struct csl__batch *b);
 
+/* lane_input.c: the input of a batch (I1), from all its owners, into b->x and the record. */
+CSL_MUST_CHECK enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batch *b);
+
 /* lane_serve.c: batches until the client says goodbye. */
 CSL_MUST_CHECK enum csl_err csl__lane_serve(struct csl_lane *l);
+
+/* lane_audit.c */
+/* The session's statement from what was agreed (l->agreed.nonces are there); everybody signs it, all
+ * signatures are verified, and the ledger's leaf is on the disk when it returns. */
+CSL_MUST_CHECK enum csl_err csl__lane_agree_statement(struct csl_lane *l,
+                                                      const struct csl__lane_said said[CSL_MAX_PARTIES]);
+/* Statements and commitments of the batch's inputs are right: CSL_EAUTH names the owner. */
+CSL_MUST_CHECK enum csl_err csl__lane_verify_inputs(struct csl_lane *l, struct csl__batch *b);
+/* Signs the commitment to the output share (b->record.output_share). */
+CSL_MUST_CHECK enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b);
+/* After the output: leaves and the view. */
+CSL_MUST_CHECK enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b);
+/* The session ended, whatever way. */
+void csl__lane_log_close(struct csl_lane *l, enum csl_err err);
 
 #endif

@@ -327,12 +327,17 @@ static void digest_ignores_form(void **state) {
         {"roles: [owner]", "role: 'owner'"},
         {"clients: [\"clinic\", \"hospital-a\"]", "clients:\n      - clinic\n      - hospital-a"},
         {"  max_batch: 256\n", ""},
+        {"  sign: before-output\n", ""},
+        {"  check_rows: 0\n  views_mib: 256\n", ""},
+        {"  colluding: 1\n", "  colluding: \"1\"\n"},
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         digest_of(e, edited(base_text, same[i][0], same[i][1]));
         assert_memory_equal(d, e, 32);
     }
     digest_of(e, without(base_text, "timeouts:"));
+    assert_memory_equal(d, e, 32);
+    digest_of(e, without(base_text, "audit:"));
     assert_memory_equal(d, e, 32);
     char *swapped = without(base_text, "version:"); /* a top-level key moved to the end */
     char *all = malloc(strlen(swapped) + 32);
@@ -363,6 +368,11 @@ static void digest_covers_everything(void **state) {
         {"session_idle_ms: 120000", "session_idle_ms: 120001"},
         {"lanes: 4", "lanes: 5"},
         {"max_batch: 256", "max_batch: 257"},
+        {"sign: before-output", "sign: after-output"},
+        {"sign: before-output", "sign: off"},
+        {"check_rows: 0", "check_rows: 1"},
+        {"views_mib: 256", "views_mib: 0"},
+        {"colluding: 1", "colluding: 2"},
     };
     for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
         char *t = edited(base_text, other[i][0], other[i][1]);
@@ -437,6 +447,9 @@ static void unknown_fields_and_types(void **state) {
         {"to: \"hospital-b\"", "to: \"hospital-b\", via: x", "via"},
         {"  lanes: 4", "  lanes: 4\n  lines: 4", "lines"},
         {"  dead_ms: 4000", "  dead_s: 4", "dead_s"},
+        {"  sign: before-output", "  signs: off", "signs"},
+        {"  sign: before-output", "  sign: [off]", "sign"},
+        {"  check_rows: 0", "  check_rows: 0.5", "check_rows"},
         {"version: 1", "version: one", "version"},
         {"version: 1", "version: 2", "version"},
         {"version: 1", "version: -1", "version"},
@@ -498,6 +511,12 @@ static void bad_values(void **state) {
         {"lanes: 4", "lanes: 0", "limits.lanes"},
         {"lanes: 4", "lanes: 257", "limits.lanes"},
         {"max_batch: 256", "max_batch: 65537", "limits.max_batch"},
+        {"sign: before-output", "sign: 2", "audit.sign: \"2\" is not before-output"},
+        {"sign: before-output", "sign: Off", "audit.sign"},
+        {"check_rows: 0", "check_rows: 65", "audit.check_rows: 65 is not a number in 0..64"},
+        {"views_mib: 256", "views_mib: 1048577", "audit.views_mib"},
+        {"colluding: 1", "colluding: 16", "audit.colluding"},
+        {"colluding: 1", "colluding: 3", "audit.colluding: 3 parties may collude, of 3"},
         {"\"heart", "\"heart\\n", "consortium"},
         {"\"heart", "\"heart\\0", "NUL"},
     };
