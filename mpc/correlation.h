@@ -30,6 +30,7 @@ enum {
     CSL_MAX_FIELDS = 16,
     CSL_MAX_DIM = 1 << 24,
     CSL_MAX_BATCH = 1 << 20,
+    CSL_DEMAND_BYTES = 76,     /* of a demand, encoded */
     CSL_INDEX_SEED_BYTES = 64, /* matrix key 32 | bits key 32 (step K3) */
 };
 
@@ -133,6 +134,21 @@ size_t csl_demand_fields(struct csl_field fields[CSL_MAX_FIELDS], const struct c
  * itself. 0 when a demand is wrong or the sum overflows. */
 size_t csl_correction_bytes(const struct csl_demand *demands, size_t n_demands);
 
+/* SHA-256 over the corrections of linear demands, and over those of all others, of one index, each in the
+ * order of the demands (docs/protocol.md C): the second can be made anew from opened bits keys. n must be
+ * csl_correction_bytes(), else CSL_EPROTO. */
+CSL_MUST_CHECK enum csl_err csl_correction_digests(uint8_t matrix[32], uint8_t bits[32],
+                                                   const struct csl_demand *demands, size_t n_demands,
+                                                   const uint8_t *corrections, size_t n);
+
+/* Demands as bytes, CSL_DEMAND_BYTES each, and their digest SHA-256("consilium/demands" 0 | bytes): what a
+ * dealer says that it dealt for. Decoding checks every demand: CSL_EDATA. */
+void csl_demands_encode(uint8_t *out, const struct csl_demand *demands, size_t n_demands);
+CSL_MUST_CHECK enum csl_err csl_demands_decode(struct csl_demand *out, const uint8_t *in, size_t n_demands,
+                                               struct csl_diag *diag);
+CSL_MUST_CHECK enum csl_err csl_demands_digest(uint8_t out[32], const struct csl_demand *demands,
+                                               size_t n_demands);
+
 /* ---- one party's correlations for a batch ---- */
 
 struct csl_corr;
@@ -168,6 +184,12 @@ CSL_MUST_CHECK enum csl_err csl_corr_put(struct csl_corr *c, size_t demand, unsi
  * 2^bits. CSL_ENOMEM uses the demand up. All rows must be filled. Before csl_linear_forward(), once. */
 CSL_MUST_CHECK enum csl_err csl_corr_bind_weights(struct csl_corr *c, size_t demand, const uint64_t *e,
                                                   struct csl_diag *diag);
+
+/* Wipes n rows (rising) for good and closes the gaps: the batch becomes so many smaller. For rows that were
+ * used to check the dealer. CSL_EINTERNAL, with c unchanged, when a row does not exist, all would go, or a
+ * demand was bound or used before. */
+CSL_MUST_CHECK enum csl_err csl_corr_discard(struct csl_corr *c, const uint32_t *rows, size_t n,
+                                             struct csl_diag *diag);
 
 size_t csl_corr_batch(const struct csl_corr *c);
 size_t csl_corr_n_demands(const struct csl_corr *c);

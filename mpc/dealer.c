@@ -274,8 +274,7 @@ static enum csl_err value_corrections(const struct job *j, size_t batch) {
 }
 
 static enum csl_err check(size_t n_out, const struct csl_demand *demands, size_t n_demands,
-                          unsigned n_parties, const uint64_t *const *masks, size_t batch,
-                          struct csl_diag *diag) {
+                          unsigned n_parties, size_t batch, struct csl_diag *diag) {
     size_t want;
     if (n_parties < 2 || n_parties > CSL_MAX_PARTIES || n_demands == 0 || n_demands > CSL_MAX_DEMANDS ||
         batch == 0 || batch > CSL_MAX_BATCH) {
@@ -287,9 +286,6 @@ static enum csl_err check(size_t n_out, const struct csl_demand *demands, size_t
         if (err != CSL_OK) {
             return csl_fail_context(diag, err, "demand %zu", d);
         }
-        if (demands[d].kind == CSL_DEMAND_LINEAR && (masks == NULL || masks[d] == NULL)) {
-            return csl_fail(diag, CSL_EDATA, "demand %zu: the weight mask is missing", d);
-        }
     }
     size_t chunk = csl_correction_bytes(demands, n_demands);
     if (chunk == 0 || __builtin_mul_overflow(chunk, batch, &want) || want != n_out) {
@@ -299,12 +295,14 @@ static enum csl_err check(size_t n_out, const struct csl_demand *demands, size_t
     return CSL_OK;
 }
 
-enum csl_err csl_dealer_corrections(uint8_t *out, size_t n_out, const struct csl_demand *demands,
-                                    size_t n_demands, unsigned n_parties, const uint8_t *seeds,
-                                    const uint64_t *const *masks, size_t batch, struct csl_diag *diag) {
-    enum csl_err err = check(n_out, demands, n_demands, n_parties, masks, batch, diag);
+/* masks NULL: linear demands are passed over. */
+static enum csl_err corrections(uint8_t *out, size_t n_out, const struct csl_demand *demands,
+                                size_t n_demands, unsigned n_parties, const uint8_t *seeds,
+                                const uint64_t *const *masks, size_t batch, struct csl_diag *diag) {
+    enum csl_err err = CSL_OK;
     size_t at = 0;
     for (size_t d = 0; d < n_demands && err == CSL_OK; d++) {
+        bool linear = demands[d].kind == CSL_DEMAND_LINEAR;
         struct job j = {.demand = &demands[d],
                         .number = d,
                         .n_parties = n_parties,
@@ -313,13 +311,61 @@ enum csl_err csl_dealer_corrections(uint8_t *out, size_t n_out, const struct csl
                         .chunk_bytes = n_out / batch};
         j.n_fields = csl_demand_fields(j.fields, &demands[d]);
         at += csl_correction_bytes(&demands[d], 1);
-        err = demands[d].kind == CSL_DEMAND_LINEAR ? linear_corrections(&j, masks[d], batch)
-                                                   : value_corrections(&j, batch);
+        if (!linear) {
+            err = value_corrections(&j, batch);
+        } else if (masks != NULL) {
+            err = linear_corrections(&j, masks[d], batch);
+        }
         if (err != CSL_OK) {
             (void)csl_fail(diag, err, "corrections of demand %zu: %s", d, csl_err_text(err));
         }
     }
+    return err;
+}
+
+static enum csl_err check_masks(const struct csl_demand *demands, size_t n_demands,
+                                const uint64_t *const *masks, struct csl_diag *diag) {
+    for (size_t d = 0; d < n_demands; d++) {
+        if (demands[d].kind == CSL_DEMAND_LINEAR && (masks == NULL || masks[d] == NULL)) {
+            return csl_fail(diag, CSL_EDATA, "demand %zu: the weight mask is missing", d);
+        }
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_dealer_corrections(uint8_t *out, size_t n_out, const struct csl_demand *demands,
+                                    size_t n_demands, unsigned n_parties, const uint8_t *seeds,
+                                    const uint64_t *const *masks, size_t batch, struct csl_diag *diag) {
+    enum csl_err err = check(n_out, demands, n_demands, n_parties, batch, diag);
+    if (err == CSL_OK) {
+        err = check_masks(demands, n_demands, masks, diag);
+    }
+    if (err == CSL_OK) {
+        err = corrections(out, n_out, demands, n_demands, n_parties, seeds, masks, batch, diag);
+    }
     if (err != CSL_OK && n_out != 0) {
+        csl_wipe(out, n_out);
+    }
+    return err;
+}
+
+enum csl_err csl_dealer_bits_corrections(uint8_t *out, size_t n_out, const struct csl_demand *demands,
+                                         size_t n_demands, unsigned n_parties, const uint8_t *bits_keys,
+                                         size_t batch, struct csl_diag *diag) {
+    TRY(check(n_out, demands, n_demands, n_parties, batch, diag));
+    memset(out, 0, n_out);
+    size_t n = batch * n_parties;
+    uint8_t *seeds = csl_secret_alloc(n, CSL_INDEX_SEED_BYTES); /* the matrix keys stay zero */
+    if (seeds == NULL) {
+        return csl_fail(diag, CSL_ENOMEM, "no memory for corrections");
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(seeds + i * CSL_INDEX_SEED_BYTES + CSL_SEED_BYTES, bits_keys + i * CSL_SEED_BYTES,
+               CSL_SEED_BYTES);
+    }
+    enum csl_err err = corrections(out, n_out, demands, n_demands, n_parties, seeds, NULL, batch, diag);
+    csl_secret_free(seeds);
+    if (err != CSL_OK) {
         csl_wipe(out, n_out);
     }
     return err;

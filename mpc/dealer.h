@@ -21,4 +21,11 @@ CSL_MUST_CHECK enum csl_err csl_dealer_corrections(uint8_t *out, size_t n_out,
                                                    const uint64_t *const *masks, size_t batch,
                                                    struct csl_diag *diag);
 
+/* The same of demands that are not linear, from the bits keys alone (batch x n_parties x 32 bytes): for whom
+ * they were opened to, in a check of the dealer. Corrections of linear demands are left zero. */
+CSL_MUST_CHECK enum csl_err csl_dealer_bits_corrections(uint8_t *out, size_t n_out,
+                                                        const struct csl_demand *demands, size_t n_demands,
+                                                        unsigned n_parties, const uint8_t *bits_keys,
+                                                        size_t batch, struct csl_diag *diag);
+
 #endif
