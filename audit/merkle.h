@@ -50,8 +50,8 @@ CSL_MUST_CHECK enum csl_err csl_merkle_verify_inclusion(const uint8_t root[CSL_M
                                                         uint64_t index,
                                                         const uint8_t (*proof)[CSL_MERKLE_BYTES],
                                                         size_t n_proof);
-/* That the tree of `size` leaves continues that of old_size. old_size 0 is consistent with everything by an
- * empty proof. */
+/* That the tree of `size` leaves continues that of old_size. old_size 0 (old_root: SHA-256("")) is consistent
+ * with everything by an empty proof. */
 CSL_MUST_CHECK enum csl_err csl_merkle_verify_consistency(const uint8_t old_root[CSL_MERKLE_BYTES],
                                                           uint64_t old_size,
                                                           const uint8_t root[CSL_MERKLE_BYTES], uint64_t size,

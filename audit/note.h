@@ -19,7 +19,7 @@
 #include "audit/merkle.h"
 #include "crypto/sign.h"
 
-enum { CSL_NOTE_MAX = 8192, CSL_ORIGIN_MAX = 128, CSL_NOTE_SIGNATURES_MAX = 32, CSL_NOTE_NAME_MAX = 64 };
+enum { CSL_NOTE_MAX = 8192, CSL_ORIGIN_MAX = 288, CSL_NOTE_SIGNATURES_MAX = 32, CSL_NOTE_NAME_MAX = 64 };
 
 struct csl_checkpoint {
     char origin[CSL_ORIGIN_MAX + 1];
@@ -42,10 +42,12 @@ struct csl_note {
     } signatures[CSL_NOTE_SIGNATURES_MAX];
 };
 
-/* Signs a checkpoint. name: the site's. CSL_EUSAGE: an origin or name with a space, newline or '+'. */
+/* Signs a checkpoint. name: the site's. CSL_EUSAGE: an origin or name that is empty, too
+ * long, or holds anything but visible ASCII characters other than '+'. */
 CSL_MUST_CHECK enum csl_err csl_note_sign(struct csl_note *out, const struct csl_checkpoint *c,
                                           const char *name, EVP_PKEY *key, struct csl_diag *diag);
-/* Strict: exactly the form above, CSL_EDATA otherwise, with the reason. Nothing is verified. */
+/* Strict: exactly the form above with one signature or more, one of a name and kind; base 64 in its one
+ * canonical form; CSL_EDATA otherwise, with the reason. Nothing is verified. */
 CSL_MUST_CHECK enum csl_err csl_note_parse(struct csl_note *out, const char *text, size_t n,
                                            struct csl_diag *diag);
 /* CSL_OK when `name` signed (cosigned) it with key; CSL_EAUTH when it did not, or there is no such line. */
@@ -57,9 +59,13 @@ CSL_MUST_CHECK enum csl_err csl_note_verify_cosignature(const struct csl_note *n
  */
 CSL_MUST_CHECK enum csl_err csl_note_cosign(struct csl_note *note, const char *name, EVP_PKEY *key,
                                             uint64_t time_s, struct csl_diag *diag);
-/* Takes over another copy's cosignature lines after verifying the one of name; both must have the same body.
- */
+/* Takes over name's cosignature line from another copy of the same body (else CSL_EDATA) after verifying it;
+ * CSL_EAUTH. */
 CSL_MUST_CHECK enum csl_err csl_note_merge(struct csl_note *note, const struct csl_note *other,
                                            const char *name, EVP_PKEY *key, struct csl_diag *diag);
+
+/* Drops all signatures but signer's own and cosigner's cosignature (NULL: none of that kind). */
+void csl_note_only(struct csl_note *note, const char *signer, const char *cosigner);
+size_t csl_note_cosignatures(const struct csl_note *note);
 
 #endif

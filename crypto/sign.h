@@ -22,4 +22,13 @@ CSL_MUST_CHECK enum csl_err csl_sign(uint8_t sig[CSL_SIGNATURE_BYTES], EVP_PKEY 
 CSL_MUST_CHECK enum csl_err csl_verify(EVP_PKEY *key, const uint8_t *sig, size_t n_sig, const char *context,
                                        const uint8_t *msg, size_t n, struct csl_diag *diag);
 
+/* The same without a context, for text whose form is given by others (signed notes of c2sp.org). CSL_EUSAGE
+ * when the text is empty or holds a zero byte: every message that csl_sign signs holds one, behind its
+ * context, so that neither can be taken for the other. Texts of different kinds must differ in form, as a
+ * checkpoint (audit/note.h) and its cosignature do. */
+CSL_MUST_CHECK enum csl_err csl_sign_raw(uint8_t sig[CSL_SIGNATURE_BYTES], EVP_PKEY *key, const char *text,
+                                         size_t n, struct csl_diag *diag);
+CSL_MUST_CHECK enum csl_err csl_verify_raw(EVP_PKEY *key, const uint8_t *sig, size_t n_sig, const char *text,
+                                           size_t n, struct csl_diag *diag);
+
 #endif
