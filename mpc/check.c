@@ -49,7 +49,7 @@ static enum csl_err commit_and_reveal(struct csl_session *s, uint8_t revealed[CS
             return csl_session_fail(s, err, "a commitment cannot be hashed");
         }
         if (memcmp(again, commitments[p], sizeof again) != 0) {
-            char number[16];
+            char number[24];
             (void)snprintf(number, sizeof number, "party %u", p);
             return csl_session_fail(s, CSL_EPROTO, "%s revealed another coin than it had committed to",
                                     names != NULL ? names[p] : number);
