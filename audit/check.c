@@ -71,15 +71,13 @@ void csl__check_range(struct csl__check *c, const char *field, uint64_t v, uint6
     }
 }
 
-static bool known(const ProtobufCMessage *m);
-
 static bool known_field(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f) {
     const uint8_t *base = (const uint8_t *)m;
     if (f->label == PROTOBUF_C_LABEL_REPEATED) {
         size_t n = *(const size_t *)(const void *)(base + f->quantifier_offset);
         ProtobufCMessage *const *all = *(ProtobufCMessage *const *const *)(const void *)(base + f->offset);
         for (size_t i = 0; i < n; i++) {
-            if (!known(all[i])) {
+            if (!csl__known_fields(all[i])) {
                 return false;
             }
         }
@@ -90,10 +88,10 @@ static bool known_field(const ProtobufCMessage *m, const ProtobufCFieldDescripto
         return true;
     }
     const ProtobufCMessage *one = *(ProtobufCMessage *const *)(const void *)(base + f->offset);
-    return one == NULL || known(one);
+    return one == NULL || csl__known_fields(one);
 }
 
-static bool known(const ProtobufCMessage *m) {
+bool csl__known_fields(const ProtobufCMessage *m) {
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
         if (f->type == PROTOBUF_C_TYPE_MESSAGE && !known_field(m, f)) {
@@ -107,7 +105,7 @@ void csl__check_canonical(struct csl__check *c, const ProtobufCMessage *m, const
     if (c->err != CSL_OK) {
         return;
     }
-    if (!known(m)) {
+    if (!csl__known_fields(m)) {
         c->err = csl_fail(c->diag, CSL_EDATA, "%s: holds a field that this version does not know", c->what);
         return;
     }

@@ -41,6 +41,9 @@ void csl__check_name(struct csl__check *c, const char *field, const char *s);
 void csl__check_text(struct csl__check *c, const char *field, const char *s, size_t max);
 void csl__check_range(struct csl__check *c, const char *field, uint64_t v, uint64_t min, uint64_t max);
 
+/* Whether the message holds no unknown field, in any depth. */
+bool csl__known_fields(const ProtobufCMessage *m);
+
 /* That packing the message gives the n bytes that it was unpacked from, with no unknown field in any depth:
  * then other bytes are another content. */
 void csl__check_canonical(struct csl__check *c, const ProtobufCMessage *m, const uint8_t *p, size_t n);

@@ -125,6 +125,7 @@ static void check_dealt(struct csl__check *c, const Csl__Audit__DealtStatement *
     csl__check_range(c, "first", m->first, 0, (uint64_t)UINT32_MAX + 1 - m->count);
     csl__check_digests(c, "seed_roots", m->seed_roots, m->n_seed_roots, 1, CSL__PARTIES_MAX);
     csl__check_exact(c, "corrections_root", &m->corrections_root, CSL__DIGEST_BYTES);
+    csl__check_exact(c, "demands_digest", &m->demands_digest, CSL__DIGEST_BYTES);
 }
 
 static void check_place(struct csl__check *c, const ProtobufCBinaryData *session, uint32_t party,
@@ -161,6 +162,7 @@ static void check_reseal(struct csl__check *c, const Csl__Audit__ResealStatement
     csl__check_exact(c, "to_sealed", &m->to_sealed, CSL__DIGEST_BYTES);
     csl__check_exact(c, "to_wrap_key", &m->to_wrap_key, CSL__DIGEST_BYTES);
     csl__check_name(c, "to", m->to);
+    csl__check_optional(c, "to_sign_key", &m->to_sign_key, CSL__DIGEST_BYTES);
 }
 
 static void check_consent(struct csl__check *c, const Csl__Audit__ConsentStatement *m) {

@@ -15,7 +15,7 @@
 #ifndef CSL_AUDIT_VERIFY_H
 #define CSL_AUDIT_VERIFY_H
 
-#include "crypto/err.h"
+#include "audit/note.h"
 
 typedef struct evp_pkey_st EVP_PKEY;
 
@@ -53,6 +53,11 @@ void csl_audit_report_clear(struct csl_audit_report *r);
 CSL_MUST_CHECK enum csl_err csl_audit_find(struct csl_audit_report *r, enum csl_verdict v, const char *who,
                                            const uint8_t *session_id, uint32_t batch, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+
+/* "consilium/<consortium>/<site>": the origin of a member's checkpoints. What cannot stand in an origin (all
+ * but letters, digits, '.', '_' and '-' of the consortium's name) becomes '-'. roles/logbook.h uses it, too.
+ */
+void csl_audit_origin(char out[CSL_ORIGIN_MAX + 1], const char *consortium, const char *site);
 
 /* bundles: csl_bundle pointers (audit/bundle.h), one or more sites'. An error is one of this program (no
  * memory), not of the bundles: those become findings. */
