@@ -5,7 +5,7 @@
 
 #include "crypto/rand.h"
 
-enum { TICK_MS = 250 };
+enum { TICK_MS = 250, LOOK_MS = 1000 };
 
 /* ---- Epochs ---- */
 
@@ -123,7 +123,13 @@ static void on_peer(void *arg, const struct csl_member *peer, bool up, const cha
 /* ---- Life ---- */
 
 static void on_tick(uv_timer_t *timer) {
-    csl__party_tick(timer->data);
+    struct csl_party *p = timer->data;
+    csl__party_tick(p);
+    uint64_t now = uv_now(csl_daemon_loop(p->daemon));
+    if (now - p->looked_ms >= LOOK_MS) {
+        p->looked_ms = now;
+        csl__party_look_for_models(p);
+    }
 }
 
 static void on_stop(void *arg) {

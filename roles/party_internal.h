@@ -58,7 +58,9 @@ struct csl_party {
     unsigned n_recent;           /* ever */
     struct csl_storing *storing; /* models that are being received */
     unsigned n_storing;
-    uv_timer_t tick; /* deadlines of what waits and what is parked */
+    bool refreshing;    /* a thread looks for new model files */
+    uint64_t looked_ms; /* loop time: when we last looked */
+    uv_timer_t tick;    /* deadlines of what waits and what is parked */
     bool stopping;
 };
 
@@ -75,5 +77,6 @@ void csl__party_stop_sessions(struct csl_party *p);
 void csl__party_share_model(struct csl_party *p, struct csl_conn *conn, const struct csl_member *owner,
                             const Csl__Pb__ShareModel *m);
 void csl__party_stop_storing(struct csl_party *p);
+void csl__party_look_for_models(struct csl_party *p);
 
 #endif

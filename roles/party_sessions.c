@@ -230,13 +230,11 @@ void csl__party_admit(struct csl_party *p) {
     struct csl_waiting *next;
     for (struct csl_waiting *w = p->waiting; w != NULL; w = next) {
         next = w->next;
-        struct csl_package *package = csl_store_get(&p->store, w->request.model);
-        if (package == NULL) {
-            char text[256];
-            (void)snprintf(text, sizeof text,
-                           "model %s was not shared with %s; its owner runs `consilium model share`",
-                           w->request.model, p->ctx->self->name);
-            refuse_waiting(w, CSL_EUNAVAILABLE, text);
+        struct csl_package *package;
+        struct csl_diag why = {""};
+        enum csl_err err = csl_store_find(&p->store, &package, w->request.model, &why);
+        if (err != CSL_OK) {
+            refuse_waiting(w, err, why.text);
         } else if (p->epoch == NULL || p->n_running >= p->ctx->roster.limits.lanes) {
             csl_package_unref(package);
             return; /* later, in order */
