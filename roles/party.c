@@ -1,8 +1,10 @@
 #include "roles/party_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/cpu.h"
 #include "crypto/rand.h"
 
 enum { TICK_MS = 250, LOOK_MS = 1000 };
@@ -143,9 +145,19 @@ static void on_stop(void *arg) {
 static const struct csl_daemon_ops ops = {
     .may = may, .on_conn = on_conn, .on_peer = on_peer, .on_control = on_control, .on_stop = on_stop};
 
+/* What this site chose beside the roster: sessions' statements name its digest. */
+static enum csl_err configure(struct csl_context *ctx, const struct csl_party_options *opt,
+                              struct csl_diag *diag) {
+    char settings[64];
+    (void)snprintf(settings, sizeof settings, "wait=%s cpu=%s", opt->wait == CSL_WAIT_SPIN ? "spin" : "block",
+                   csl_cpu_name(csl_cpu_level()));
+    return csl_context_configure(ctx, settings, diag);
+}
+
 enum csl_err csl_party_run(struct csl_context *ctx, const struct csl_party_options *opt,
                            struct csl_diag *diag) {
     TRY(csl_context_require(ctx, CSL_ROLE_PARTY, diag));
+    TRY(configure(ctx, opt, diag));
     struct csl_party *p = calloc(1, sizeof *p);
     if (p == NULL) {
         return CSL_ENOMEM;
