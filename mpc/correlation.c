@@ -297,6 +297,30 @@ enum csl_err csl_corr_expand(struct csl_corr *c, size_t row, const uint8_t index
     return expand(c, row, index_seed, corrections, false, diag);
 }
 
+enum csl_err csl_corr_corrections(uint8_t *out, size_t n_out, const struct csl_corr *c, size_t row,
+                                  struct csl_diag *diag) {
+    size_t n = 0;
+    bool good = c->self + 1 == c->n_parties && row < c->batch;
+    for (size_t d = 0; d < c->n_demands && good; d++) {
+        const struct csl__corr_demand *cd = &c->demands[d];
+        good = cd->words != NULL && !cd->bound && (~cd->filled[row] & ((1u << cd->n_fields) - 1)) == 0;
+        n += csl_correction_bytes(&cd->demand, 1);
+    }
+    if (!good || n != n_out) {
+        return csl_fail(diag, CSL_EINTERNAL, "correlation: no corrections of row %zu", row);
+    }
+    for (size_t d = 0; d < c->n_demands; d++) {
+        const struct csl__corr_demand *cd = &c->demands[d];
+        for (unsigned i = 0; i < cd->n_fields; i++) {
+            if (cd->fields[i].dealt && cd->fields[i].row_words != 0) {
+                csl__field_pack(out, &cd->fields[i], csl__corr_row(cd, i, row));
+                out += cd->fields[i].row_bytes;
+            }
+        }
+    }
+    return CSL_OK;
+}
+
 enum csl_err csl_corr_expand_own(struct csl_corr *c, size_t row,
                                  const uint8_t index_seed[CSL_INDEX_SEED_BYTES], struct csl_diag *diag) {
     return expand(c, row, index_seed, NULL, true, diag);
