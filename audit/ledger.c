@@ -269,6 +269,18 @@ uint64_t csl_ledger_size(struct csl_ledger *l) {
     return n;
 }
 
+enum csl_err csl_ledger_refresh(struct csl_ledger *l, struct csl_diag *diag) {
+    (void)pthread_mutex_lock(&l->lock);
+    enum csl_err err = csl__ledger_alive(l, diag);
+    if (err == CSL_OK) {
+        csl__log_flock(l, true);
+        err = catch_up(l, diag);
+        csl__log_flock(l, false);
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    return err;
+}
+
 enum csl_err csl_ledger_root(struct csl_ledger *l, uint8_t out[CSL_MERKLE_BYTES], uint64_t n) {
     (void)pthread_mutex_lock(&l->lock);
     enum csl_err err = csl_merkle_tree_root(out, &l->tree, n);

@@ -53,6 +53,8 @@ CSL_MUST_CHECK enum csl_err csl_ledger_sync(struct csl_ledger *l, struct csl_dia
 CSL_MUST_CHECK enum csl_err csl_ledger_check(struct csl_ledger *l, struct csl_diag *diag);
 
 uint64_t csl_ledger_size(struct csl_ledger *l);
+/* Reads what other processes appended since: they are in the size then. */
+CSL_MUST_CHECK enum csl_err csl_ledger_refresh(struct csl_ledger *l, struct csl_diag *diag);
 /* Roots after n leaves: "previous" and "current" hash of entry i are those of i and i + 1. */
 CSL_MUST_CHECK enum csl_err csl_ledger_root(struct csl_ledger *l, uint8_t out[CSL_MERKLE_BYTES], uint64_t n);
 /* The bytes of leaf i; the caller frees. */

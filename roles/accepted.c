@@ -76,6 +76,7 @@ enum csl_err csl_accepted_update(struct csl_accepted *a, const struct csl_contex
         return csl_fail(diag, CSL_EINTERNAL, "no ledger is open");
     }
     struct csl_ledger *ledger = ctx->logbook->ledger;
+    TRY(csl_ledger_refresh(ledger, diag));
     uint64_t size = csl_ledger_size(ledger);
     for (; a->scanned < size; a->scanned++) {
         TRY(take(a, ledger, a->scanned, diag));
