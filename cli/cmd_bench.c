@@ -2,6 +2,9 @@
 #include "cli/commands.h"
 
 int cmd_bench(struct csl_cli *cli, int argc, char **argv) {
-    static const struct csl_command table[] = {{NULL, NULL, NULL}};
+    static const struct csl_command table[] = {
+        {"machine", "what this machine permits", cmd_bench_machine},
+        {NULL, NULL, NULL},
+    };
     return csl_cli_dispatch(cli, "bench", table, argc, argv);
 }
