@@ -177,6 +177,7 @@ void csl_lane_run(void *arg) {
     }
     log_end(l, err);
     csl__lane_log_close(l, err);
+    csl_view_end(l->view);
     if (l->session_open) {
         csl_session_clear(&l->session);
     }

@@ -118,7 +118,10 @@ enum csl_err csl__lane_agree_statement(struct csl_lane *l,
     TRY(make_statement(l, said));
     TRY(exchange_signatures(l));
     TRY(csl_audit_link_start(l->audit, &l->agreed));
-    return log_session(l);
+    TRY(log_session(l));
+    return l->keep_views ? csl_view_begin(&l->view, l->opt.ctx, l->opt.session_id, &l->agreed, l->opt.package,
+                                          l->mask_id, &l->opened->share, &l->opt.request, &l->diag)
+                         : CSL_OK;
 }
 
 /* ---- Inputs ---- */
@@ -294,7 +297,8 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
     }
     TRY(log_inputs(l, b));
     TRY(log_heads(l, b));
-    return log_output(l, b);
+    TRY(log_output(l, b));
+    return csl_view_add(l->view, &b->record, &l->diag);
 }
 
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err) {

@@ -1,6 +1,7 @@
 /* The connections of a session (docs/protocol.md S4), and its mesh. */
 #include <string.h>
 
+#include "roles/dealt.h"
 #include "roles/lane_internal.h"
 
 uint64_t csl__lane_setup_ms(const struct csl_lane *l) {
@@ -85,19 +86,14 @@ static enum csl_err connect_all(struct csl_lane *l) {
 /* ---- The mesh link ---- */
 
 /* The largest message of the session: an opening with its signature, all masked weights, a record of the
- * setup or of the dealer's, or a step of the dealer's check (its rows' masks and products, all demands). */
+ * setup, or a step of what checks the dealer. */
 static uint64_t largest_message(const struct csl_lane *l, const struct csl_cost *cost) {
-    enum { RECORDS = 2048 };
-    uint64_t n = cost->online_bytes, rows = l->opt.ctx->roster.audit.check_rows;
+    enum { RECORD = 512 };
+    uint32_t rows = l->opt.ctx->roster.audit.check_rows;
+    uint64_t n = cost->online_bytes + CSL_SIGNATURE_BYTES + RECORD;
+    uint64_t check = csl_dealt_max_message(l->demands, l->n_demands, rows, l->opt.request.max_batch + rows);
     n = n > cost->open_weights_bytes ? n : cost->open_weights_bytes;
-    uint64_t row = l->correction_bytes + RECORDS;
-    for (size_t i = 0; i < l->n_demands; i++) {
-        if (l->demands[i].kind == CSL_DEMAND_LINEAR) {
-            row +=
-                8 * ((uint64_t)csl_conv_inputs(&l->demands[i].conv) + csl_conv_outputs(&l->demands[i].conv));
-        }
-    }
-    return (n > rows * row ? n : rows * row) + RECORDS;
+    return n > check ? n : check;
 }
 
 static enum csl_err make_link(struct csl_lane *l) {
