@@ -42,8 +42,9 @@ struct csl_bench_cpu {
     double vpmullq_per_s; /* multiplications alone, without the additions; 0: not there */
     double prg_bytes_per_s;
     const char *prg_name;
-    double read_bytes_per_s;  /* one core, from a buffer that stays in its cache */
-    double write_bytes_per_s; /* the same */
+    double read_bytes_per_s;    /* one core, from a buffer that stays in its cache */
+    double write_bytes_per_s;   /* the same */
+    double weights_bytes_per_s; /* read rate of a buffer as large as the weights in question; the caller's */
 };
 void csl_bench_cpu_measure(struct csl_bench_cpu *out, bool quick);
 

@@ -3,6 +3,7 @@
 
 int cmd_bench(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_command table[] = {
+        {"infer", "a network among real processes, beside its bound", cmd_bench_infer},
         {"machine", "what this machine permits", cmd_bench_machine},
         {NULL, NULL, NULL},
     };
