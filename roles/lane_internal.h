@@ -12,7 +12,11 @@
 
 /* Places for connections: parties by number, the dealer, then the owners of parts of the input. */
 enum { CSL_LANE_PLACES = CSL_MAX_PARTIES + 1 + CSL_PARTS_MAX };
-enum { CSL_LANE_SLOT_SETUP = 0, CSL_LANE_SLOT_ONLINE = 1 }; /* counter slots of the mesh link */
+enum {
+    CSL_LANE_SLOT_SETUP,
+    CSL_LANE_SLOT_ONLINE,
+    CSL_LANE_SLOT_OFFLINE
+}; /* counter slots of the mesh link */
 
 struct csl_lane {
     struct csl_lane_options opt;

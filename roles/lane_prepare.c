@@ -135,16 +135,27 @@ static enum csl_err hold_dealer_to_it(struct preparing *p) {
     return p->n_checked == 0 ? CSL_OK : check_dealer(p);
 }
 
-/* These exchanges are setup, not the batch's openings. A peer may have to wait for all corrections first: as
- * long as the client waits for us. */
+static uint64_t sent_offline(const struct csl_lane *l) {
+    const struct csl_mesh_counters *c = csl_mesh_link_counters(l->link, CSL_LANE_SLOT_OFFLINE);
+    uint64_t n = 0;
+    for (unsigned i = 0; i < l->n_parties; i++) {
+        n += c->peer[i].bytes_sent;
+    }
+    return n;
+}
+
+/* These exchanges are offline, none of the batch's openings. A peer may have to wait for all corrections
+ * first: as long as the client waits for us. */
 static enum csl_err offline_exchanges(struct preparing *p) {
     struct csl_lane *l = p->l;
     uint32_t round_ms = l->opt.ctx->roster.timeouts.round_ms;
-    csl_mesh_link_set_slot(l->link, CSL_LANE_SLOT_SETUP);
+    uint64_t before = sent_offline(l);
+    csl_mesh_link_set_slot(l->link, CSL_LANE_SLOT_OFFLINE);
     csl_mesh_link_set_round_ms(l->link, 2 * round_ms);
     enum csl_err err = hold_dealer_to_it(p);
     csl_mesh_link_set_round_ms(l->link, round_ms);
     csl_mesh_link_set_slot(l->link, CSL_LANE_SLOT_ONLINE);
+    p->b->offline_bytes += sent_offline(l) - before;
     return err;
 }
 

@@ -1,6 +1,8 @@
 /* Sessions that go well: every number of parties, batches, clients side by side, and what they cost. */
 #include "world.h"
 
+#include "roles/dealt.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,7 +180,8 @@ static void check_cost(const struct world *w, const struct csl_plan *plan, const
     assert_int_equal(s->rounds, cost.rounds);
     assert_int_equal(s->max_link_bytes, link);
     assert_int_equal(s->online_bytes, (w->n - 1) * link + cost.output_bytes + HEADER);
-    assert_int_equal(s->offline_bytes, cost.offline_bytes + (uint64_t)s->count * HEADER);
+    uint64_t dealt = (uint64_t)(w->n - 1) * (CSL_DEALT_RECORD_BYTES + HEADER); /* the dealer's statement */
+    assert_int_equal(s->offline_bytes, cost.offline_bytes + (uint64_t)s->count * HEADER + dealt);
     uint64_t setup = AGREEMENT + HEADER + (opened_weights ? cost.open_weights_bytes + HEADER : 0);
     assert_int_equal(s->setup_bytes, (w->n - 1) * setup);
 }

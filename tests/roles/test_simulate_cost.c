@@ -12,7 +12,7 @@
 
 #include "simulate.h"
 
-enum { FRAME_HEADER = 12, MAX_BATCH = 4, MAX_INPUTS = 192 };
+enum { FRAME_HEADER = 12, DEALT_RECORD = 1024, MAX_BATCH = 4, MAX_INPUTS = 192 };
 
 struct net {
     const char *name;
@@ -36,7 +36,9 @@ static bool agree(const json_t *cost, const json_t *counted, unsigned parties, u
     double rounds = number(cost, "rounds");
     double link = number(cost, "online_bytes_per_link") + FRAME_HEADER * (rounds - 1); /* the last: output */
     double output = number(cost, "output_bytes") + FRAME_HEADER;
-    double offline = number(cost, "offline_bytes") + (double)FRAME_HEADER * batch;
+    double dealt =
+        (parties - 1) * (double)(DEALT_RECORD + FRAME_HEADER); /* the dealer's statement, passed on */
+    double offline = number(cost, "offline_bytes") + (double)FRAME_HEADER * batch + dealt;
     bool ok = same("images", batch, number(counted, "images"));
     ok = same("rounds", rounds, number(counted, "rounds")) && ok;
     ok = same("online, a link", link, number(counted, "online_bytes_per_link") * batch) && ok;
