@@ -88,7 +88,8 @@ static enum csl_err judge_hello(struct csl_greeting *g, const Csl__Pb__Hello *h,
 }
 
 static bool wants_request(Csl__Pb__Purpose p) {
-    return p == CSL__PB__PURPOSE__PURPOSE_CLIENT || p == CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL;
+    return p == CSL__PB__PURPOSE__PURPOSE_CLIENT || p == CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL ||
+           p == CSL__PB__PURPOSE__PURPOSE_AUDIT;
 }
 
 /* Hands the conn on and ends the greeting; nothing of g may be used after. */

@@ -84,6 +84,9 @@ static enum csl_err may(void *arg, const struct csl_member *from, Csl__Pb__Purpo
     case CSL__PB__PURPOSE__PURPOSE_CORRECTIONS:
         ok = dealer_expected(p, from);
         break;
+    case CSL__PB__PURPOSE__PURPOSE_AUDIT:
+        ok = from->party >= 0 && from != p->ctx->self;
+        break;
     default:
         break;
     }
@@ -105,6 +108,9 @@ static void on_conn(void *arg, struct csl_conn *conn, const struct csl_member *f
     } else if (hello->purpose == CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL &&
                request->kind_case == CSL__PB__CONTROL__KIND_SHARE_MODEL) {
         csl__party_share_model(p, conn, from, request->share_model);
+    } else if (hello->purpose == CSL__PB__PURPOSE__PURPOSE_AUDIT &&
+               request->kind_case == CSL__PB__CONTROL__KIND_OPENING_ANNOUNCED) {
+        csl__party_told(p, conn, from, request->opening_announced);
     } else {
         csl_conn_refuse(conn, CSL_EPROTO, "the first message does not fit the purpose of the connection");
     }
@@ -139,6 +145,7 @@ static void on_stop(void *arg) {
     p->stopping = true;
     csl__party_stop_sessions(p);
     csl__party_stop_storing(p);
+    csl__party_stop_told(p);
     uv_close((uv_handle_t *)&p->tick, NULL);
 }
 
