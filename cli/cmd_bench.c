@@ -5,6 +5,7 @@ int cmd_bench(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_command table[] = {
         {"infer", "a network among real processes, beside its bound", cmd_bench_infer},
         {"machine", "what this machine permits", cmd_bench_machine},
+        {"seal", "AES, pure RSA and the envelope, for a model's bytes", cmd_bench_seal},
         {NULL, NULL, NULL},
     };
     return csl_cli_dispatch(cli, "bench", table, argc, argv);
