@@ -31,6 +31,12 @@ static enum csl_err check_statement(struct csl_replay *r) {
     if (err != CSL_OK) {
         return err == CSL_ENOMEM ? err : mismatch_before(r, why.text);
     }
+    if ((r->opt.session_id != NULL && memcmp(r->opt.session_id, r->statement->session_id.data, 16) != 0) ||
+        (r->opt.package_digest != NULL &&
+         !csl__is_digest(&r->statement->package_digest, r->opt.package_digest))) {
+        return CSL__STOP(r, CSL_VERDICT_MISMATCH, r->opt.party, 0,
+                         "the view is of another session or package than its head says");
+    }
     if (!csl__is_digest(&r->statement->roster_digest, r->opt.roster_digest) || !same_members(r)) {
         return CSL__STOP(r, CSL_VERDICT_MISMATCH, r->opt.party, 0,
                          "the session ran under another roster than the one given; use the roster of its "

@@ -22,8 +22,10 @@
 
 struct csl_replay_options {
     const struct csl_roster *roster;
-    const uint8_t *roster_digest;     /* 32 */
-    const char *party;                /* whose view it is */
+    const uint8_t *roster_digest; /* 32 */
+    const char *party;            /* whose view it is */
+    /* What the clear head of an opened view says, by which the opening was counted; NULL: nothing. */
+    const uint8_t *package_digest, *session_id;
     const csl_bundle *const *bundles; /* verified by the caller (audit/verify.h) */
     size_t n_bundles;
 };
