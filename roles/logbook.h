@@ -13,6 +13,8 @@
 #include "audit/ledger.h"
 #include "roles/context.h"
 
+enum { CSL_LOGBOOK_SYNC_MS = 100 }; /* of the daemons */
+
 struct csl_logbook {
     const struct csl_context *ctx;
     struct csl_ledger *ledger;

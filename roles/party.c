@@ -172,6 +172,8 @@ enum csl_err csl_party_run(struct csl_context *ctx, const struct csl_party_optio
     p->ctx = ctx;
     p->wait = opt->wait;
     enum csl_err err = CSL_OK;
+    TRY_OUT(csl_logbook_open(&p->logbook, ctx, CSL_LOGBOOK_SYNC_MS, diag));
+    ctx->logbook = &p->logbook;
     TRY_OUT(csl_store_init(&p->store, ctx, diag));
     TRY_OUT(csl_daemon_new(&p->daemon, ctx, &ops, p, &opt->daemon, diag));
     (void)uv_timer_init(csl_daemon_loop(p->daemon), &p->tick);
@@ -184,6 +186,8 @@ out:
     csl_daemon_free(p->daemon);
     drop_epoch(p);
     csl_store_clear(&p->store);
+    ctx->logbook = NULL;
+    csl_logbook_close(&p->logbook);
     free(p);
     return err;
 }

@@ -4,6 +4,7 @@
 #define CSL_ROLES_PARTY_INTERNAL_H
 
 #include "roles/lane.h"
+#include "roles/logbook.h"
 #include "roles/party.h"
 
 enum {
@@ -45,6 +46,7 @@ struct csl_party {
     struct csl_context *ctx;
     struct csl_daemon *daemon;
     enum csl_wait wait;
+    struct csl_logbook logbook; /* before the store, which asks it what was accepted */
     struct csl_store store;
     struct csl_party_epoch *epoch; /* NULL: none now */
     uint64_t epoch_wanted;         /* number of the epoch that is being made; 0: none */
