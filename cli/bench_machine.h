@@ -1,6 +1,6 @@
 /* What this machine permits, measured: the inputs of every bound. The probes call none of the project's net,
  * kernel or PRG code: plain sockets and OpenSSL's TLS 1.3, and loops of their own over the widest vector
- * instructions that the CPU has. The best of several ways and several turns counts.
+ * instructions that the CPU has. Of several ways the best counts; on a CPU the best of several turns, too.
  */
 #ifndef CSL_CLI_BENCH_MACHINE_H
 #define CSL_CLI_BENCH_MACHINE_H
@@ -15,7 +15,8 @@ enum { CSL_BENCH_SIZES = 5 };
 extern const size_t csl_bench_sizes[CSL_BENCH_SIZES]; /* bytes to each peer: 16 B .. 1 MiB */
 
 /* One exchange round among n processes: each sends the same bytes to every other and waits for all of theirs.
- * The best turn's average. */
+ * The median of
+ * several turns' averages: what a median of real rounds is to be compared with. */
 struct csl_bench_rounds {
     unsigned n_parties;
     double spin_us[CSL_BENCH_SIZES];  /* polling, with sched_yield between */

@@ -12,7 +12,7 @@
 
 #include "cli/bench_machine.h"
 
-enum { TURNS = 12, CACHED = 16 << 10, PRG_TURN = 8 << 20 };
+enum { TURNS = 21, CACHED = 16 << 10, PRG_TURN = 8 << 20 };
 
 /* ---- Products ---- */
 
@@ -100,7 +100,7 @@ enum { N_WAYS = sizeof ways / sizeof *ways };
 _Static_assert((int)N_WAYS <= (int)CSL_BENCH_PATHS, "room for all ways");
 
 static double rate_of(turn_fn *turn, unsigned per_step, bool quick) {
-    unsigned steps = (quick ? 200000U : 4000000U) / per_step + 1;
+    unsigned steps = (quick ? 400000U : 16000000U) / per_step + 1;
     double best = 0;
     for (int t = 0; t < TURNS; t++) {
         double from = csl_bench_now_s();
