@@ -227,7 +227,7 @@ enum csl_err csl_ledger_cosigned(struct csl_ledger *l, const struct csl_note *no
     }
     csl__notes_enter(l);
     enum csl_err err = csl__notes_read(l, newest, "checkpoint", diag);
-    if (err == CSL_OK && newest->n_body == note->n_body &&
+    if (err == CSL_OK && note->checkpoint.size != 0 && newest->n_body == note->n_body &&
         memcmp(newest->text, note->text, note->n_body) == 0) { /* else one that was replaced meanwhile */
         err = csl_note_merge(newest, note, name, key, diag);
         err = err == CSL_OK ? write_or_close(l, newest, "checkpoint", diag) : err;
@@ -338,7 +338,7 @@ enum csl_err csl_ledger_witness(struct csl_ledger *l, struct csl_note *note, con
         csl_note_only(note, name, NULL);
         err = csl_note_cosign(note, l->name, l->key, (uint64_t)time(NULL), diag);
     }
-    if (err == CSL_OK) {
+    if (err == CSL_OK && note->checkpoint.size != 0) { /* of an empty ledger there is nothing to remember */
         err = write_or_close(l, note, file, diag);
     }
     csl__notes_leave(l);

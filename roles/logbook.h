@@ -13,7 +13,10 @@
 #include "audit/ledger.h"
 #include "roles/context.h"
 
-enum { CSL_LOGBOOK_SYNC_MS = 100 }; /* of the daemons */
+enum {
+    CSL_LOGBOOK_SYNC_MS = 100, /* of the daemons */
+    CSL_LOGBOOK_SHOWN = 32
+};
 
 struct csl_logbook {
     const struct csl_context *ctx;
@@ -21,6 +24,8 @@ struct csl_logbook {
     pthread_mutex_t refusals_lock;
     uint64_t minute, dropped; /* of refusals: in which minute, and those that were not written */
     unsigned refusals;
+    uint8_t shown[CSL_LOGBOOK_SHOWN][CSL_SHA256_BYTES]; /* refused checkpoints that were written down */
+    size_t n_shown;
 };
 /* sync_ms: as csl_ledger_options. Logs (csl_log) what a crash had torn off. */
 CSL_MUST_CHECK enum csl_err csl_logbook_open(struct csl_logbook *b, const struct csl_context *ctx,
