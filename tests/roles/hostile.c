@@ -10,7 +10,9 @@
  *   --short-at round:N    sends a byte less than is due in the session's N-th exchange
  *   --same-stream yes     proposes the first stream for every session
  *   --version N           says that it speaks protocol version N
- *   --tap FILE            appends the first 64 bytes of what it opens in exchanges 2 and 3: in the first
+ *   --deal WHAT           (dealer) deals wrong bits in every row, or wrong products in a batch's first row
+ * (c), or signs another root, seed-root (of party 1), plan or count than it dealt
+ *   --tap FILE            appends the first 64 bytes of what it opens in exchanges 2 and 5: in the first
  * session of an epoch, masked weights and the first batch's masked input
  */
 #include <signal.h>
@@ -23,11 +25,12 @@
 #include "mpc/dealer.h"
 #include "nn/infer.h"
 #include "roles/dealer.h"
+#include "roles/dealt.h"
 #include "roles/party.h"
 #include "roles/talk.h"
 
 static struct {
-    const char *stop_at, *short_at, *tap;
+    const char *stop_at, *short_at, *tap, *deal;
     bool same_stream;
     uint32_t version;
 } fault;
@@ -37,6 +40,10 @@ static bool is_at(const char *spec, const char *point, unsigned long n) {
     size_t len = strlen(point);
     return spec != NULL && strncmp(spec, point, len) == 0 && spec[len] == ':' &&
            strtoul(spec + len + 1, NULL, 10) == n;
+}
+
+static bool deals(const char *what) {
+    return fault.deal != NULL && strcmp(fault.deal, what) == 0;
 }
 
 static void maybe_stop(const char *point, unsigned long n) {
@@ -68,7 +75,7 @@ static enum csl_err exchange(struct csl_link *link, uint8_t *const in[CSL_MAX_PA
                              const uint8_t *out, size_t n, struct csl_diag *diag) {
     struct tapped *t = (struct tapped *)link;
     maybe_stop("round", round);
-    if (fault.tap != NULL && (round == 2 || round == 3)) {
+    if (fault.tap != NULL && (round == 2 || round == 5)) {
         tap(out, n);
     }
     if (is_at(fault.short_at, "round", round)) {
@@ -127,8 +134,40 @@ enum csl_err __wrap_csl_dealer_corrections(uint8_t *out, size_t n_out, const str
                                            struct csl_diag *diag) {
     static atomic_uint n;
     maybe_stop("deal", ++n);
-    return __real_csl_dealer_corrections(out, n_out, demands, n_demands, n_parties, seeds, masks, batch,
-                                         diag);
+    TRY(__real_csl_dealer_corrections(out, n_out, demands, n_demands, n_parties, seeds, masks, batch, diag));
+    size_t chunk = n_out / batch, bits = 0;
+    while (demands[bits].kind == CSL_DEMAND_LINEAR) {
+        bits++;
+    }
+    for (size_t row = 0; row < batch && deals("bits"); row++) {
+        out[row * chunk + csl_correction_bytes(demands, bits)] ^= 1;
+    }
+    out[0] ^= deals("c"); /* the first demand is linear */
+    return CSL_OK;
+}
+
+enum csl_err __real_csl_dealt_sign(struct csl_signed *out, const struct csl_dealt *d,
+                                   const uint8_t *seed_leaves, const uint8_t *correction_leaves,
+                                   EVP_PKEY *key, struct csl_diag *diag);
+enum csl_err __wrap_csl_dealt_sign(struct csl_signed *out, const struct csl_dealt *d,
+                                   const uint8_t *seed_leaves, const uint8_t *correction_leaves,
+                                   EVP_PKEY *key, struct csl_diag *diag);
+enum csl_err __wrap_csl_dealt_sign(struct csl_signed *out, const struct csl_dealt *d,
+                                   const uint8_t *seed_leaves, const uint8_t *correction_leaves,
+                                   EVP_PKEY *key, struct csl_diag *diag) {
+    struct csl_dealt other = *d;
+    uint8_t *leaves = (uint8_t *)(uintptr_t)seed_leaves; /* the dealing's own, not used again */
+    other.demands_digest[0] ^= deals("plan");
+    leaves[(size_t)d->total * CSL_MERKLE_BYTES] ^= deals("seed-root");
+    *(uint8_t *)(uintptr_t)correction_leaves ^= deals("root");
+    if (!deals("count")) {
+        return __real_csl_dealt_sign(out, &other, seed_leaves, correction_leaves, key, diag);
+    }
+    leaves = calloc((size_t)d->n_parties * ++other.total, CSL_MERKLE_BYTES);
+    enum csl_err err =
+        leaves == NULL ? CSL_ENOMEM : __real_csl_dealt_sign(out, &other, leaves, leaves, key, diag);
+    free(leaves);
+    return err;
 }
 
 enum csl_err __real_csl_stream_allot(struct csl_stream_set *set, uint32_t *stream, struct csl_diag *diag);
@@ -198,6 +237,8 @@ int main(int argc, char **argv) {
             fault.same_stream = true;
         } else if (strcmp(name, "--version") == 0) {
             fault.version = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(name, "--deal") == 0) {
+            fault.deal = value;
         } else if (strcmp(name, "--tap") == 0) {
             fault.tap = value;
         }
