@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/check_audit.h"
 #include "cli/model_accuracy.h"
 #include "cli/model_options.h"
 
@@ -13,6 +14,10 @@ static const struct csl_opt check_opts[] = {
     CSL_UINT(struct csl_model_opts, batch, "batch", "N", 1, 65536, "for the costs; default 1"),
     CSL_STRING(struct csl_model_opts, reveal, "reveal", "logits|label", false,
                "for the costs; default: logits"),
+    CSL_STRING(struct csl_model_opts, sign, "sign", "WHEN", false,
+               "the roster's audit.sign, for the costs: before-output (default), after-output, off"),
+    CSL_UINT(struct csl_model_opts, check_rows, "check-rows", "N", 0, 64,
+             "the roster's audit.check_rows, for the costs; default 0"),
     CSL_OPTS_END};
 static const struct csl_spec check_spec = {
     .name = "model check",
@@ -87,7 +92,8 @@ static void print_shape(const struct csl_plan *plan) {
     (void)printf("\n");
 }
 
-static json_t *report_json(const struct csl_model_report *r, const struct csl_accuracy *a) {
+static json_t *report_json(const struct csl_model_report *r, const struct csl_check_audit *audit,
+                           const struct csl_accuracy *a) {
     json_t *steps = json_array(), *issues = json_array();
     for (uint32_t i = 0; r->ok && i < r->plan.n_steps; i++) {
         (void)json_array_append_new(steps, step_json(r, a, i));
@@ -104,6 +110,7 @@ static json_t *report_json(const struct csl_model_report *r, const struct csl_ac
         (void)json_object_set_new(doc, "ranges_from_samples", json_boolean(r->plan.from_samples));
         (void)json_object_set_new(doc, "input_shape", shape_json(&r->plan));
         (void)json_object_set_new(doc, "cost", cost_json(&r->cost));
+        (void)json_object_set_new(doc, "audit", csl_check_audit_json(audit));
         if (a->n != 0) {
             (void)json_object_set_new(doc, "fixed_point", accuracy_json(a));
         }
@@ -129,8 +136,9 @@ static void print_accuracy(const struct csl_model_report *r, const struct csl_ac
     }
 }
 
-static enum csl_err make_report(struct csl_model_report *report, struct csl_accuracy *accuracy,
-                                struct csl_model *m, const struct csl_model_opts *o, struct csl_diag *diag) {
+static enum csl_err make_report(struct csl_model_report *report, struct csl_check_audit *audit,
+                                struct csl_accuracy *accuracy, struct csl_model *m,
+                                const struct csl_model_opts *o, struct csl_diag *diag) {
     struct csl_plan_options po;
     struct csl_ranges ranges = {0};
     struct csl_weights weights = {0};
@@ -140,6 +148,7 @@ static enum csl_err make_report(struct csl_model_report *report, struct csl_accu
     bool label = o->reveal != NULL && strcmp(o->reveal, "label") == 0;
     TRY_OUT(csl_model_report_make(report, &weights, m->net, &m->issues, &po, (unsigned)o->parties,
                                   (uint32_t)o->batch, label, diag));
+    TRY_OUT(csl_check_audit_add(audit, report, o->sign, (uint32_t)o->check_rows, diag));
     if (report->ok && m->images.count != 0) {
         TRY_OUT(csl_images_for(&normalised, &m->images, &m->choice.input, csl_plan_n_inputs(&report->plan),
                                diag));
@@ -157,21 +166,25 @@ static enum csl_err check(struct csl_cli *cli, const char *path, const struct cs
     struct csl_model m;
     struct csl_model_report *report = calloc(1, sizeof *report);
     struct csl_accuracy *accuracy = calloc(1, sizeof *accuracy);
+    struct csl_check_audit audit;
     enum csl_err err =
         report == NULL || accuracy == NULL ? CSL_ENOMEM : csl_model_load(&m, path, o, &cli->diag);
     if (err == CSL_OK) {
-        err = make_report(report, accuracy, &m, o, &cli->diag);
+        err = make_report(report, &audit, accuracy, &m, o, &cli->diag);
     }
     bool runs = err == CSL_OK && report->ok;
     bool listed = !cli->json && err == CSL_OK && report->issues.n != 0;
     if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, report_json(report, accuracy));
+        err = csl_cli_print_json(cli, report_json(report, &audit, accuracy));
         cli->json = false; /* the document is out: an error goes to stderr alone */
     } else if (err == CSL_OK) {
         if (runs) {
             print_shape(&report->plan);
         }
         csl_model_report_print(report, stdout);
+        if (runs) {
+            csl_check_audit_print(&audit);
+        }
         if (accuracy->n != 0) {
             print_accuracy(report, accuracy);
         }
@@ -190,7 +203,7 @@ static enum csl_err check(struct csl_cli *cli, const char *path, const struct cs
 }
 
 int csl_model_check(struct csl_cli *cli, int argc, char **argv) {
-    struct csl_model_opts o = {.parties = 3, .batch = 1, .frac_bits = 16};
+    struct csl_model_opts o = {.parties = 3, .batch = 1, .frac_bits = 16, .sign = "before-output"};
     struct csl_list files = {0};
     int code;
     if (!csl_args_parse(cli, &check_spec, &o, &files, argc, argv, &code)) {

@@ -8,10 +8,10 @@
 
 /* One for the group; each command uses some of it. */
 struct csl_model_opts {
-    const char *normalize, *interval, *npy, *labels, *reveal;
+    const char *normalize, *interval, *npy, *labels, *reveal, *sign;
     const char *site, *roster, *name, *out, *sealed, *to, *key, *successor;
     struct csl_list images;
-    uint64_t parties, batch, frac_bits, count, days;
+    uint64_t parties, batch, frac_bits, count, days, check_rows;
     bool sample_ranges;
 };
 
