@@ -14,6 +14,7 @@
  * (c), or signs another root, seed-root (of party 1), plan or count than it dealt
  *   --tap FILE            appends the first 64 bytes of what it opens in exchanges 2 and 5: in the first
  * session of an epoch, masked weights and the first batch's masked input
+ * and the lies of hostile_lie.h. The options of `consilium party` have their meaning.
  */
 #include <signal.h>
 #include <stdatomic.h>
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hostile_lie.h"
 #include "mpc/correlation.h"
 #include "mpc/dealer.h"
 #include "nn/infer.h"
@@ -221,14 +223,26 @@ enum csl_err __wrap_csl_hello_ack_encode(uint8_t **out, size_t *n, const struct 
 /* ---- The program ---- */
 
 int main(int argc, char **argv) {
-    const char *site = NULL;
+    const char *site = NULL, *roster = NULL;
+    enum csl_wait patience = CSL_WAIT_BLOCK;
     struct csl_daemon_options daemon = {.listen_fd = -1};
     for (int i = 2; i + 1 < argc; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
+        if (hostile_lie_option(name, value)) {
+            continue;
+        }
         if (strcmp(name, "--site") == 0) {
             site = value;
         } else if (strcmp(name, "--listen-fd") == 0) {
             daemon.listen_fd = atoi(value);
+        } else if (strcmp(name, "--roster") == 0) {
+            roster = value;
+        } else if (strcmp(name, "--bind") == 0) {
+            daemon.bind_address = value;
+        } else if (strcmp(name, "--port") == 0) {
+            daemon.port = (uint16_t)atoi(value);
+        } else if (strcmp(name, "--wait") == 0) {
+            patience = strcmp(value, "spin") == 0 ? CSL_WAIT_SPIN : CSL_WAIT_BLOCK;
         } else if (strcmp(name, "--stop-at") == 0) {
             fault.stop_at = value;
         } else if (strcmp(name, "--short-at") == 0) {
@@ -245,12 +259,12 @@ int main(int argc, char **argv) {
     }
     struct csl_diag diag = {""};
     struct csl_context ctx;
-    enum csl_err err = argc < 2 || site == NULL ? CSL_EUSAGE : csl_context_load(&ctx, site, NULL, &diag);
+    enum csl_err err = argc < 2 || site == NULL ? CSL_EUSAGE : csl_context_load(&ctx, site, roster, &diag);
     if (err == CSL_OK && strcmp(argv[1], "dealer") == 0) {
         err = csl_dealer_run(&ctx, &daemon, &diag);
         csl_context_free(&ctx);
     } else if (err == CSL_OK) {
-        struct csl_party_options po = {.daemon = daemon, .wait = CSL_WAIT_BLOCK};
+        struct csl_party_options po = {.daemon = daemon, .wait = patience};
         err = csl_party_run(&ctx, &po, &diag);
         csl_context_free(&ctx);
     }
