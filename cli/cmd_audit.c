@@ -4,6 +4,7 @@
 int cmd_audit(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_command table[] = {
         {"open", "party: show the view of a session to a judge", cmd_audit_open},
+        {"replay", "judge: recompute what a party should have sent", cmd_audit_replay},
         {"consent", "owner: let a party open more than the roster allows", cmd_audit_consent},
         {NULL, NULL, NULL}};
     return csl_cli_dispatch(cli, "audit", table, argc, argv);
