@@ -22,7 +22,8 @@ static const struct csl_opt opts[] = {
     CSL_OPTS_END};
 static const struct csl_spec spec = {
     .name = "audit replay",
-    .synopsis = "--party NAME --view FILE --key DIR --roster FILE [--json] BUNDLE...",
+    .synopsis = "--party NAME --view FILE --key DIR --roster FILE [--json] BUNDLE...\n"
+                "       consilium audit replay --dealer FILE --roster FILE [--json]",
     .has_json = true,
     .pos_min = 1,
     .pos_max = CSL_LIST_MAX,
@@ -207,6 +208,11 @@ int cmd_audit_replay(struct csl_cli *cli, int argc, char **argv) {
     struct options o = {0};
     struct csl_list files = {.n = 0};
     int code;
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--dealer", strlen("--dealer")) == 0) {
+            return cmd_audit_replay_dealer(cli, argc, argv);
+        }
+    }
     if (!csl_args_parse(cli, &spec, &o, &files, argc, argv, &code)) {
         return code;
     }
