@@ -58,6 +58,10 @@ static void agree_on_count(struct csl__verify *v, const struct csl__site *site, 
     } else if (k->batch->count != count) {
         mismatch(v, site, k, "a statement is of another number of inferences than the others");
     }
+    if (!k->counted) {
+        k->counted = true;
+        k->shown->inferences += count;
+    }
 }
 
 /* ---- Inputs ---- */
@@ -224,7 +228,6 @@ void csl__read_heads(struct csl__verify *v, struct csl__site *site, const Csl__A
     }
     if (k->heads != NULL) {
         mismatch(v, site, k, "its heads are entered twice");
-        return;
     }
     k->heads = m;
     for (size_t i = 0; v->err == CSL_OK && i < m->n_heads; i++) {

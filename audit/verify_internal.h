@@ -72,7 +72,7 @@ struct csl__kept {
     struct csl__batch *batch;
     struct csl__shown *shown;
     const Csl__Audit__HeadsLeaf *heads;
-    bool input, output;
+    bool input, output, counted;
     uint8_t inputs_digest[32];
     struct csl__kept *next;
 };

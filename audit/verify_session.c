@@ -316,14 +316,15 @@ static void check_shown(struct csl__verify *v, const struct csl__site *site, con
         csl__find(v, CSL_VERDICT_INCOMPLETE, who, s->id, 0,
                   "%s's ledger: no entry closes the session: it still runs, or its daemon ended without",
                   who);
-    } else if (c->batches > s->batches) {
-        csl__find(v, CSL_VERDICT_INCOMPLETE, who, s->id, 0,
-                  "%s's ledger: the session closed after %llu batches, and %llu are shown", who,
-                  (unsigned long long)c->batches, (unsigned long long)s->batches);
-    } else if (party && s->session->ours &&
-               (c->batches < s->batches ||
-                (s->session->m->sign != CSL_SIGN_OFF && c->inferences != s->inferences))) {
-        csl__find(v, CSL_VERDICT_MISMATCH, who, s->id, 0,
+        return;
+    }
+    bool counted = party && s->session->ours;
+    bool statements =
+        counted && s->session->m->sign != CSL_SIGN_OFF; /* else nothing says how many inferences */
+    bool fewer = c->batches > s->batches || (statements && c->inferences > s->inferences);
+    bool more = counted && (c->batches < s->batches || (statements && c->inferences < s->inferences));
+    if (fewer || more) {
+        csl__find(v, more ? CSL_VERDICT_MISMATCH : CSL_VERDICT_INCOMPLETE, who, s->id, 0,
                   "%s's ledger: the session closed after %llu batches and %llu inferences, and %llu and %llu "
                   "are shown",
                   who, (unsigned long long)c->batches, (unsigned long long)c->inferences,
