@@ -47,21 +47,29 @@ static double both_ways(const struct csl_bench_rounds *r) {
     return (double)csl_bench_sizes[last] * 1e6 / us;
 }
 
-json_t *csl_bench_machine_json(const struct csl_bench_machine *m) {
+json_t *csl_bench_cpu_json(const struct csl_bench_cpu *cpu) {
     json_t *products = json_array();
     for (size_t i = 0; i < CSL_BENCH_PATHS; i++) {
-        const struct csl_bench_path *p = &m->cpu.products[i];
+        const struct csl_bench_path *p = &cpu->products[i];
         if (p->per_s > 0) {
             (void)json_array_append_new(products, json_pack("{s:s, s:i, s:f}", "name", p->name, "bits",
                                                             (int)p->bits, "per_s", p->per_s));
         }
     }
-    return json_pack("{s:s, s:i, s:i, s:o, s:f, s:o, s:f, s:f, s:s, s:f, s:f}", "cpu", m->cpu.model, "cores",
-                     (int)m->cpu.cores, "parties", (int)m->rounds.n_parties, "tls_rounds",
-                     rounds_json(&m->rounds), "tls_bytes_per_s_each_way", both_ways(&m->rounds), "products",
-                     products, "vpmullq_per_s", m->cpu.vpmullq_per_s, "prg_bytes_per_s",
-                     m->cpu.prg_bytes_per_s, "prg", m->cpu.prg_name, "read_bytes_per_s",
-                     m->cpu.read_bytes_per_s, "write_bytes_per_s", m->cpu.write_bytes_per_s);
+    return json_pack("{s:s, s:i, s:o, s:f, s:f, s:s, s:f, s:f}", "cpu", cpu->model, "cores", (int)cpu->cores,
+                     "products", products, "vpmullq_per_s", cpu->vpmullq_per_s, "prg_bytes_per_s",
+                     cpu->prg_bytes_per_s, "prg", cpu->prg_name, "read_bytes_per_s", cpu->read_bytes_per_s,
+                     "write_bytes_per_s", cpu->write_bytes_per_s);
+}
+
+json_t *csl_bench_machine_json(const struct csl_bench_machine *m) {
+    json_t *doc = csl_bench_cpu_json(&m->cpu);
+    if (doc != NULL) {
+        (void)json_object_set_new(doc, "parties", json_integer(m->rounds.n_parties));
+        (void)json_object_set_new(doc, "tls_rounds", rounds_json(&m->rounds));
+        (void)json_object_set_new(doc, "tls_bytes_per_s_each_way", json_real(both_ways(&m->rounds)));
+    }
+    return doc;
 }
 
 void csl_bench_machine_print(const struct csl_bench_machine *m) {

@@ -64,6 +64,7 @@ struct csl_bench_machine {
 CSL_MUST_CHECK enum csl_err csl_bench_machine_measure(struct csl_bench_machine *out, unsigned n_parties,
                                                       bool quick, struct csl_diag *diag);
 /* NULL without memory. */
+json_t *csl_bench_cpu_json(const struct csl_bench_cpu *cpu);
 json_t *csl_bench_machine_json(const struct csl_bench_machine *m);
 void csl_bench_machine_print(const struct csl_bench_machine *m);
 
