@@ -155,6 +155,7 @@ static void session_done(void *arg) {
     }
     *at = s->next;
     s->dealer->n_sessions--;
+    csl_daemon_logged(s->dealer->daemon);
     csl_dealing_free(s->dealing);
     free(s);
 }
@@ -187,6 +188,7 @@ static enum csl_err start_session(struct dealer *d, const struct csl_member *to,
 }
 
 static enum csl_err admissible(const struct dealer *d, struct csl_diag *diag) {
+    TRY(csl_daemon_admits(d->daemon, diag));
     if (d->epoch == NULL) {
         return csl_fail(diag, CSL_ESTALE,
                         "the dealer has no epoch now: a party is missing or has just come back; try again");

@@ -149,8 +149,16 @@ static void on_stop(void *arg) {
     uv_close((uv_handle_t *)&p->tick, NULL);
 }
 
-static const struct csl_daemon_ops ops = {
-    .may = may, .on_conn = on_conn, .on_peer = on_peer, .on_control = on_control, .on_stop = on_stop};
+static void on_witnessed(void *arg) {
+    csl__party_admit(arg);
+}
+
+static const struct csl_daemon_ops ops = {.may = may,
+                                          .on_conn = on_conn,
+                                          .on_peer = on_peer,
+                                          .on_control = on_control,
+                                          .on_witnessed = on_witnessed,
+                                          .on_stop = on_stop};
 
 /* What this site chose beside the roster: sessions' statements name its digest. */
 static enum csl_err configure(struct csl_context *ctx, const struct csl_party_options *opt,
