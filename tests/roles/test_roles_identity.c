@@ -502,7 +502,8 @@ static void copy(const char *from, const char *to) {
     assert_int_equal(fclose(out), 0);
 }
 
-/* One party restored an old backup of its models. */
+/* One party restored an old backup of its models: its ledger does not let it serve that. Where it takes the
+ * old package in again, the others notice. */
 static void other_model_at_one(void **state) {
     (void)state;
     struct csl_diag diag = {""};
@@ -515,6 +516,13 @@ static void other_model_at_one(void **state) {
     world_session(&world);
     world_kill(&world, "hospital-b");
     copy(old, now);
+    world_spawn(&world, "hospital-b");
+    FAILED(world_try(&world, &diag), &diag, CSL_EAUTH, "hospital-b", MODEL, "newest entry");
+    world_kill(&world, "hospital-b");
+    const char *args[] = {"model", "install", old, "--json", NULL};
+    json_t *doc;
+    must(csl_federation_run_as(world.fed, &doc, "hospital-b", args, &diag), &diag, "install");
+    json_decref(doc);
     world_spawn(&world, "hospital-b");
     (void)!world_try(&world, &diag); /* waits for the new epoch, too */
     ask_all(&f, 2);
