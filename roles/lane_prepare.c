@@ -123,6 +123,24 @@ static enum csl_err check_dealer(struct preparing *p) {
     return csl_dealt_check(&c, p->checked, &l->diag);
 }
 
+/* A client that announces a batch to one party and another to the next would make an honest dealer look like
+ * a liar: it deals what the last party was told. */
+static enum csl_err same_batch(struct preparing *p) {
+    struct csl_lane *l = p->l;
+    const struct csl_record *r = &p->b->record;
+    Csl__Audit__DealtStatement *m;
+    TRY(csl_dealt_statement_decode(&m, r->dealt.statement, r->dealt.n, &l->diag));
+    uint32_t count = m->count, first = m->first;
+    csl_statement_free(m);
+    return l->is_last || (count == r->total && first == r->first)
+               ? CSL_OK
+               : csl_fail(&l->diag, CSL_EPROTO,
+                          "%s prepares batch %u with correlations %u to %u, we with %u to %u: unless %s told "
+                          "every party the same, the fault may be its own",
+                          csl_roster_party(&l->opt.ctx->roster, l->n_parties - 1)->name, p->b->number, first,
+                          first + count - 1, r->first, r->first + r->total - 1, l->client.peer);
+}
+
 static enum csl_err hold_dealer_to_it(struct preparing *p) {
     struct csl_lane *l = p->l;
     struct csl_record *r = &p->b->record;
@@ -130,6 +148,7 @@ static enum csl_err hold_dealer_to_it(struct preparing *p) {
         return CSL_OK;
     }
     TRY(share_statement(p));
+    TRY(same_batch(p));
     TRY(csl_dealt_verify(&r->dealt, &p->dealt, l->self, r->seed_leaves, r->correction_leaves,
                          csl_roster_dealer(&l->opt.ctx->roster), &l->diag));
     return p->n_checked == 0 ? CSL_OK : check_dealer(p);
