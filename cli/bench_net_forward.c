@@ -239,8 +239,8 @@ static void on_event(const struct forward *f, struct pair *p, int side, uint32_t
     if ((events & (EPOLLIN | EPOLLHUP)) != 0) {
         take_in(f, p, side);
     }
-    if ((events & EPOLLHUP) != 0 && p->flow[side].ended && p->fd[side] >= 0) {
-        reset(p); /* it takes nothing any more, and something is still due to it */
+    if ((events & EPOLLHUP) != 0 && p->flow[side].ended && !p->flow[!side].passed_end) {
+        reset(p); /* closed, although we have not ended our half: it takes nothing any more */
     }
 }
 
