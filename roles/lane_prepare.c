@@ -132,7 +132,7 @@ static enum csl_err same_batch(struct preparing *p) {
     TRY(csl_dealt_statement_decode(&m, r->dealt.statement, r->dealt.n, &l->diag));
     uint32_t count = m->count, first = m->first;
     csl_statement_free(m);
-    return l->is_last || (count == r->total && first == r->first)
+    return count == r->total && first == r->first
                ? CSL_OK
                : csl_fail(&l->diag, CSL_EPROTO,
                           "%s prepares batch %u with correlations %u to %u, we with %u to %u: unless %s told "
@@ -141,16 +141,26 @@ static enum csl_err same_batch(struct preparing *p) {
                           first + count - 1, r->first, r->first + r->total - 1, l->client.peer);
 }
 
+static enum csl_err verify_statement(struct preparing *p) {
+    struct csl_lane *l = p->l;
+    const struct csl_record *r = &p->b->record;
+    return csl_dealt_verify(&r->dealt, &p->dealt, l->self, r->seed_leaves, r->correction_leaves,
+                            csl_roster_dealer(&l->opt.ctx->roster), &l->diag);
+}
+
 static enum csl_err hold_dealer_to_it(struct preparing *p) {
     struct csl_lane *l = p->l;
-    struct csl_record *r = &p->b->record;
     if (l->sign == CSL_SIGN_OFF && p->n_checked == 0) {
         return CSL_OK;
     }
-    TRY(share_statement(p));
-    TRY(same_batch(p));
-    TRY(csl_dealt_verify(&r->dealt, &p->dealt, l->self, r->seed_leaves, r->correction_leaves,
-                         csl_roster_dealer(&l->opt.ctx->roster), &l->diag));
+    if (l->is_last) { /* which passes on only what is right: what differs then is the client's doing */
+        TRY(verify_statement(p));
+        TRY(share_statement(p));
+    } else {
+        TRY(share_statement(p));
+        TRY(same_batch(p));
+        TRY(verify_statement(p));
+    }
     return p->n_checked == 0 ? CSL_OK : check_dealer(p);
 }
 

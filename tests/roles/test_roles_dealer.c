@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "roles/dealt.h"
 #include "roles/evidence.h"
@@ -84,9 +85,9 @@ static bool evidence_of(const char *site, char path[1024]) {
 }
 
 /* Every site's evidence convicts the dealer, by the key in the roster. */
-static void evidence_convicts(void) {
+static const char *evidence_convicts(void) {
     static const char *const sites[] = {"hospital-a", "hospital-b", "hospital-c"};
-    size_t found = 0;
+    const char *found = NULL;
     for (size_t i = 0; i < 3; i++) {
         char path[1024];
         struct csl_evidence e;
@@ -101,9 +102,49 @@ static void evidence_convicts(void) {
             csl_evidence_verify(&e, csl_roster_party(&world.clinic.roster, 0)->sign_key, &finding, &diag),
             CSL_EAUTH);
         csl_evidence_clear(&e);
-        found++;
+        found = sites[i];
     }
-    assert_true(found != 0);
+    assert_non_null(found);
+    return found;
+}
+
+/* `consilium audit replay --dealer` says so, with its exit code. */
+static int replay(const char *path, json_t **doc, struct csl_diag *diag) {
+    char roster[1024];
+    world_path(roster, &world, "clinic", "roster.yaml");
+    const char *args[] = {"audit", "replay", "--dealer", path, "--roster", roster, "--json", NULL};
+    int code = -1;
+    enum csl_err err = csl_federation_run_tool(world.fed, doc, &code, args, diag);
+    return err == CSL_OK ? code : csl_err_exit_code(err);
+}
+
+static void is_replayed(const char *site) {
+    char path[1024];
+    struct csl_diag diag = {""};
+    json_t *doc = NULL;
+    assert_true(evidence_of(site, path));
+    assert_int_equal(replay(path, &doc, &diag), 2);
+    assert_string_equal(json_string_value(json_object_get(doc, "party")), "dealer");
+    assert_string_equal(json_string_value(json_object_get(doc, "verdict")), "attributable");
+    assert_int_equal(json_integer_value(json_object_get(doc, "exit")), 2);
+    assert_int_equal(strlen(json_string_value(json_object_get(doc, "session"))), 32);
+    json_decref(doc);
+    FILE *f = fopen(path, "r+b"); /* a bit of the last path */
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    int last = fgetc(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    assert_int_equal(fputc(last ^ 1, f), last ^ 1);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(replay(path, &doc, &diag), 1);
+    assert_null(json_object_get(doc, "party"));
+    json_decref(doc);
+    assert_int_equal(truncate(path, 20), 0);
+    assert_int_equal(replay(path, &doc, &diag), csl_err_exit_code(CSL_EDATA));
+    json_decref(doc);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(replay(path, &doc, &diag), csl_err_exit_code(CSL_ENOINPUT));
+    json_decref(doc);
 }
 
 static void hostile_dealer(const char *what) {
@@ -146,7 +187,7 @@ static void wrong_correlations_are_found(void **state) {
     assert_false(evidence_of("hospital-a", path)); /* nobody can prove it */
     is_refused("root", "corrections that");
     is_refused("bits", "evidence");
-    evidence_convicts();
+    is_replayed(evidence_convicts());
     world_kill(&world, "dealer");
     world_spawn(&world, "dealer");
     world_session(&world);
