@@ -44,6 +44,9 @@ static enum csl_err find_va(struct csl_audit_report *r, enum csl_verdict v, cons
         (void)snprintf(f->session + 2 * i, 3, "%02x", session_id[i]);
     }
     (void)vsnprintf(f->text, sizeof f->text, fmt, args);
+    for (char *c = f->text; *c != '\0'; c++) { /* reasons in bundles may be anything */
+        *c = *c < 0x20 || *c >= 0x7f ? '?' : *c;
+    }
     return CSL_OK;
 }
 
