@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "roles/talk.h"
+#include "roles/witness.h"
 
 struct delivery {
     const struct csl_context *ctx;
@@ -17,8 +18,32 @@ static enum csl_err send_part(struct delivery *d, unsigned i, struct csl_diag *d
     CSL_CONTROL(m, body, ShareModel, SHARE_MODEL, SHARE_MODEL, share_model);
     body.manifest = csl_bytes(s->bytes, s->n_bytes);
     body.signature = csl_bytes(s->signature, sizeof s->signature);
-    TRY(csl_talk_send(&d->talks[i], &m, diag));
+    struct csl_witness_offer *offer = malloc(sizeof *offer);
+    if (offer == NULL) {
+        return CSL_ENOMEM;
+    }
+    enum csl_err err =
+        csl_witness_offer(offer, d->ctx, csl_roster_party(&d->ctx->roster, i), CSL_WITNESS_UNKNOWN, diag);
+    if (err == CSL_OK) {
+        body.checkpoint = offer->note.text;
+        body.old_size = offer->old_size;
+        body.proof = offer->proof;
+        body.n_proof = offer->n_proof;
+        err = csl_talk_send(&d->talks[i], &m, diag);
+    }
+    free(offer);
+    TRY(err);
     return csl_talk_send_data(&d->talks[i], 0, s->parts[i].p, s->parts[i].n, diag);
+}
+
+/* Our checkpoint comes back cosigned, or an older one of ours where we lost the answer to it. */
+static enum csl_err take_cosigned(struct delivery *d, unsigned i, const char *note, struct csl_diag *diag) {
+    const struct csl_member *party = csl_roster_party(&d->ctx->roster, i);
+    if (note[0] == '\0') {
+        return CSL_OK;
+    }
+    TRY(csl_witness_against_us(d->ctx, party, note, diag));
+    return csl_witness_take(d->ctx, party, note, diag);
 }
 
 static enum csl_err expect_stored(struct delivery *d, unsigned i, uint64_t patience, struct csl_diag *diag) {
@@ -26,9 +51,9 @@ static enum csl_err expect_stored(struct delivery *d, unsigned i, uint64_t patie
     TRY(csl_talk_expect(&d->talks[i], &m, CSL__PB__CONTROL__KIND_MODEL_STORED, patience, diag));
     bool same =
         memcmp(m->model_stored->package_digest.data, d->sealed->manifest.digest, CSL_DIGEST_BYTES) == 0;
+    enum csl_err err = take_cosigned(d, i, m->model_stored->checkpoint, diag);
     csl_message_free(m);
-    return same ? CSL_OK
-                : csl_fail(diag, CSL_EPROTO, "%s stored another model than was sent", d->talks[i].peer);
+    return same ? err : csl_fail(diag, CSL_EPROTO, "%s stored another model than was sent", d->talks[i].peer);
 }
 
 static enum csl_err deliver(struct delivery *d, struct csl_diag *diag) {

@@ -8,7 +8,8 @@
 
 /* Delivers each party its sealed part; each checks and stores it before it answers. All parties must be
  * reachable: when one is not, nothing is delivered to any. A failure after that names the party; sharing
- * again replaces what some already hold. */
+ * again replaces what some already hold. The newest checkpoint of our ledger goes along, and comes back
+ * cosigned: needs ctx->logbook. CSL_EAUTH also when a party knows another history of our ledger. */
 CSL_MUST_CHECK enum csl_err csl_owner_deliver(const struct csl_context *ctx, const struct csl_sealed *sealed,
                                               struct csl_diag *diag);
 

@@ -6,8 +6,18 @@
 #include "crypto/envelope.h"
 #include "roles/party_internal.h"
 #include "roles/talk.h"
+#include "roles/witness.h"
 
 enum { STORING_MAX = 2 };
+
+/* The owner's checkpoint, which comes with a model, and what is answered to it. */
+struct witnessing {
+    char *note;
+    uint64_t old_size;
+    uint8_t nodes[CSL_MERKLE_PROOF_MAX][CSL_MERKLE_BYTES];
+    size_t n_proof;
+    struct csl_witness_verdict verdict;
+};
 
 struct csl_storing {
     struct csl_storing *next;
@@ -20,8 +30,46 @@ struct csl_storing {
     size_t n_manifest;
     uint8_t signature[CSL_SIGNATURE_BYTES];
     size_t n_signature;
+    struct witnessing witness;
     struct csl_diag diag;
 };
+
+/* ---- The owner's ledger ---- */
+
+static enum csl_err keep_checkpoint(struct witnessing *w, const Csl__Pb__ShareModel *m) {
+    w->old_size = m->old_size;
+    for (; w->n_proof < m->n_proof && w->n_proof < CSL_MERKLE_PROOF_MAX; w->n_proof++) {
+        if (m->proof[w->n_proof].len != CSL_MERKLE_BYTES) {
+            return CSL_EPROTO;
+        }
+        memcpy(w->nodes[w->n_proof], m->proof[w->n_proof].data, CSL_MERKLE_BYTES);
+    }
+    w->note = strdup(m->checkpoint);
+    return w->note == NULL ? CSL_ENOMEM : CSL_OK;
+}
+
+/* An owner whose ledger does not continue the one that we know does not share. One that is behind (it may
+ * have lost our answer) gets back what we cosigned last. */
+static enum csl_err witness(struct csl_storing *s, struct csl_diag *diag) {
+    const struct csl_context *ctx = s->party->ctx;
+    struct witnessing *w = &s->witness;
+    ProtobufCBinaryData proof[CSL_MERKLE_PROOF_MAX];
+    if (w->note[0] == '\0') {
+        return CSL_OK;
+    }
+    for (size_t i = 0; i < w->n_proof; i++) {
+        proof[i] = csl_bytes(w->nodes[i], CSL_MERKLE_BYTES);
+    }
+    TRY(csl_witness_judge(&w->verdict, ctx, s->owner, w->note, w->old_size, proof, w->n_proof, true, diag));
+    if (w->verdict.kind == CSL_WITNESS_REFUSED) {
+        return csl_fail(diag, CSL_EAUTH, "the ledger of %s: %s", s->owner->name, w->verdict.reason.text);
+    }
+    return w->verdict.kind == CSL_WITNESSED
+               ? CSL_OK
+               : csl_ledger_seen(ctx->logbook->ledger, &w->verdict.note, s->owner->name, diag);
+}
+
+/* ---- The part ---- */
 
 /* Who delivers is who owns: before anything large is received. */
 static enum csl_err check_manifest(const struct csl_storing *s, struct csl_manifest *m,
@@ -67,10 +115,12 @@ static enum csl_err receive_part(struct csl_storing *s, struct csl_package **pac
 
 static enum csl_err store_part(struct csl_storing *s, struct csl_diag *diag) {
     struct csl_package *package = NULL;
+    TRY(witness(s, diag));
     TRY(receive_part(s, &package, diag));
     csl_log("model %s of %s stored, %u parties", package->name, package->owner, package->n_parties);
     CSL_CONTROL(done, body, ModelStored, MODEL_STORED, MODEL_STORED, model_stored);
     body.package_digest = csl_bytes(package->digest, sizeof package->digest);
+    body.checkpoint = s->witness.verdict.note.text;
     enum csl_err err = csl_talk_send(&s->talk, &done, diag);
     csl_package_unref(package);
     return err;
@@ -96,6 +146,7 @@ static void storing_free(struct csl_storing *s) {
     csl_conn_parts_free(s->parts);
     csl_worker_clear(&s->worker);
     free(s->manifest);
+    free(s->witness.note);
     free(s);
 }
 
@@ -120,6 +171,7 @@ static enum csl_err start(struct csl_storing *s, struct csl_conn *conn, const Cs
     s->n_manifest = m->manifest.len;
     s->n_signature = m->signature.len < sizeof s->signature ? m->signature.len : sizeof s->signature;
     memcpy(s->signature, m->signature.data, s->n_signature);
+    TRY(keep_checkpoint(&s->witness, m));
     TRY(csl_worker_init(&s->worker, s->party->ctx, s->party->ctx->tls, &s->diag));
     s->parts = csl_conn_detach(conn);
     if (s->parts == NULL) {
