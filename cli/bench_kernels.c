@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/bench_kernels.h"
 #include "cli/bench_machine.h"
 #include "cli/commands.h"
 #include "crypto/kdf.h"
@@ -356,6 +357,7 @@ static void bench_relus(struct bench *b) {
 /* ---- The command ---- */
 
 static void run_all(struct bench *b) {
+    b->rows = json_array();
     csl_bench_cpu_measure(&b->cpu, b->o.quick);
     bench_product(b, 128, 784, 128);
     bench_product(b, 1, 784, 128);
@@ -402,18 +404,29 @@ static const struct csl_spec spec = {
     .opts = opts,
     .has_json = true};
 
+static json_t *report(const struct bench *b) {
+    return json_pack("{s:s, s:o, s:O}", "version", CSL_VERSION, "machine", csl_bench_cpu_json(&b->cpu),
+                     "kernels", b->rows);
+}
+
+json_t *csl_bench_kernels(bool quick) {
+    struct bench b = {.o = {quick}};
+    run_all(&b);
+    json_t *doc = report(&b);
+    json_decref(b.rows);
+    return doc;
+}
+
 int cmd_bench_kernels(struct csl_cli *cli, int argc, char **argv) {
     struct bench b = {.rows = NULL};
     int code;
     if (!csl_args_parse(cli, &spec, &b.o, NULL, argc, argv, &code)) {
         return code;
     }
-    b.rows = json_array();
-    run_all(&b);
     enum csl_err err = CSL_OK;
+    run_all(&b);
     if (cli->json) {
-        err = csl_cli_print_json(cli, json_pack("{s:s, s:o, s:O}", "version", CSL_VERSION, "machine",
-                                                csl_bench_cpu_json(&b.cpu), "kernels", b.rows));
+        err = csl_cli_print_json(cli, report(&b));
     } else {
         print(&b);
     }

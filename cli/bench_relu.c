@@ -6,19 +6,14 @@
 
 #include "cli/bench_bound.h"
 #include "cli/bench_links.h"
+#include "cli/bench_relu.h"
 #include "cli/commands.h"
 #include "crypto/prg.h"
 #include "mpc/dealer.h"
 #include "mpc/relu.h"
 #include "mpc/ring.h"
 
-struct options {
-    uint64_t count, parties, k, f, runs;
-    const char *wait;
-    bool quick;
-};
-
-enum { RUNS_MAX = 100 };
+#define RUNS_MAX CSL_BENCH_RUNS_MAX
 
 /* Of one party, in shared memory. */
 struct party {
@@ -28,7 +23,7 @@ struct party {
 };
 
 struct job {
-    struct options o;
+    struct csl_bench_relu o;
     struct csl_demand demand;
     struct party party[CSL_MAX_PARTIES];
     double dealer_s;   /* the best run's corrections */
@@ -234,13 +229,13 @@ static void print(const json_t *doc) {
 /* ---- The command ---- */
 
 static const struct csl_opt opts[] = {
-    CSL_UINT(struct options, count, "count", "K", 1, 1u << 24, "ReLUs; default 100000"),
-    CSL_UINT(struct options, parties, "parties", "N", 2, 16, "computing parties; default 2"),
-    CSL_UINT(struct options, k, "k", "BITS", 2, 37, "compared bits; default 24"),
-    CSL_UINT(struct options, f, "f", "BITS", 1, 20, "bits that are cut off; default 16"),
-    CSL_UINT(struct options, runs, "runs", "R", 1, RUNS_MAX, "default by their size"),
-    CSL_STRING(struct options, wait, "wait", "spin|block", false, "how parties wait; default: spin"),
-    CSL_FLAG(struct options, quick, "quick", "two runs and a tenth of the probes, for a try"),
+    CSL_UINT(struct csl_bench_relu, count, "count", "K", 1, 1u << 24, "ReLUs; default 100000"),
+    CSL_UINT(struct csl_bench_relu, parties, "parties", "N", 2, 16, "computing parties; default 2"),
+    CSL_UINT(struct csl_bench_relu, k, "k", "BITS", 2, 37, "compared bits; default 24"),
+    CSL_UINT(struct csl_bench_relu, f, "f", "BITS", 1, 20, "bits that are cut off; default 16"),
+    CSL_UINT(struct csl_bench_relu, runs, "runs", "R", 1, RUNS_MAX, "default by their size"),
+    CSL_STRING(struct csl_bench_relu, wait, "wait", "spin|block", false, "how parties wait; default: spin"),
+    CSL_FLAG(struct csl_bench_relu, quick, "quick", "two runs and a tenth of the probes, for a try"),
     CSL_OPTS_END};
 static const struct csl_spec spec = {
     .name = "bench relu",
@@ -276,26 +271,34 @@ static enum csl_err measure(json_t **doc, struct job *j, struct csl_diag *diag) 
     return err == CSL_OK && *doc == NULL ? CSL_ENOMEM : err;
 }
 
+enum csl_err csl_bench_relu(json_t **doc, const struct csl_bench_relu *o, struct csl_diag *diag) {
+    *doc = NULL;
+    struct job *j = csl_bench_shared_alloc(sizeof *j);
+    if (j == NULL) {
+        return CSL_ENOMEM;
+    }
+    j->o = *o;
+    if (o->runs == 0) {
+        j->o.runs = o->quick ? 2 : o->count <= 100000 ? 21 : 6;
+    }
+    enum csl_err err = measure(doc, j, diag);
+    csl_bench_shared_free(j, sizeof *j);
+    return err;
+}
+
 int cmd_bench_relu(struct csl_cli *cli, int argc, char **argv) {
-    struct options o = {.count = 100000, .parties = 2, .k = 24, .f = 16, .wait = "spin"};
+    struct csl_bench_relu o = {.count = 100000, .parties = 2, .k = 24, .f = 16, .wait = "spin"};
     int code;
+    json_t *doc;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
         return code;
     }
-    struct job *j = csl_bench_shared_alloc(sizeof *j);
-    if (j == NULL) {
-        return csl_cli_finish(cli, CSL_ENOMEM);
-    }
-    o.runs = o.runs != 0 ? o.runs : o.quick ? 2 : o.count <= 100000 ? 21 : 6;
-    j->o = o;
-    json_t *doc = NULL;
-    enum csl_err err = measure(&doc, j, &cli->diag);
+    enum csl_err err = csl_bench_relu(&doc, &o, &cli->diag);
     if (err == CSL_OK && cli->json) {
         err = csl_cli_print_json(cli, json_incref(doc));
     } else if (err == CSL_OK) {
         print(doc);
     }
     json_decref(doc);
-    csl_bench_shared_free(j, sizeof *j);
     return csl_cli_finish(cli, err);
 }

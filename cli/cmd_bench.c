@@ -9,6 +9,7 @@ int cmd_bench(struct csl_cli *cli, int argc, char **argv) {
         {"audit", "what signing costs, before the output, after it, and not at all", cmd_bench_audit},
         {"seal", "AES, pure RSA and the envelope, for a model's bytes", cmd_bench_seal},
         {"relu", "ReLUs among linked processes, beside their bound", cmd_bench_relu},
+        {"all", "all of it: a table, a result file, plots", cmd_bench_all},
         {NULL, NULL, NULL},
     };
     return csl_cli_dispatch(cli, "bench", table, argc, argv);

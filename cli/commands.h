@@ -67,6 +67,7 @@ int cmd_audit_consent(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_replay(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_replay_dealer(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench(struct csl_cli *cli, int argc, char **argv);
+int cmd_bench_all(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench_infer(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench_audit(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench_seal(struct csl_cli *cli, int argc, char **argv);
