@@ -92,7 +92,7 @@ static void print_head(void) {
 
 static void print_row(const struct workload *w, const char *model, const json_t *doc, const char *error) {
     (void)printf("%-16.16s %2u %5u %-8s %-5s %-6.*s | ", base_name(model), w->parties, w->batch, w->net,
-                 w->wait, w->sign);
+                 w->wait, (int)strcspn(w->sign, "-"), w->sign);
     if (doc == NULL) {
         (void)printf("%s\n", error);
     } else {

@@ -8,6 +8,7 @@ int cmd_bench(struct csl_cli *cli, int argc, char **argv) {
         {"machine", "what this machine permits", cmd_bench_machine},
         {"audit", "what signing costs, before the output, after it, and not at all", cmd_bench_audit},
         {"seal", "AES, pure RSA and the envelope, for a model's bytes", cmd_bench_seal},
+        {"round", "one exchange of the mesh, beside plain sockets", cmd_bench_round},
         {"relu", "ReLUs among linked processes, beside their bound", cmd_bench_relu},
         {"all", "all of it: a table, a result file, plots", cmd_bench_all},
         {NULL, NULL, NULL},

@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -154,6 +156,54 @@ static void test_kernels(void **state) {
     json_decref(doc);
 }
 
+static void test_round(void **state) {
+    (void)state;
+    json_t *doc = run_json("'%s' bench round --parties 3 --quick --json", CSL_PROGRAM);
+    assert_non_null(doc);
+    exactly(doc, "parties", 3);
+    json_t *rounds = at(doc, "rounds");
+    assert_int_equal(json_array_size(rounds), 5);
+    for (size_t i = 0; i < 5; i++) {
+        static const char *const figures[] = {"spin_us", "block_us", "plain_spin_us", "plain_block_us"};
+        for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
+            figure(json_array_get(rounds, i), figures[k]);
+        }
+    }
+    json_decref(doc);
+}
+
+/* All of it: every row says what it measured, the files are there, and bench/compare reads them. */
+static void test_all(void **state) {
+    (void)state;
+    char dir[] = "/tmp/consilium-bench-XXXXXX", path[256], command[1024];
+    assert_non_null(mkdtemp(dir));
+    json_t *doc = run_json("'%s' bench all --quick --out '%s' --json", CSL_PROGRAM, dir);
+    assert_non_null(doc);
+    json_t *infer = at(doc, "infer");
+    assert_true(json_array_size(infer) > 0);
+    for (size_t i = 0; i < json_array_size(infer); i++) {
+        json_t *row = json_array_get(infer, i);
+        assert_null(json_object_get(row, "error"));
+        exactly(row, "rounds", 10); /* network A: docs/protocol.md, Cost */
+        figure(row, "ratio");
+    }
+    assert_true(json_array_size(at(doc, "relu")) > 0);
+    (void)snprintf(path, sizeof path, "%s/latency-mnist_a.onnx.svg", dir);
+    assert_int_equal(access(path, R_OK), 0);
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(path, sizeof path, "%s/result.json", dir);
+    json_t *file = json_load_file(path, 0, NULL);
+    assert_true(json_equal(doc, file));
+    (void)snprintf(command, sizeof command, "bench/compare '%s' '%s' >/dev/null", path, path);
+    if (access("/usr/bin/python3", X_OK) == 0) {
+        assert_int_equal(system(command), 0);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+    json_decref(file);
+    json_decref(doc);
+}
+
 static void test_machine(void **state) {
     (void)state;
     json_t *doc = run_json("'%s' bench machine --parties 3 --quick --json", CSL_PROGRAM);
@@ -192,7 +242,8 @@ static void test_refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_machine), cmocka_unit_test(test_kernels),
-        cmocka_unit_test(test_relu),     cmocka_unit_test(test_infer),
+        cmocka_unit_test(test_relu),     cmocka_unit_test(test_infer),   cmocka_unit_test(test_round),
+        cmocka_unit_test(test_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
