@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/files_internal.h"
+#include "crypto/secret.h"
 #include "roles/talk.h"
 #include "roles/witness.h"
 
@@ -13,6 +15,41 @@ struct delivery {
     struct csl_talk talks[CSL_MAX_PARTIES];
 };
 
+/* ---- What each party cosigned of our ledger: state/cosigned/NAME ----
+ *
+ * The ledger keeps cosignatures of its newest checkpoint; when an answer was lost, a party is further than
+ * the ledger knows, and says so with the checkpoint that it cosigned. The next proof begins there. */
+
+static enum csl_err cosigned_path(char out[CSL__PATH_MAX], const struct csl_context *ctx, const char *party,
+                                  struct csl_diag *diag) {
+    char state[CSL__PATH_MAX], dir[CSL__PATH_MAX];
+    TRY(csl__path(state, ctx->dir, "state", diag));
+    TRY(csl__make_dir(state, diag));
+    TRY(csl__path(dir, state, "cosigned", diag));
+    TRY(csl__make_dir(dir, diag));
+    return csl__path(out, dir, party, diag);
+}
+
+/* A file that is gone or damaged costs one cosignature. */
+static uint64_t known_size(const struct csl_context *ctx, const struct csl_member *party) {
+    char path[CSL__PATH_MAX], *text;
+    size_t n;
+    uint64_t size = CSL_WITNESS_UNKNOWN;
+    struct csl_note *note = malloc(sizeof *note);
+    if (note != NULL && cosigned_path(path, ctx, party->name, NULL) == CSL_OK &&
+        csl__read_file(&text, &n, path, CSL_NOTE_MAX, NULL) == CSL_OK) {
+        if (csl_note_parse(note, text, n, NULL) == CSL_OK &&
+            csl_note_verify_cosignature(note, party->name, party->sign_key, NULL) == CSL_OK) {
+            size = note->checkpoint.size;
+        }
+        csl_secret_free(text);
+    }
+    free(note);
+    return size;
+}
+
+/* ---- Delivery ---- */
+
 static enum csl_err send_part(struct delivery *d, unsigned i, struct csl_diag *diag) {
     const struct csl_sealed *s = d->sealed;
     CSL_CONTROL(m, body, ShareModel, SHARE_MODEL, SHARE_MODEL, share_model);
@@ -22,8 +59,8 @@ static enum csl_err send_part(struct delivery *d, unsigned i, struct csl_diag *d
     if (offer == NULL) {
         return CSL_ENOMEM;
     }
-    enum csl_err err =
-        csl_witness_offer(offer, d->ctx, csl_roster_party(&d->ctx->roster, i), CSL_WITNESS_UNKNOWN, diag);
+    const struct csl_member *party = csl_roster_party(&d->ctx->roster, i);
+    enum csl_err err = csl_witness_offer(offer, d->ctx, party, known_size(d->ctx, party), diag);
     if (err == CSL_OK) {
         body.checkpoint = offer->note.text;
         body.old_size = offer->old_size;
@@ -42,8 +79,11 @@ static enum csl_err take_cosigned(struct delivery *d, unsigned i, const char *no
     if (note[0] == '\0') {
         return CSL_OK;
     }
+    char path[CSL__PATH_MAX];
     TRY(csl_witness_against_us(d->ctx, party, note, diag));
-    return csl_witness_take(d->ctx, party, note, diag);
+    TRY(csl_witness_take(d->ctx, party, note, diag));
+    TRY(cosigned_path(path, d->ctx, party->name, diag));
+    return csl__replace_file(path, 0600, note, strlen(note), diag);
 }
 
 static enum csl_err expect_stored(struct delivery *d, unsigned i, uint64_t patience, struct csl_diag *diag) {
