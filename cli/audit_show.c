@@ -26,27 +26,35 @@ struct job {
     size_t shown;
 };
 
-/* Words, wrapped and indented. */
+/* Facts, "; " between them, wrapped and indented; a fact is not torn apart unless it is longer than a line.
+ */
 static void print_wrapped(const char *text) {
     size_t column = 0;
     while (*text != '\0') {
-        size_t n = strcspn(text, " \n");
+        const char *stop = strchrnul(text, '\n'), *next = strstr(text, "; ");
+        next = next == NULL || next > stop ? stop : next + 1;
+        size_t n = (size_t)(next - text);
         if (column != 0 && column + 1 + n > WIDTH) {
             (void)printf("\n");
             column = 0;
+        }
+        while (column == 0 && INDENT + n > WIDTH) { /* a reason, say */
+            int cut = WIDTH - INDENT;
+            (void)printf("%*s%.*s\n", INDENT, "", cut, text);
+            text += cut;
+            n -= (size_t)cut;
         }
         if (n != 0) {
             (void)printf("%*s%.*s", column == 0 ? INDENT : 1, "", (int)n, text);
             column += column == 0 ? INDENT + n : 1 + n;
         }
-        text += n;
-        if (*text == '\n') {
+        text = next;
+        if (*text == '\n' || *text == '\0') {
             (void)printf("%s", column == 0 ? "" : "\n");
             column = 0;
         }
         text += *text == '\0' ? 0 : 1;
     }
-    (void)printf("%s", column == 0 ? "" : "\n");
 }
 
 static enum csl_err show_entry(struct job *j, uint64_t i, const csl_leaf *leaf) {
@@ -70,11 +78,10 @@ static enum csl_err show_entry(struct job *j, uint64_t i, const csl_leaf *leaf) 
     const uint8_t *id = csl_story_session_of(&j->story, leaf);
     char session[2 * 16 + 1] = "";
     if (id != NULL) {
-        csl_hex_write(session, id, j->of_session ? 4 : 16);
+        csl_hex_write(session, id, 16);
     }
-    (void)printf("%6llu  %-20s  %-15s  %.*s -> %.*s  %s\n", (unsigned long long)i, when,
-                 csl_leaf_kind_name((int)leaf->body_case), 2 * SHORT, from, 2 * SHORT, to,
-                 j->of_session ? session : "");
+    (void)printf("%6llu  %-20s  %-15s  %.*s -> %.*s\n", (unsigned long long)i, when,
+                 csl_leaf_kind_name((int)leaf->body_case), 2 * SHORT, from, 2 * SHORT, to);
     if (!j->of_session && id != NULL) {
         (void)printf("%*ssession %s\n", INDENT, "", session);
     }

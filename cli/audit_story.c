@@ -335,19 +335,38 @@ static void add(char out[CSL_STORY_MAX], const char *text) {
     (void)snprintf(out + n, CSL_STORY_MAX - n, "%s", text);
 }
 
-static void tell_object(char out[CSL_STORY_MAX], const json_t *o) {
+/* In lists each line begins with who it is about. */
+static const char *const heads_line[] = {"name", "party", "owner", NULL};
+
+static bool begins_line(const char *key) {
+    for (size_t i = 0; heads_line[i] != NULL; i++) {
+        if (strcmp(key, heads_line[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void tell_object(char out[CSL_STORY_MAX], const json_t *o, bool in_list) {
     const char *key;
     json_t *v;
+    const char *between = "";
     json_object_foreach((json_t *)(uintptr_t)o, key, v) {
         char value[CSL_STORY_MAX / 4], word[CSL_STORY_MAX / 4 + 64];
         if (json_is_array(v) || strcmp(key, "kind") == 0 || strcmp(key, "session") == 0) {
             continue;
         }
         tell_value(value, sizeof value, v);
-        if (value[0] != '\0') {
-            (void)snprintf(word, sizeof word, "%s %s; ", key, value);
-            add(out, word);
+        if (value[0] == '\0') {
+            continue;
         }
+        if (in_list && begins_line(key)) {
+            (void)snprintf(word, sizeof word, "%-16s", value);
+        } else {
+            (void)snprintf(word, sizeof word, "%s%s %s", between, key, value);
+            between = "; ";
+        }
+        add(out, word);
     }
 }
 
@@ -356,9 +375,9 @@ static void tell_array(char out[CSL_STORY_MAX], const char *key, const json_t *a
     json_t *v;
     json_array_foreach((json_t *)(uintptr_t)all, i, v) {
         char value[128] = "";
-        add(out, "\n");
+        add(out, json_is_object(v) || i == 0 ? "\n" : "; ");
         if (json_is_object(v)) {
-            tell_object(out, v);
+            tell_object(out, v, true);
         } else {
             tell_value(value, sizeof value, v);
             add(out, key);
@@ -372,7 +391,7 @@ void csl_story_tell(char out[CSL_STORY_MAX], struct csl_story *s, const csl_leaf
     const char *key;
     json_t *v, *o = csl_story_json(s, leaf);
     out[0] = '\0';
-    tell_object(out, o);
+    tell_object(out, o, false);
     json_object_foreach(o, key, v) {
         if (json_is_array(v)) {
             tell_array(out, key, v);
