@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -82,6 +83,19 @@ enum csl_err csl__pread(int fd, const char *path, uint8_t *out, size_t n, uint64
     return CSL_OK;
 }
 
+/* A session that the client has just closed ends soon. */
+static bool lock_shared(int fd) {
+    enum { TRIES = 100 };
+    static const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    for (int i = 0; flock(fd, LOCK_SH | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK || i == TRIES) {
+            return false;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 static enum csl_err open_locked(struct csl__view_file *f, const char *path, struct csl_diag *diag) {
     struct stat st;
     f->path = strdup(path);
@@ -89,7 +103,7 @@ static enum csl_err open_locked(struct csl__view_file *f, const char *path, stru
     if (f->fd < 0 || f->path == NULL) {
         return csl_fail(diag, CSL_ENOINPUT, "%s: %s", path, strerror(errno));
     }
-    if (flock(f->fd, LOCK_SH | LOCK_NB) != 0) {
+    if (!lock_shared(f->fd)) {
         return csl_fail(diag, CSL_EBUSY,
                         "%s: the session still runs; try again when the client has closed it", path);
     }
