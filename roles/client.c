@@ -62,9 +62,23 @@ static enum csl_err said_by(struct csl_talk *t, struct csl_diag *said) {
     return CSL_OK;
 }
 
+/* Somebody was lost: whoever found out why says more. */
+static bool vague(enum csl_err err) {
+    return err == CSL_EPEER || err == CSL_ETIMEOUT;
+}
+
+/* Whether what a party said (e) is to be shown instead of err. */
+static bool tells_more(enum csl_err e, enum csl_err err, bool explained) {
+    if (vague(e)) {
+        return vague(err) && !explained;
+    }
+    return !explained || vague(err) || (transient(e) && !transient(err));
+}
+
 /* Something failed. The parties that live say in a moment what they saw, which tells more (party, round) than
  * the connection that we lost. The first such sentence is the one to show, but for one that says that trying
- * again helps: the party that found it says so, the others only that this party aborted. */
+ * again helps, and one that says more than that a party was lost: the party that found the fault says so, the
+ * others only that this party aborted. */
 enum csl_err csl__client_explain(struct csl_client *c, enum csl_err err, struct csl_diag *diag) {
     c->failed = true;
     if (transient(err)) {
@@ -75,7 +89,7 @@ enum csl_err csl__client_explain(struct csl_client *c, enum csl_err err, struct 
     for (unsigned i = 0; i < c->n_parties; i++) {
         struct csl_diag said = {""};
         enum csl_err e = said_by(&c->talks[i], &said);
-        if (e != CSL_OK && (!explained || (transient(e) && !transient(err)))) {
+        if (e != CSL_OK && tells_more(e, err, explained)) {
             err = csl_fail(diag, e, "%s", said.text);
             explained = true;
         }

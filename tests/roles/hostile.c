@@ -8,13 +8,15 @@
  *   --stop-at prepare:N   before the N-th batch's correlations are used
  *   --stop-at deal:N      (dealer) before the N-th piece of corrections
  *   --short-at round:N    sends a byte less than is due in the session's N-th exchange
+ *   --flip-at round:N     changes the last byte of what it sends there: of a signature, where one is due
  *   --same-stream yes     proposes the first stream for every session
  *   --version N           says that it speaks protocol version N
  *   --deal WHAT           (dealer) deals wrong bits in every row, or wrong products in a batch's first row
  * (c), or signs another root, seed-root (of party 1), plan or count than it dealt
  *   --tap FILE            appends the first 64 bytes of what it opens in exchanges 2 and 5: in the first
  * session of an epoch, masked weights and the first batch's masked input
- * and the lies of hostile_lie.h. The options of `consilium party` have their meaning.
+ * and the lies of hostile_lie.h, and the faults of hostile_audit.h. The options of `consilium party` have
+ * their meaning.
  */
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hostile_audit.h"
 #include "hostile_lie.h"
 #include "mpc/correlation.h"
 #include "mpc/dealer.h"
@@ -32,7 +35,7 @@
 #include "roles/talk.h"
 
 static struct {
-    const char *stop_at, *short_at, *tap, *deal;
+    const char *stop_at, *short_at, *flip_at, *tap, *deal;
     bool same_stream;
     uint32_t version;
 } fault;
@@ -82,6 +85,9 @@ static enum csl_err exchange(struct csl_link *link, uint8_t *const in[CSL_MAX_PA
     }
     if (is_at(fault.short_at, "round", round)) {
         n--;
+    }
+    if (is_at(fault.flip_at, "round", round)) {
+        ((uint8_t *)(uintptr_t)out)[n - 1] ^= 1;
     }
     return t->real->ops->exchange(t->real, in, round, out, n, diag);
 }
@@ -228,7 +234,7 @@ int main(int argc, char **argv) {
     struct csl_daemon_options daemon = {.listen_fd = -1};
     for (int i = 2; i + 1 < argc; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
-        if (hostile_lie_option(name, value)) {
+        if (hostile_lie_option(name, value) || hostile_audit_option(name, value)) {
             continue;
         }
         if (strcmp(name, "--site") == 0) {
@@ -247,6 +253,8 @@ int main(int argc, char **argv) {
             fault.stop_at = value;
         } else if (strcmp(name, "--short-at") == 0) {
             fault.short_at = value;
+        } else if (strcmp(name, "--flip-at") == 0) {
+            fault.flip_at = value;
         } else if (strcmp(name, "--same-stream") == 0) {
             fault.same_stream = true;
         } else if (strcmp(name, "--version") == 0) {
