@@ -30,8 +30,7 @@ struct csl_daemon_ops {
     /* A message on a control connection. An error closes it. */
     enum csl_err (*on_control)(void *arg, const struct csl_member *peer, const csl_control *m,
                                struct csl_diag *diag);
-    /* A daemon showed a checkpoint that continues its ledger: sessions that waited for it may start. May be
-     * NULL. */
+    /* What csl_daemon_admits or csl_daemon_unseen say has changed. May be NULL. */
     void (*on_witnessed)(void *arg);
     /* The daemon is to stop: interrupt every thread; it ends when they have all ended. */
     void (*on_stop)(void *arg);
@@ -66,7 +65,8 @@ bool csl_daemon_send(struct csl_daemon *d, const struct csl_member *peer, const 
 /* Whether new sessions may start: our ledger can be written and is what it was, and no daemon has shown a
  * ledger that does not continue the one that we know. CSL_EIO, CSL_EAUTH with the sentence for the client. */
 CSL_MUST_CHECK enum csl_err csl_daemon_admits(const struct csl_daemon *d, struct csl_diag *diag);
-/* Whether a connected daemon has not shown its ledger yet, and which (sessions wait for that moment). */
+/* Whether a daemon has not connected yet, or has not shown its ledger on this connection yet, and which:
+ * sessions wait for that moment. */
 bool csl_daemon_unseen(const struct csl_daemon *d, const char **who);
 /* Something worth a checkpoint was logged: a session has ended. */
 void csl_daemon_logged(struct csl_daemon *d);

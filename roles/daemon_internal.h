@@ -25,7 +25,8 @@ struct csl_control_peer {
     uint64_t offered_size, cosigned;  /* the last offered; the last that it cosigned, ever */
     unsigned behind;                  /* times that it asked for another proof */
     bool judging, shown, told_behind; /* its checkpoint is being judged; one was good */
-    bool distrusted;                  /* it showed one that was not; until a good one comes */
+    bool distrusted;                  /* it showed one that was not, on this connection */
+    bool refused;                     /* and none that was since, on any */
     struct csl_diag reason;
 };
 

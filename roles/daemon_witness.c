@@ -123,25 +123,32 @@ static void offered(struct csl_control_peer *p, const struct csl_witness_job *j)
     send_to(p, &m);
 }
 
+/* Sessions wait for, or are refused because of, what has just changed. */
+static void tell_role(struct csl_daemon *d) {
+    if (d->ops->on_witnessed != NULL) {
+        d->ops->on_witnessed(d->arg);
+    }
+}
+
 static void distrust(struct csl_control_peer *p, const struct csl_diag *reason) {
-    if (!p->distrusted || strcmp(p->reason.text, reason->text) != 0) {
+    if (!p->refused || strcmp(p->reason.text, reason->text) != 0) {
         csl_log("the ledger of %s is refused: %s", p->member->name, reason->text);
     }
-    p->distrusted = true;
+    p->distrusted = p->refused = true;
     p->reason = *reason;
+    tell_role(p->daemon);
 }
 
 static void witnessed(struct csl_control_peer *p) {
-    struct csl_daemon *d = p->daemon;
-    if (p->distrusted) {
+    if (p->refused) {
         csl_log("the ledger of %s continues what was seen of it; it is trusted again", p->member->name);
     }
     bool news = p->distrusted || !p->shown;
-    p->distrusted = false;
+    p->distrusted = p->refused = false;
     p->shown = true;
     p->told_behind = false;
-    if (news && d->ops->on_witnessed != NULL) {
-        d->ops->on_witnessed(d->arg);
+    if (news) {
+        tell_role(p->daemon);
     }
 }
 
@@ -194,6 +201,7 @@ static void accused(struct csl_control_peer *p, const struct csl_witness_job *j)
         d->witness.closed = j->err;
         d->witness.why = j->diag;
         csl_log("%s", j->diag.text);
+        tell_role(d);
     } else if (j->err == CSL_OK) {
         csl_log("%s refuses our checkpoint without showing one of ours that ours does not continue: %s",
                 p->member->name, j->m->witness_refuses->reason);
@@ -267,7 +275,7 @@ static void on_tick(uv_timer_t *timer) {
 
 static void restart(struct csl_control_peer *p) {
     p->generation++;
-    p->offered = p->answered = p->shown = p->told_behind = p->judging = false;
+    p->offered = p->answered = p->shown = p->told_behind = p->judging = p->distrusted = false;
     p->behind = 0;
     p->offered_size = UINT64_MAX;
 }
@@ -369,8 +377,10 @@ enum csl_err csl_daemon_admits(const struct csl_daemon *d, struct csl_diag *diag
 
 bool csl_daemon_unseen(const struct csl_daemon *d, const char **who) {
     for (unsigned i = 0; d->ctx->logbook != NULL && i < d->n_peers; i++) {
-        if (d->peers[i].up && !d->peers[i].shown && !d->peers[i].distrusted) {
-            *who = d->peers[i].member->name;
+        const struct csl_control_peer *p = &d->peers[i];
+        bool expected = p->up || p->generation == 0; /* one that went away fails the session in its own way */
+        if (expected && !p->shown && !p->distrusted) {
+            *who = p->member->name;
             return true;
         }
     }

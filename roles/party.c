@@ -149,8 +149,15 @@ static void on_stop(void *arg) {
     uv_close((uv_handle_t *)&p->tick, NULL);
 }
 
+/* Sessions that began while a restarted daemon had not shown its ledger yet end with it. */
 static void on_witnessed(void *arg) {
-    csl__party_admit(arg);
+    struct csl_party *p = arg;
+    struct csl_diag diag = {""};
+    enum csl_err err = csl_daemon_admits(p->daemon, &diag);
+    for (struct csl_running *r = p->running; err == CSL_EAUTH && r != NULL; r = r->next) {
+        csl_lane_interrupt(r->lane, err, diag.text);
+    }
+    csl__party_admit(p);
 }
 
 static const struct csl_daemon_ops ops = {.may = may,

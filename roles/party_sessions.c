@@ -279,9 +279,9 @@ static void refuse_late(struct csl_party *p, struct csl_waiting *w) {
     } else if (csl_daemon_unseen(p->daemon, &unseen)) {
         (void)snprintf(
             text, sizeof text,
-            "%s is connected to %s, but has not shown the checkpoint of its ledger; `%s` must run a "
-            "daemon of this version, and its disk must answer",
-            unseen, p->ctx->self->name, unseen);
+            "%s has not shown %s the checkpoint of its ledger: its daemon is not connected here, or "
+            "its disk does not answer; `consilium doctor` says more",
+            unseen, p->ctx->self->name);
         refuse_waiting(w, CSL_EUNAVAILABLE, text);
     } else {
         (void)snprintf(text, sizeof text, "all %u lanes of %s are busy; try again later",

@@ -39,12 +39,17 @@ static uint64_t known_to(struct csl_ledger *l, const struct csl_note *newest, co
 enum csl_err csl_witness_offer(struct csl_witness_offer *o, const struct csl_context *ctx,
                                const struct csl_member *to, uint64_t known, struct csl_diag *diag) {
     struct csl_ledger *l = ctx->logbook->ledger;
-    TRY(csl_ledger_checkpoint(l, &o->note, diag));
+    enum csl_err err = csl_ledger_checkpoint(l, &o->note, diag);
+    if (err == CSL_EIO) { /* what was signed before the disk failed is true still */
+        err = csl_ledger_newest(l, &o->note, diag);
+        err = err == CSL_ENOINPUT && o->note.n_signatures != 0 ? CSL_OK : err;
+    }
+    TRY(err);
     uint64_t size = o->note.checkpoint.size;
     o->old_size = known == CSL_WITNESS_UNKNOWN ? known_to(l, &o->note, to->name) : known;
     o->old_size = o->old_size > size ? 0 : o->old_size;
     csl_note_only(&o->note, ctx->self->name, NULL);
-    enum csl_err err = csl_ledger_consistency(l, o->nodes, &o->n_proof, o->old_size, size);
+    err = csl_ledger_consistency(l, o->nodes, &o->n_proof, o->old_size, size);
     if (err != CSL_OK) {
         return csl_fail(diag, err, "no proof from %llu entries to %llu", (unsigned long long)o->old_size,
                         (unsigned long long)size);
