@@ -10,6 +10,7 @@
 
 #include "roles/dealt.h"
 #include "roles/evidence.h"
+#include "roles/logbook.h"
 
 enum { CHECKED = 2 };
 
@@ -193,6 +194,58 @@ static void wrong_correlations_are_found(void **state) {
     world_session(&world);
 }
 
+/* A DEALT leaf a batch that its own key signed, and a CLOSE leaf a session. */
+static void the_dealer_keeps_a_ledger(void **state) {
+    (void)state;
+    enum { BATCHES = 3 };
+    start(2, 1, CSL_ROSTER_SIGN_BEFORE);
+    struct csl_client *c = world_client(&world, 4);
+    for (int i = 0; i < BATCHES; i++) {
+        world_infer(&world, c, 2, NULL);
+    }
+    csl_client_close(c);
+    world_signal(&world, "dealer", SIGTERM);
+    assert_int_equal(csl_federation_wait_ended(world.fed, "dealer"), 0);
+    struct csl_context ctx;
+    struct csl_logbook book;
+    struct csl_diag diag = {""};
+    size_t dealt = 0, closed = 0;
+    world_context(&ctx, &world, "dealer");
+    must(csl_logbook_open(&book, &ctx, 0, &diag), &diag, "ledger");
+    for (uint64_t i = 0; i < csl_ledger_size(book.ledger); i++) {
+        uint8_t *bytes;
+        size_t n;
+        csl_leaf *leaf;
+        must(csl_ledger_leaf(book.ledger, &bytes, &n, i, &diag), &diag, "leaf");
+        must(csl_leaf_decode(&leaf, bytes, n, &diag), &diag, "leaf");
+        free(bytes);
+        if (leaf->body_case == CSL__AUDIT__LEAF__BODY_DEALT) {
+            const Csl__Audit__Signed *s = leaf->dealt->dealt;
+            Csl__Audit__DealtStatement *m;
+            must(csl_statement_verify(CSL_STATEMENT_DEALT, s->statement.data, s->statement.len,
+                                      s->signature.data, s->signature.len, ctx.self->sign_key, &diag),
+                 &diag, "signature");
+            must(csl_dealt_statement_decode(&m, s->statement.data, s->statement.len, &diag), &diag, "dealt");
+            assert_int_equal(m->first, 3 * dealt); /* two that serve, one that is checked */
+            assert_int_equal(m->count, 3);
+            assert_int_equal(m->demands_digest.len, 32);
+            csl_statement_free(m);
+            dealt++;
+        } else if (leaf->body_case == CSL__AUDIT__LEAF__BODY_CLOSE) {
+            assert_int_equal(leaf->close->batches, BATCHES);
+            assert_int_equal(leaf->close->inferences, 3 * BATCHES);
+            closed++;
+        }
+        csl_leaf_free(leaf);
+    }
+    assert_int_equal(dealt, BATCHES);
+    assert_int_equal(closed, 1);
+    csl_logbook_close(&book);
+    csl_context_free(&ctx);
+    world_spawn(&world, "dealer");
+    world_session(&world);
+}
+
 /* Nothing is checked where the roster does not ask for it: the option has its price. */
 static void unchecked_bits_go_unnoticed(void **state) {
     (void)state;
@@ -214,6 +267,7 @@ int main(void) {
         cmocka_unit_test_teardown(honest_dealers_pass, stop),
         cmocka_unit_test_teardown(what_it_signs_is_what_it_dealt, stop),
         cmocka_unit_test_teardown(wrong_correlations_are_found, stop),
+        cmocka_unit_test_teardown(the_dealer_keeps_a_ledger, stop),
         cmocka_unit_test_teardown(unchecked_bits_go_unnoticed, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
