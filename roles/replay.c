@@ -238,6 +238,11 @@ enum csl_err csl_replay_batch(struct csl_replay *r, const struct csl_record *rec
     if (r->stopped) {
         return CSL_OK;
     }
+    if (record->count == 0 || record->count > r->view->request.max_batch) {
+        return CSL__STOP(r, CSL_VERDICT_MISMATCH, r->opt.party, record->batch,
+                         "the view has a batch of %u inferences, the session allows %u", record->count,
+                         r->view->request.max_batch);
+    }
     size_t n = (size_t)record->count * csl_plan_n_inputs(&r->manifest.plan);
     uint64_t *x = csl_secret_alloc(n, sizeof *x);
     if (x == NULL) {

@@ -307,7 +307,7 @@ static enum csl_err check_bundles(struct csl_replay *r, const struct csl_record 
 }
 
 enum csl_err csl__replay_check_batch(struct csl_replay *r, const struct csl_record *b, uint64_t *x) {
-    if (b->batch != r->batches + 1 || b->count == 0) {
+    if (b->batch != r->batches + 1) {
         return MISMATCH(r, b, "the view goes on with batch %u where %u is due", b->batch, r->batches + 1);
     }
     if (r->statement->sign == CSL_SIGN_OFF) {

@@ -257,6 +257,9 @@ static void output_salt(struct rw_session *s, unsigned p) {
 static void output_signature(struct rw_session *s, unsigned p) {
     first(s, p)->output.signature[0] ^= 1;
 }
+static void larger(struct rw_session *s, unsigned p) {
+    first(s, p)->count = RW_COUNT + 1; /* nothing of the size is read */
+}
 static void fewer_rounds(struct rw_session *s, unsigned p) {
     free(first(s, p)->rounds[--first(s, p)->n_rounds].messages[0]);
 }
@@ -304,6 +307,7 @@ static const struct change changes[] = {
     {"the output share", "output share", output},
     {"its salt", "output share", output_salt},
     {"its signature", "output share", output_signature},
+    {"a larger count", "session allows 2", larger},
     {"a message less", "not what", fewer_rounds},
     {"batches swapped", "where 1 is due", batches},
     {"the nonces", "nonces", nonces},
