@@ -144,8 +144,12 @@ static enum csl_err same_batch(struct preparing *p) {
 static enum csl_err verify_statement(struct preparing *p) {
     struct csl_lane *l = p->l;
     const struct csl_record *r = &p->b->record;
-    return csl_dealt_verify(&r->dealt, &p->dealt, l->self, r->seed_leaves, r->correction_leaves,
-                            csl_roster_dealer(&l->opt.ctx->roster), &l->diag);
+    const struct csl_roster *roster = &l->opt.ctx->roster;
+    enum csl_err err = csl_dealt_verify(&r->dealt, &p->dealt, l->self, r->seed_leaves, r->correction_leaves,
+                                        csl_roster_dealer(roster), &l->diag);
+    return err == CSL_OK || l->is_last ? err /* the others know it from the last party alone */
+                                       : csl_fail_context(&l->diag, err, "as %s passed it on",
+                                                          csl_roster_party(roster, l->n_parties - 1)->name);
 }
 
 static enum csl_err hold_dealer_to_it(struct preparing *p) {
