@@ -99,7 +99,7 @@ static enum csl_err gather(struct csl_session *s) {
 }
 
 static enum csl_err one_run(struct csl_session *s, struct job *j, uint64_t *y, const uint64_t *z,
-                            unsigned run, struct csl_diag *diag) {
+                            const uint64_t *zero, unsigned run, struct csl_diag *diag) {
     struct party *me = &j->party[s->self];
     struct csl_corr *corr = NULL;
     enum csl_err err = prepare(&corr, j, s->self, run, diag);
@@ -109,7 +109,7 @@ static enum csl_err one_run(struct csl_session *s, struct job *j, uint64_t *y, c
     if (err == CSL_OK) {
         struct csl_session_stats before = s->stats;
         me->from[run] = csl_bench_now_s();
-        err = csl_relu(s, y, z, corr, 0);
+        err = j->demand.kind == CSL_DEMAND_MAX ? csl_max(s, y, z, zero, corr, 0) : csl_relu(s, y, z, corr, 0);
         me->to[run] = csl_bench_now_s();
         me->rounds = s->stats.rounds - before.rounds;
         me->bytes = s->stats.bytes_per_peer - before.bytes_per_peer;
@@ -122,13 +122,13 @@ static enum csl_err party(struct csl_link *link, void *arg, struct csl_diag *dia
     struct job *j = arg;
     size_t n = j->demand.count;
     struct csl_session s;
-    uint64_t *z = calloc(n, sizeof *z), *y = calloc(n, sizeof *y);
+    uint64_t *z = calloc(n, sizeof *z), *y = calloc(n, sizeof *y), *zero = calloc(n, sizeof *zero);
     enum csl_err err = csl_session_init(&s, link);
     if (err == CSL_OK) {
-        err = z == NULL || y == NULL ? CSL_ENOMEM : draw(z, j, link->self);
+        err = z == NULL || y == NULL || zero == NULL ? CSL_ENOMEM : draw(z, j, link->self);
     }
     for (unsigned run = 0; run < j->o.runs && err == CSL_OK; run++) {
-        err = one_run(&s, j, y, z, run, diag);
+        err = one_run(&s, j, y, z, zero, run, diag);
     }
     if (err == CSL_OK) {
         memcpy(j->outputs + link->self * n, y, n * sizeof *y);
@@ -138,29 +138,42 @@ static enum csl_err party(struct csl_link *link, void *arg, struct csl_diag *dia
     csl_session_clear(&s);
     free(z);
     free(y);
+    free(zero);
     return err;
 }
 
 /* ---- The check ---- */
 
-/* Every sum of shares is the floor of ReLU, or one more (step T5). */
+/* The floor of ReLU, or one more (step T5); of max(z, 0) either, the larger but for 2^f (step M1). */
+static bool right(const struct job *j, uint64_t z, uint64_t y) {
+    unsigned bits = (unsigned)(j->o.k + j->o.f), f = (unsigned)j->o.f;
+    uint64_t half = (uint64_t)1 << (bits - 1), cut = (uint64_t)1 << f;
+    if (z < half && z >= half - cut) { /* above the range */
+        return true;
+    }
+    if (j->demand.kind == CSL_DEMAND_MAX) {
+        bool near = z < cut || z >= 2 * half - cut;
+        return y == z ? z < half || near : y == 0 && (z >= half || near);
+    }
+    uint64_t floor = z < half ? z >> f : 0;
+    return y == floor || y == floor + 1;
+}
+
 static enum csl_err check(const struct job *j, struct csl_diag *diag) {
     static const uint8_t seed[CSL_SEED_BYTES] = {3};
     size_t n = j->demand.count, wrong = 0;
-    unsigned bits = (unsigned)(j->o.k + j->o.f), f = (unsigned)j->o.f;
     uint64_t *z = calloc(n, sizeof *z), mask = csl_ring_mask(j->demand.trunc.out_bits);
     struct csl_prg prg = {.path = NULL};
     enum csl_err err = z == NULL ? CSL_ENOMEM : csl_prg_init(&prg, seed);
     if (err == CSL_OK) {
-        err = csl_prg_fill_u64(&prg, z, n, 0, bits);
+        err = csl_prg_fill_u64(&prg, z, n, 0, (unsigned)(j->o.k + j->o.f));
     }
     for (size_t i = 0; i < n && err == CSL_OK; i++) {
-        uint64_t y = 0, half = (uint64_t)1 << (bits - 1), floor = z[i] < half ? z[i] >> f : 0;
+        uint64_t y = 0;
         for (unsigned p = 0; p < j->o.parties; p++) {
             y += j->outputs[p * n + i];
         }
-        bool in_range = z[i] < half - ((uint64_t)1 << f) || z[i] >= half;
-        wrong += in_range && ((y & mask) != floor && (y & mask) != floor + 1);
+        wrong += !right(j, z[i], y & mask);
     }
     csl_prg_clear(&prg);
     free(z);
@@ -200,9 +213,10 @@ static json_t *report(const struct job *j, const struct csl_bench_machine *m) {
         .n_parties = (unsigned)j->o.parties, .openings = p->rounds, .bytes = p->bytes};
     struct csl_bench_bound b = csl_bench_bound_of(m, &work, CSL_BENCH_BEST);
     double count = (double)j->o.count, best, median = median_s(j, &best) * 1e3;
-    json_t *doc = json_pack("{s:s, s:I, s:i, s:i, s:i, s:s, s:i}", "version", CSL_VERSION, "count",
-                            (json_int_t)j->o.count, "parties", (int)j->o.parties, "k", (int)j->o.k, "f",
-                            (int)j->o.f, "wait", j->o.wait, "runs", (int)j->o.runs);
+    json_t *doc =
+        json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:s, s:i}", "version", CSL_VERSION, "step",
+                  j->o.max ? "max" : "relu", "count", (json_int_t)j->o.count, "parties", (int)j->o.parties,
+                  "k", (int)j->o.k, "f", (int)j->o.f, "wait", j->o.wait, "runs", (int)j->o.runs);
     json_t *rest = json_pack("{s:f, s:f, s:f, s:f, s:f, s:i, s:I, s:f, s:f, s:f, s:o, s:o}", "median_ms",
                              median, "best_ms", best * 1e3, "ns_each", median * 1e6 / count, "bound_ms",
                              b.bound_ms, "ratio", median / b.bound_ms, "rounds", (int)p->rounds,
@@ -234,6 +248,7 @@ static const struct csl_opt opts[] = {
     CSL_UINT(struct csl_bench_relu, k, "k", "BITS", 2, 37, "compared bits; default 24"),
     CSL_UINT(struct csl_bench_relu, f, "f", "BITS", 1, 20, "bits that are cut off; default 16"),
     CSL_UINT(struct csl_bench_relu, runs, "runs", "R", 1, RUNS_MAX, "default by their size"),
+    CSL_FLAG(struct csl_bench_relu, max, "max", "max(a, b) instead, as pooling takes it: nothing is cut off"),
     CSL_STRING(struct csl_bench_relu, wait, "wait", "spin|block", false, "how parties wait; default: spin"),
     CSL_FLAG(struct csl_bench_relu, quick, "quick", "two runs and a tenth of the probes, for a try"),
     CSL_OPTS_END};
@@ -254,8 +269,9 @@ static enum csl_err measure(json_t **doc, struct job *j, struct csl_diag *diag) 
     if (wait == CSL_WAIT_BLOCK && strcmp(j->o.wait, "block") != 0) {
         return csl_fail(diag, CSL_EUSAGE, "--wait is spin or block, not \"%.40s\"", j->o.wait);
     }
-    j->demand = csl_demand_relu((uint32_t)j->o.count, (unsigned)j->o.k, (unsigned)j->o.f,
-                                (unsigned)(j->o.k + j->o.f));
+    uint32_t n = (uint32_t)j->o.count;
+    unsigned k = (unsigned)j->o.k, f = (unsigned)j->o.f;
+    j->demand = j->o.max ? csl_demand_max(n, k, f) : csl_demand_relu(n, k, f, k + f);
     TRY(csl_demand_check(&j->demand, diag));
     TRY(csl_bench_machine_measure(&m, (unsigned)j->o.parties, j->o.quick, diag));
     j->outputs = csl_bench_shared_alloc(outputs);

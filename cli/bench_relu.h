@@ -12,6 +12,7 @@ struct csl_bench_relu {
     uint64_t count, parties, k, f;
     uint64_t runs;    /* 0: by their size */
     const char *wait; /* "spin", "block" */
+    bool max;         /* max(a, b) of pairs instead */
     bool quick;
 };
 

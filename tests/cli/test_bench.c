@@ -13,7 +13,7 @@
 
 #include "../roles/simulate.h"
 
-enum { FRAME_HEADER = 12 };
+enum { FRAME_HEADER = 12, SIGNATURE = 64 };
 
 #define MODEL "tests/corpus/onnx/pools_op11.onnx"
 
@@ -63,26 +63,27 @@ static void check_rounds(json_t *machine, unsigned parties) {
     figure(machine, "tls_bytes_per_s_each_way");
 }
 
-static void check_infer(unsigned parties, unsigned batch, const char *net, const char *wait) {
+static void check_infer(unsigned parties, unsigned batch, const char *net, const char *wait,
+                        const char *sign) {
     enum { BATCHES = 2 };
     const char *same = "--normalize none --interval 0:1";
-    json_t *announced = run_json("'%s' model check " MODEL " %s --parties %u --batch %u --json", CSL_PROGRAM,
-                                 same, parties, batch);
+    json_t *announced = run_json("'%s' model check " MODEL " %s --parties %u --batch %u --sign %s --json",
+                                 CSL_PROGRAM, same, parties, batch, sign);
     json_t *doc =
         run_json("'%s' bench infer --model " MODEL " %s --parties %u --batch %u --count %d --net %s "
-                 "--wait %s --quick --json",
-                 CSL_PROGRAM, same, parties, batch, BATCHES, net, wait);
+                 "--wait %s --sign %s --quick --json",
+                 CSL_PROGRAM, same, parties, batch, BATCHES, net, wait, sign);
     assert_non_null(announced);
     assert_non_null(doc);
     json_t *cost = at(announced, "cost"), *bound = at(doc, "bound"), *inputs = at(bound, "inputs");
     double rounds = number(cost, "rounds"), link = number(cost, "online_bytes_per_link");
+    /* The last hop is the output's; signatures that come after it have a frame of their own. */
+    double frames = rounds - 1 + (strcmp(sign, "after-output") == 0), sent = link + FRAME_HEADER * frames;
     exactly(doc, "rounds", rounds);
-    exactly(doc, "bytes_per_link", link + FRAME_HEADER * (rounds - 1)); /* the last hop: output */
-    exactly(doc, "bytes_per_party",
-            (link + FRAME_HEADER * (rounds - 1)) * (parties - 1) + number(cost, "output_bytes") +
-                FRAME_HEADER);
+    exactly(doc, "bytes_per_link", sent);
+    exactly(doc, "bytes_per_party", sent * (parties - 1) + number(cost, "output_bytes") + FRAME_HEADER);
     exactly(inputs, "r", rounds - 1);
-    exactly(inputs, "B", link);
+    exactly(inputs, "B", link - (strcmp(sign, "off") == 0 ? 0 : SIGNATURE));
     exactly(inputs, "N", parties);
     exactly(inputs, "d_us", strcmp(net, "lan") == 0 ? 250 : 0);
     exactly(at(doc, "offline"), "correction_bytes", number(cost, "offline_bytes") / batch);
@@ -105,8 +106,9 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
 
 static void test_infer(void **state) {
     (void)state;
-    check_infer(2, 1, "loopback", "spin");
-    check_infer(3, 4, "lan", "block");
+    check_infer(2, 1, "loopback", "spin", "off");
+    check_infer(3, 4, "lan", "block", "after-output");
+    check_infer(2, 3, "lan", "spin", "before-output");
 }
 
 /* 3 rounds: c of k + f bits, u of 2 (D - 1) bits for D digits, e of one bit (docs/protocol.md T). */
@@ -128,10 +130,22 @@ static void check_relu(unsigned count, unsigned parties, const char *wait) {
     json_decref(doc);
 }
 
+/* The same openings for pairs of which the larger is taken. */
+static void check_max(unsigned count, unsigned parties) {
+    enum { L = 24 + 16, INPUTS = 6 };
+    json_t *doc =
+        run_json("'%s' bench relu --max --count %u --parties %u --quick --json", CSL_PROGRAM, count, parties);
+    assert_non_null(doc);
+    exactly(doc, "rounds", 3);
+    exactly(doc, "bytes_per_link", (double)((count * L + 7) / 8 + (INPUTS + 1) * ((count + 7) / 8)));
+    json_decref(doc);
+}
+
 static void test_relu(void **state) {
     (void)state;
     check_relu(1000, 2, "spin");
     check_relu(777, 3, "block");
+    check_max(777, 2);
 }
 
 static void test_kernels(void **state) {
