@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 enum { TURNS = 21, CACHED = 16 << 10, PRG_TURN = 8 << 20 };
 
@@ -68,6 +71,11 @@ static bool has_avx2(void) {
 }
 static bool has_avx512(void) {
     return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512dq") != 0;
+}
+static bool has_vaes(void) {
+    enum { LEAF = 7, ECX_VAES = 1 << 9 };
+    unsigned a, b, c = 0, d;
+    return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) != 0 && (c & ECX_VAES) != 0;
 }
 static bool has_ifma(void) {
     return has_avx512() && __builtin_cpu_supports("avx512ifma") != 0;
@@ -151,7 +159,7 @@ static const char *const aes_names[AES_WAYS] = {"OpenSSL", "AES-NI", "VAES, 512 
 static bool aes_has(enum aes way) {
 #if defined(__x86_64__)
     return way == AES_EVP || (way == AES_NI && __builtin_cpu_supports("aes") != 0) ||
-           (way == AES_VAES && has_avx512() && __builtin_cpu_supports("vaes") != 0);
+           (way == AES_VAES && has_avx512() && has_vaes());
 #else
     return way == AES_EVP;
 #endif
