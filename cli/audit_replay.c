@@ -173,7 +173,7 @@ static enum csl_err print_json(struct csl_cli *cli, const struct judge *j) {
                             (json_int_t)r->batches, "inferences", (json_int_t)r->inferences, "signatures",
                             (json_int_t)r->signatures, "findings", findings_json(r));
     if (doc != NULL && r->verdict == CSL_VERDICT_ATTRIBUTABLE && f != NULL) {
-        json_object_set_new(doc, "party", json_string(f->who));
+        json_object_set_new(doc, "party", json_string(j->fault.found ? j->head.party : f->who));
     }
     if (doc != NULL && j->fault.found) {
         const struct csl_replay_fault *x = &j->fault;

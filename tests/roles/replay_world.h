@@ -78,4 +78,10 @@ struct rw_verdict {
 };
 struct rw_verdict rw_replay(const struct rw_session *s, unsigned p, unsigned without);
 
+/* Shared by replay_session.c and replay_judge.c. */
+void rw__statement(struct rw_session *s);
+void rw__deal(struct rw_session *s, uint32_t b);
+void rw__share_input(struct rw_session *s, uint32_t b);
+void rw__run_parties(struct rw_session *s);
+
 #endif
