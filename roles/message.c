@@ -4,6 +4,7 @@
 #include "audit/statement.h"
 #include "crypto/secret.h"
 #include "crypto/sign.h"
+#include "mpc/check.h"
 #include "mpc/share.h"
 
 #include <stdlib.h>
@@ -217,7 +218,7 @@ static void check_kind(struct check *c, const csl_control *m) {
         exact(c, "session_id", &m->corrections_wanted->session_id, CSL_SESSION_ID_BYTES);
         break;
     case CSL__PB__CONTROL__KIND_WANT_CORRECTIONS:
-        positive(c, "count", m->want_corrections->count, 1 << 16);
+        positive(c, "count", m->want_corrections->count, (1 << 16) + CSL_CHECK_MAX_ROWS);
         break;
     case CSL__PB__CONTROL__KIND_SHARE_MODEL:
         check_share_model(c, m->share_model);
