@@ -162,13 +162,10 @@ static const char *owner_of(const struct csl_roster *r, const char *model) {
 }
 
 /* Whose shares of this package the register has. */
-static void read_register(struct csl_openings *o, const struct csl_roster *r, char *text, const char *hex) {
+static void read_register(struct csl_openings *o, char *text, const char *hex) {
     for (char *line; (line = strsep(&text, "\n")) != NULL;) {
         if (strncmp(line, hex, 64) == 0 && line[64] == ' ') {
-            const struct csl_member *m = csl_roster_member(r, line + 65);
-            if (m != NULL && m->party >= 0) {
-                o->opened[m->party] = true;
-            }
+            csl_openings_add(o, line + 65);
         }
     }
 }
@@ -185,13 +182,13 @@ static enum csl_err judge_register(const struct csl_openings *o, const struct cs
         memcpy(opening.party, v->party, sizeof opening.party);
         return csl_consent_verify(&opening, owner, r, diag);
     }
-    return csl_openings_count(o) <= limit
+    return o->n <= limit
                ? CSL_OK
                : csl_fail(diag, CSL_EPERM,
                           "with the view of %s this key would have opened the shares of %u parties of one "
                           "package of model %s, and at most %u may be: %s must share the model anew, or "
                           "consent to the opening",
-                          v->party, csl_openings_count(o), v->model, limit, owner);
+                          v->party, o->n, v->model, limit, owner);
 }
 
 static enum csl_err append_line(int fd, const char *line, size_t n, const char *path, struct csl_diag *diag) {
@@ -223,9 +220,9 @@ enum csl_err csl_register_opening(const char *dir, const struct csl_opened_view 
     }
     enum csl_err err = csl__read_file(&text, &n, path, REGISTER_MAX, diag);
     if (err == CSL_OK) {
-        read_register(&o, r, text, hex);
-        bool known = o.opened[party->party];
-        o.opened[party->party] = true;
+        read_register(&o, text, hex);
+        bool known = csl_openings_has(&o, v->party);
+        csl_openings_add(&o, v->party);
         err = judge_register(&o, v, r, diag);
         if (err == CSL_OK && !known) {
             char line[128];

@@ -18,12 +18,19 @@ unsigned csl_openings_limit(const struct csl_roster *r) {
     return r->audit.colluding + 1 >= r->n_parties ? 0 : r->n_parties - 1 - r->audit.colluding;
 }
 
-unsigned csl_openings_count(const struct csl_openings *o) {
-    unsigned n = 0;
-    for (unsigned i = 0; i < CSL_MAX_PARTIES; i++) {
-        n += o->opened[i];
+bool csl_openings_has(const struct csl_openings *o, const char *name) {
+    for (unsigned i = 0; i < o->n; i++) {
+        if (strcmp(o->names[i], name) == 0) {
+            return true;
+        }
     }
-    return n;
+    return false;
+}
+
+void csl_openings_add(struct csl_openings *o, const char *name) {
+    if (o->n < CSL_MAX_PARTIES && strlen(name) <= CSL_NAME_MAX && !csl_openings_has(o, name)) {
+        (void)strcpy(o->names[o->n++], name);
+    }
 }
 
 /* ---- What a ledger knows ---- */
@@ -32,18 +39,10 @@ static bool same_package(const ProtobufCBinaryData *b, const uint8_t digest[CSL_
     return b->len == CSL_DIGEST_BYTES && memcmp(b->data, digest, CSL_DIGEST_BYTES) == 0;
 }
 
-static void add_party(struct csl_openings *o, const struct csl_roster *r, const char *name) {
-    const struct csl_member *m = csl_roster_member(r, name);
-    if (m != NULL && m->party >= 0) { /* one that has left the roster holds no share any more */
-        o->opened[m->party] = true;
-    }
-}
-
-static void take_leaf(struct csl_openings *o, const csl_leaf *l, const struct csl_roster *r,
-                      const uint8_t *package) {
+static void take_leaf(struct csl_openings *o, const csl_leaf *l, const uint8_t *package) {
     if (l->body_case == CSL__AUDIT__LEAF__BODY_OPENING &&
         same_package(&l->opening->package_digest, package)) {
-        add_party(o, r, l->opening->party);
+        csl_openings_add(o, l->opening->party);
     } else if (l->body_case == CSL__AUDIT__LEAF__BODY_MODEL &&
                same_package(&l->model->package_digest, package)) {
         (void)snprintf(o->model, sizeof o->model, "%.*s", CSL_MODEL_NAME_MAX, l->model->name);
@@ -64,7 +63,7 @@ enum csl_err csl_openings_read(struct csl_openings *out, struct csl_logbook *b,
         enum csl_err err = csl_leaf_decode(&leaf, bytes, n, diag);
         free(bytes);
         TRY(err);
-        take_leaf(out, leaf, &b->ctx->roster, package_digest);
+        take_leaf(out, leaf, package_digest);
         csl_leaf_free(leaf);
     }
     return CSL_OK;
@@ -114,14 +113,11 @@ static enum csl_err judge_count(const struct csl_openings *all, const struct csl
         return csl_consent_verify(o, all->owner, r, diag);
     }
     unsigned limit = csl_openings_limit(r);
-    if (csl_openings_count(all) <= limit) {
+    if (all->n <= limit) {
         return CSL_OK;
     }
-    for (unsigned i = 0; i < r->n_parties; i++) {
-        if (all->opened[i] && n < sizeof names) {
-            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n == 0 ? "" : ", ",
-                                  csl_roster_party(r, i)->name);
-        }
+    for (unsigned i = 0; i < all->n && n < sizeof names; i++) {
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n == 0 ? "" : ", ", all->names[i]);
     }
     if (limit == 0) {
         return csl_fail(
@@ -155,7 +151,7 @@ enum csl_err csl_opening_accept(struct csl_openings *known, struct csl_logbook *
         err = csl_fail(diag, CSL_EPERM, "the ledger of %s has no entry of this package", b->ctx->self->name);
     }
     if (err == CSL_OK) {
-        known->opened[party->party] = true;
+        csl_openings_add(known, o->party);
         err = judge_count(known, o, r, diag);
     }
     if (err == CSL_OK) {
@@ -205,7 +201,7 @@ static enum csl_err tell_and_hear(struct telling *t, struct csl_openings *all, c
         TRY(csl_talk_expect(t->others[i], &answer, CSL__PB__CONTROL__KIND_OPENINGS_KNOWN,
                             ctx->roster.timeouts.round_ms, diag));
         for (size_t k = 0; k < answer->openings_known->n_parties; k++) {
-            add_party(all, &ctx->roster, answer->openings_known->parties[k]);
+            csl_openings_add(all, answer->openings_known->parties[k]);
         }
         csl_message_free(answer);
     }
@@ -245,12 +241,12 @@ enum csl_err csl_opening_announce(struct csl_logbook *b, const struct csl_openin
     if (all.owner[0] == '\0') {
         return csl_fail(diag, CSL_EPERM, "this site's ledger has no entry of this package");
     }
-    add_party(&all, &ctx->roster, ctx->self->name);
+    csl_openings_add(&all, ctx->self->name);
     TRY(judge_count(&all, o, &ctx->roster, diag)); /* so that nobody is told in vain */
     TRY(tell_all(&all, ctx, o, diag));
     TRY(csl_openings_read(&ours, b, o->package_digest, diag)); /* whom our daemon was told of meanwhile */
-    for (unsigned i = 0; i < CSL_MAX_PARTIES; i++) {
-        all.opened[i] = all.opened[i] || ours.opened[i];
+    for (unsigned i = 0; i < ours.n; i++) {
+        csl_openings_add(&all, ours.names[i]);
     }
     TRY(judge_count(&all, o, &ctx->roster, diag));
     return log_opening(b, o, all.owner, diag);

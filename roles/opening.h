@@ -25,12 +25,15 @@ void csl_opening_clear(struct csl_opening *o); /* may be zero */
 /* How many parties' shares of a package may be opened without the owner's consent. */
 unsigned csl_openings_limit(const struct csl_roster *r);
 
-/* A set of parties, and what a ledger says of the package. */
+/* Names of parties whose shares were opened, and what a ledger says of the package. Names, not numbers: a
+ * party that was replaced has opened the share that its successor holds. Full, it is beyond every limit. */
 struct csl_openings {
-    bool opened[CSL_MAX_PARTIES];
+    char names[CSL_MAX_PARTIES][CSL_NAME_MAX + 1];
+    unsigned n;
     char model[CSL_MODEL_NAME_MAX + 1], owner[CSL_NAME_MAX + 1]; /* "" where the ledger does not know it */
 };
-unsigned csl_openings_count(const struct csl_openings *o);
+void csl_openings_add(struct csl_openings *o, const char *name);
+bool csl_openings_has(const struct csl_openings *o, const char *name);
 /* Of a ledger. CSL_EIO and others of the ledger. */
 CSL_MUST_CHECK enum csl_err csl_openings_read(struct csl_openings *out, struct csl_logbook *b,
                                               const uint8_t package_digest[CSL_DIGEST_BYTES],

@@ -21,17 +21,14 @@ struct csl_told {
 };
 
 static enum csl_err answer(struct csl_told *t) {
-    const struct csl_roster *r = &t->party->ctx->roster;
     struct csl_openings known;
     char *names[CSL_MAX_PARTIES];
     TRY(csl_opening_accept(&known, t->party->ctx->logbook, &t->opening, &t->diag));
     csl_log("%s opens its share of model %s to a judge", t->opening.party, known.model);
     CSL_CONTROL(m, body, OpeningsKnown, OPENINGS_KNOWN, OPENINGS_KNOWN, openings_known);
     body.parties = names;
-    for (unsigned i = 0; i < r->n_parties; i++) {
-        if (known.opened[i]) {
-            names[body.n_parties++] = (char *)(uintptr_t)csl_roster_party(r, i)->name;
-        }
+    for (unsigned i = 0; i < known.n; i++) {
+        names[body.n_parties++] = known.names[i];
     }
     return csl_talk_send(&t->talk, &m, &t->diag);
 }
