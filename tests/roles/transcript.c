@@ -105,8 +105,10 @@ static void take_output(struct fake *f, unsigned i, struct given *given) {
          "done");
     if (given != NULL) {
         given->n = m->batch_done->statement.len;
-        memcpy(given->statement, m->batch_done->statement.data, given->n);
-        memcpy(given->signature, m->batch_done->signature.data, m->batch_done->signature.len);
+        if (given->n != 0) {
+            memcpy(given->statement, m->batch_done->statement.data, given->n);
+            memcpy(given->signature, m->batch_done->signature.data, sizeof given->signature);
+        }
     }
     csl_message_free(m);
 }
