@@ -73,7 +73,46 @@ static void compare(struct csl__verify *v, struct use *all, size_t n) {
     }
 }
 
+/* ---- What was dealt, and never signed for ---- */
+
+static bool aborted(const struct csl__verify *v, const Csl__Audit__DealtStatement *d) {
+    uint8_t key[32] = {0};
+    memcpy(key, d->session_id.data, CSL__SESSION_ID_BYTES);
+    for (size_t i = 0; i < v->n_sites; i++) {
+        const struct csl__shown *s = csl__map_get(&v->sites[i].by_id, key);
+        if (s != NULL && s->session != NULL && s->session->ours && s->session->m->sign != CSL_SIGN_OFF &&
+            s->close != NULL && s->close->error != CSL_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A party that does not sign its head leaves this: a session that ended with an error, and a batch that was
+ * dealt for without any head. So does one that died, or a client that went away; it accuses nobody. (A
+ * session that ended in order may have been dealt more than it used.) */
+static void check_unsigned(struct csl__verify *v) {
+    struct csl__map used = {.n = 0};
+    for (const struct csl__fact *f = v->all_facts; v->err == CSL_OK && f != NULL; f = f->next) {
+        if (f->kind == CSL_STATEMENT_HEAD) {
+            const Csl__Audit__HeadStatement *m = f->m;
+            (void)csl__failed(v, csl__map_put(&used, m->dealt_digest.data, f->m));
+        }
+    }
+    for (const struct csl__fact *f = v->all_facts; v->err == CSL_OK && f != NULL; f = f->next) {
+        const Csl__Audit__DealtStatement *d = f->m;
+        if (f->kind == CSL_STATEMENT_DEALT && csl__map_get(&used, f->digest) == NULL && aborted(v, d)) {
+            csl__find(
+                v, CSL_VERDICT_INCOMPLETE, "", d->session_id.data, 0,
+                "correlations from %u on were dealt for a batch that nobody signed: the session ended before",
+                d->first);
+        }
+    }
+    free(used.slots);
+}
+
 void csl__check_indices(struct csl__verify *v) {
+    check_unsigned(v);
     size_t n = 0, n_dealings = 0, n_uses = 0;
     for (const struct csl__fact *f = v->all_facts; f != NULL; f = f->next) {
         n++;

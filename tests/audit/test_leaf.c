@@ -247,6 +247,32 @@ static void test_sentences(void **state) {
     refused(&c, "close.error");
 }
 
+/* What does not fit into a leaf is left out of it. */
+static void test_many_commitments(void **state) {
+    (void)state;
+    uint8_t *p = NULL;
+    size_t n = 0, many = CSL_LEAF_COMMITMENTS_MAX + 1;
+    csl_leaf *back = NULL;
+    ProtobufCBinaryData *all = calloc(many, sizeof *all);
+    for (size_t i = 0; i < many; i++) {
+        all[i] = bytes(32);
+    }
+    CSL_LEAF(l, b, InputLeaf, INPUT_LEAF, INPUT, input);
+    b.session = bytes(32);
+    b.batch = 1;
+    b.commitments = all;
+    for (size_t i = 0; i < 2; i++) {
+        b.n_commitments = many - 1 + i;
+        assert_int_equal(csl_leaf_encode(&p, &n, &l), CSL_OK);
+        assert_int_equal(b.n_commitments, many - 1 + i);
+        assert_int_equal(csl_leaf_decode(&back, p, n, NULL), CSL_OK);
+        assert_int_equal(back->input->n_commitments, i == 0 ? many - 1 : 0);
+        csl_leaf_free(back);
+        free(p);
+    }
+    free(all);
+}
+
 static void test_unknown(void **state) {
     (void)state;
     uint8_t *p = NULL, wider[200];
@@ -275,6 +301,7 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind),
         cmocka_unit_test(test_sentences),
+        cmocka_unit_test(test_many_commitments),
         cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

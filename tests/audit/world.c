@@ -342,6 +342,9 @@ void w_batch(struct world *w, struct w_session *s, struct w_batch *b) {
     if (b->dealt.statement == NULL) {
         deal(w, s, b);
     }
+    if (b->dealt_only) {
+        return;
+    }
     sign_inputs(w, s, b, inputs);
     sign_heads(w, s, b, inputs);
     for (unsigned i = 0; i < (b->stop_after == 0 ? w->n_parties : b->stop_after); i++) {
