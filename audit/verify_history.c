@@ -111,12 +111,27 @@ static void compare_entries(struct csl__verify *v, const struct csl__site *a, co
 
 /* ---- What connects a checkpoint that others show with the bundles of its site ---- */
 
+/* Sizes in a chain rise, or that is a finding already. */
+static bool in_chain(const struct csl__site *site, uint64_t size) {
+    size_t from = 0, to = site->n_chain;
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+        if (site->chain[mid].size == size) {
+            return true;
+        }
+        if (site->chain[mid].size < size) {
+            from = mid + 1;
+        } else {
+            to = mid;
+        }
+    }
+    return false;
+}
+
 static bool connects(struct csl__verify *v, const struct csl__sighting *s, const struct csl__site *site) {
     uint8_t root[CSL_MERKLE_BYTES];
-    for (size_t k = 0; k < site->n_chain; k++) {
-        if (site->chain[k].size == s->size) {
-            return true; /* compare_sizes compares them */
-        }
+    if (in_chain(site, s->size)) {
+        return true; /* compare_sizes compares them */
     }
     if (!root_of(v, root, site, s->size)) {
         return false;
