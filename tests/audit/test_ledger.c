@@ -295,6 +295,52 @@ static void rollback(void **state) {
     snapshot_free(&new);
 }
 
+/* Two copies of one ledger go on by themselves: the same size, another root, both signed. */
+static void a_fork_is_a_proof(void **state) {
+    struct snapshot s;
+    static struct csl_note one, two;
+    struct csl_diag diag = {""};
+    uint8_t proof[CSL_MERKLE_PROOF_MAX][32];
+    size_t n;
+    uint64_t have;
+    bool forked;
+    (void)state;
+    make_crashed(&s, 0);
+    struct csl_ledger *w = open_witness(0), *l = open_ledger("a");
+    cosign_newest(l, w, 0);
+    add_leaf(l, 100, true);
+    cosign_newest(l, w, 0);
+    assert_ok(csl_ledger_newest(l, &one, NULL));
+    csl_ledger_close(l);
+    snapshot_restore(&s, "a");
+    l = open_ledger("a");
+    add_leaf(l, 200, true);
+    assert_ok(csl_ledger_checkpoint(l, &two, NULL));
+    assert_ok(csl_ledger_consistency(l, proof, &n, SIGNED, SIGNED + 1));
+    assert_err(csl_ledger_witness(w, &two, NAME, key, ORIGIN, SIGNED, (nodes)proof, n, &have, &forked, &diag),
+               CSL_EAUTH);
+    assert_true(forked);
+    assert_int_equal(have, SIGNED + 1);
+    assert_ok(csl_ledger_seen(w, &one, NAME, NULL)); /* both are signed by it, and say different things */
+    assert_ok(csl_note_verify(&one, NAME, key, NULL));
+    assert_ok(csl_note_verify(&two, NAME, key, NULL));
+    assert_int_equal(one.checkpoint.size, two.checkpoint.size);
+    assert_memory_not_equal(one.checkpoint.root, two.checkpoint.root, 32);
+    add_leaf(l, 201, true); /* going on does not help: no proof leads from what was seen */
+    assert_ok(csl_ledger_checkpoint(l, &two, NULL));
+    assert_ok(csl_ledger_consistency(l, proof, &n, SIGNED, SIGNED + 2));
+    assert_err(csl_ledger_witness(w, &two, NAME, key, ORIGIN, SIGNED, (nodes)proof, n, &have, &forked, &diag),
+               CSL_ESTALE);
+    assert_ok(csl_ledger_consistency(l, proof, &n, SIGNED + 1, SIGNED + 2));
+    assert_err(
+        csl_ledger_witness(w, &two, NAME, key, ORIGIN, SIGNED + 1, (nodes)proof, n, &have, &forked, &diag),
+        CSL_EAUTH);
+    assert_false(forked);
+    csl_ledger_close(l);
+    csl_ledger_close(w);
+    snapshot_free(&s);
+}
+
 static void history_is_checked(void **state) {
     struct snapshot s;
     (void)state;
@@ -531,6 +577,7 @@ int main(void) {
         cmocka_unit_test_setup(removed_reordered_added_and_exchanged, world_fresh),
         cmocka_unit_test_setup(files_that_are_gone, world_fresh),
         cmocka_unit_test_setup(rollback, world_fresh),
+        cmocka_unit_test_setup(a_fork_is_a_proof, world_fresh),
         cmocka_unit_test_setup(history_is_checked, world_fresh),
         cmocka_unit_test_setup(of_somebody_else, world_fresh),
         cmocka_unit_test_setup(zeros_at_the_end, world_fresh),
