@@ -116,6 +116,15 @@ static enum csl_err replay(struct world *w, const char *party, const char *view,
     return csl_federation_run_tool(w->fed, doc, code, r.at, diag);
 }
 
+static enum csl_err replay_fails(struct world *w, const char *party, const char *view, const char *judge,
+                                 struct csl_diag *diag) {
+    json_t *doc = NULL;
+    int code;
+    enum csl_err err = replay(w, party, view, judge, &doc, &code, diag);
+    json_decref(doc); /* the error as a document */
+    return err;
+}
+
 static void verdict_is(struct world *w, const char *party, const char *view, const char *judge, int want,
                        const char *who, int round, const char *step) {
     struct csl_diag diag = {""};
@@ -216,8 +225,6 @@ static void who_must_agree(void **state) {
     struct csl_federation_options opt = options(3, &audit);
     char judge[ROOM], other[ROOM], key[ROOM + 32], member[ROOM], view[ROOM], session[SESSION_TEXT];
     struct csl_diag diag = {""};
-    json_t *doc = NULL;
-    int code;
     world_open(&w, &opt);
     judge_open(judge, &w, "judge");
     judge_open(other, &w, "other-judge");
@@ -237,8 +244,8 @@ static void who_must_agree(void **state) {
     FAILED(err, &diag, err, "hospital-c", "stays closed");
     world_spawn(&w, "hospital-c");
     must(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
-    REFUSED_77(replay(&w, "hospital-a", view, other, &doc, &code, &diag), &diag, "another judge");
-    FAILED(replay(&w, "hospital-b", view, judge, &doc, &code, &diag), &diag, CSL_EUSAGE, "of hospital-a");
+    REFUSED_77(replay_fails(&w, "hospital-a", view, other, &diag), &diag, "another judge");
+    FAILED(replay_fails(&w, "hospital-b", view, judge, &diag), &diag, CSL_EUSAGE, "of hospital-a");
     verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
     world_close(&w);
 }
