@@ -1,5 +1,6 @@
 #include "cli/bench_bound.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,20 +43,31 @@ enum csl_err csl_bench_work_of(struct csl_bench_work *out, const struct csl_plan
 
 /* ---- The bound ---- */
 
-static double round_us(const struct csl_bench_rounds *r, size_t i, enum csl_bench_way way) {
+static double measured_us(const struct csl_bench_rounds *r, size_t i, enum csl_bench_way way) {
     double spin = r->spin_us[i], block = r->block_us[i];
     return way == CSL_BENCH_SPIN ? spin : way == CSL_BENCH_BLOCK ? block : spin < block ? spin : block;
 }
 
-/* Noise can make a larger message faster: then a byte costs nothing. */
+/* More bytes cannot take less time: where noise says so, the smaller figure counts. */
+static double round_us(const struct csl_bench_rounds *r, size_t i, enum csl_bench_way way) {
+    double us = measured_us(r, i, way);
+    for (; i < CSL_BENCH_SIZES; i++) {
+        double more = measured_us(r, i, way);
+        us = more < us ? more : us;
+    }
+    return us;
+}
+
+/* From messages that are large enough for a slope to be more than noise. */
 static double slope(const struct csl_bench_rounds *r, enum csl_bench_way way) {
-    double least = -1;
+    enum { LARGE = 8192 };
+    double least = INFINITY;
     for (size_t i = 1; i < CSL_BENCH_SIZES; i++) {
         double s =
             (round_us(r, i, way) - round_us(r, 0, way)) / (double)(csl_bench_sizes[i] - csl_bench_sizes[0]);
-        least = least < 0 || s < least ? s : least;
+        least = csl_bench_sizes[i] >= LARGE && s < least ? s : least;
     }
-    return least < 0 ? 0 : least;
+    return least;
 }
 
 static double larger(double a, double b) {

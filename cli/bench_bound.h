@@ -4,8 +4,8 @@
  *
  * r openings, B bytes to each peer in all of them; N parties on C cores, which share the cores equally;
  * t0: an exchange round of N processes with 16 bytes, s: what a byte to each peer adds to a round, the least
- *     slope between 16 bytes and any larger message: both measured with N processes on these cores, so that
- *     the sharing is in them;
+ *     slope between 16 bytes and a message of 8 KiB or more: both measured with N processes on these cores,
+ *     so that the sharing is in them;
  * d, rate: half a round trip and the line's rate (0 and none without a network between);
  * m_i: products of one party in rings of at most 32, 52 and 64 bits, p_i the best rate of one core for them;
  * V: bytes of a party's weights, packed, v the rate at which a core reads so many again and again.
