@@ -517,7 +517,11 @@ static void other_model_at_one(void **state) {
     world_kill(&world, "hospital-b");
     copy(old, now);
     world_spawn(&world, "hospital-b");
-    FAILED(world_try(&world, &diag), &diag, CSL_EAUTH, "hospital-b", MODEL, "newest entry");
+    fake_open(&f, &world, &world.clinic);
+    fake_dial(&f, 1, CSL__PB__PURPOSE__PURPOSE_CLIENT);
+    fake_ask(&f, 1, MODEL, 1);
+    FAILED(fake_end(&f, 1, &diag), &diag, CSL_EAUTH, "hospital-b", MODEL, "newest entry");
+    fake_close(&f);
     world_kill(&world, "hospital-b");
     const char *args[] = {"model", "install", old, "--json", NULL};
     json_t *doc;

@@ -101,9 +101,10 @@ static void files_of_a_sealing(void **state) {
         free(bytes);
         free(mixed);
     }
-    FAILED(csl_sealed_read(&back, &other.ctx, MODEL, dir, &diag), &diag, CSL_EPERM, "model-owner");
-    csl_sealed_free(s);
     csl_sealed_free(back);
+    FAILED(csl_sealed_read(&back, &other.ctx, MODEL, dir, &diag), &diag, CSL_EPERM, "model-owner");
+    assert_null(back);
+    csl_sealed_free(s);
     csl_sealed_free(second);
 }
 
@@ -170,7 +171,8 @@ static void of_somebody_else(void **state) {
     REFUSED_AT(a, bytes, n, CSL_EAUTH, MODEL, "party 1", "hospital-b", "hospital-a is party 0");
     bytes = site_package(&n, s, 0);
     REFUSED_AT(b, bytes, n, CSL_EAUTH, "party 0", "hospital-b is party 1");
-    REFUSED_AT(owner, (bytes = site_package(&n, s, 0)), n, CSL_EPERM, "no party");
+    bytes = site_package(&n, s, 0);
+    REFUSED_AT(owner, bytes, n, CSL_EPERM, "no party");
     /* The part of another sealing of the same model. */
     struct csl_sealed_part kept = s->parts[0];
     s->parts[0] = second->parts[0];
