@@ -101,6 +101,7 @@ static enum csl_err make_link(struct csl_lane *l) {
     struct csl_cost cost;
     TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, l->opt.request.max_batch,
                       l->opt.request.reveal_label));
+    l->openings = cost.rounds - 1; /* the last one is the output */
     uint64_t max = largest_message(l, &cost);
     if (max > CSL_FRAME_MAX_BYTES) {
         return csl_fail(&l->diag, CSL_EDATA,

@@ -48,6 +48,7 @@ struct csl_lane {
     /* The audit (docs/audit.md). */
     enum csl_audit_sign sign; /* the roster's; off: batches carry no statements */
     bool keep_views;          /* batches are kept for a judge: seeds and corrections go into the record */
+    uint32_t openings;        /* of a batch */
     struct csl_audit_link *audit;
     struct csl_view_writer *view;     /* NULL: none is kept */
     struct csl_session_record agreed; /* the session's statement, from csl__lane_agree_statement on */

@@ -70,19 +70,9 @@ static void first_round_failed(struct csl_lane *l, const struct csl__batch *b, e
                    seen.text, b->number, b->count, l->client.peer);
 }
 
-/* Openings of a batch, for the transcript. */
-static enum csl_err count_openings(uint32_t *n, const struct csl_lane *l, const struct csl__batch *b) {
-    struct csl_cost cost;
-    TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, b->count, l->opt.request.reveal_label));
-    *n = cost.rounds - 1; /* the last one is the output */
-    return CSL_OK;
-}
-
 static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
     uint64_t before[CSL_MAX_PARTIES];
-    uint32_t openings;
-    TRY(count_openings(&openings, l, b));
-    TRY(csl_audit_link_begin(l->audit, &b->record, openings));
+    TRY(csl_audit_link_begin(l->audit, &b->record, l->openings));
     for (unsigned i = 0; i < l->n_parties; i++) {
         before[i] = sent_to(l, i);
     }
