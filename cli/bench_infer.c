@@ -2,6 +2,7 @@
 #include "cli/bench_infer.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,11 @@ static double number(const struct run *x, const char *key) {
     return json_number_value(json_object_get(x->measured, key));
 }
 
+/* Of a batch, what infer says of an inference: all batches are equal. */
+static json_int_t a_batch(const struct run *x, const char *key) {
+    return llround(number(x, key) * (double)x->o->batch);
+}
+
 static json_t *workload_json(const struct run *x) {
     const struct csl_bench_infer *o = x->o;
     return json_pack("{s:s, s:i, s:i, s:i, s:s, s:s, s:s}", "model", o->model, "parties", (int)o->parties,
@@ -205,15 +211,15 @@ static json_t *report(const struct run *x, const struct csl_bench_work *work) {
                                                     spins ? CSL_BENCH_SPIN : CSL_BENCH_BLOCK);
     const json_t *online = json_object_get(x->measured, "online_ms");
     double batch = (double)x->o->batch, median = json_number_value(json_object_get(online, "median"));
-    json_t *doc = json_pack(
-        "{s:s, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f, s:f}", "version", CSL_VERSION,
-        "workload", workload_json(x), "median_ms", median, "p95_ms",
-        json_number_value(json_object_get(online, "p95")), "bound_ms", best.bound_ms, "ratio",
-        median / best.bound_ms, "bound_same_wait_ms", own.bound_ms, "ratio_same_wait", median / own.bound_ms,
-        "images_per_s", batch * 1e3 / median, "sustained_images_per_s", number(x, "images_per_s"), "rounds",
-        (json_int_t)number(x, "rounds"), "bytes_per_party", number(x, "online_bytes_per_party") * batch,
-        "bytes_per_link", number(x, "online_bytes_per_link") * batch, "client_ms", number(x, "client_ms"),
-        "setup_ms", number(x, "setup_ms"));
+    json_t *doc =
+        json_pack("{s:s, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f}", "version",
+                  CSL_VERSION, "workload", workload_json(x), "median_ms", median, "p95_ms",
+                  json_number_value(json_object_get(online, "p95")), "bound_ms", best.bound_ms, "ratio",
+                  median / best.bound_ms, "bound_same_wait_ms", own.bound_ms, "ratio_same_wait",
+                  median / own.bound_ms, "images_per_s", batch * 1e3 / median, "sustained_images_per_s",
+                  number(x, "images_per_s"), "rounds", (json_int_t)number(x, "rounds"), "bytes_per_party",
+                  a_batch(x, "online_bytes_per_party"), "bytes_per_link", a_batch(x, "online_bytes_per_link"),
+                  "client_ms", number(x, "client_ms"), "setup_ms", number(x, "setup_ms"));
     if (doc != NULL) {
         (void)json_object_set_new(doc, "offline", offline_json(x));
         (void)json_object_set(doc, "peak_rss_kib", x->rss);
