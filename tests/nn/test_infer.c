@@ -101,7 +101,9 @@ static struct job *job_new(const struct built *b, unsigned n, bool label, const 
     job->n_y = (size_t)BATCH * (label ? 1 : csl_plan_n_outputs(&b->plan));
     parties_init(&job->all, n);
     for (unsigned p = 0; p < n; p++) {
-        test_seed(job->keys[p].mask_key, 99, 0, p);
+        uint8_t keys[CSL_INDEX_SEED_BYTES];
+        test_seed(keys, 99, 0, p);
+        memcpy(job->keys[p].mask_key, keys, sizeof job->keys[p].mask_key);
     }
     share_model(job, n);
     deal(job, salt);

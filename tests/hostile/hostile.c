@@ -15,7 +15,7 @@
  * (c), or signs another root, seed-root (of party 1), plan or count than it dealt
  *   --tap FILE            appends the first 64 bytes of what it opens in exchanges 2 and 5: in the first
  * session of an epoch, masked weights and the first batch's masked input
- * and the lies of hostile_lie.h, and the faults of hostile_audit.h. The options of `consilium party` have
+ * and the lies of lie.h, and the faults of tell.h. The options of `consilium party` have
  * their meaning.
  */
 #include <signal.h>
@@ -24,8 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hostile_audit.h"
-#include "hostile_lie.h"
+#include "lie.h"
 #include "mpc/correlation.h"
 #include "mpc/dealer.h"
 #include "nn/infer.h"
@@ -33,6 +32,7 @@
 #include "roles/dealt.h"
 #include "roles/party.h"
 #include "roles/talk.h"
+#include "tell.h"
 
 static struct {
     const char *stop_at, *short_at, *flip_at, *tap, *deal;
@@ -234,7 +234,7 @@ int main(int argc, char **argv) {
     struct csl_daemon_options daemon = {.listen_fd = -1};
     for (int i = 2; i + 1 < argc; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
-        if (hostile_lie_option(name, value) || hostile_audit_option(name, value)) {
+        if (hostile_lie_option(name, value) || hostile_tell_option(name, value)) {
             continue;
         }
         if (strcmp(name, "--site") == 0) {

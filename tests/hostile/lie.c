@@ -1,4 +1,4 @@
-#include "hostile_lie.h"
+#include "lie.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Faults of a party in what it sends, signs and puts out; used by hostile.c. */
-#ifndef CSL_TESTS_ROLES_HOSTILE_LIE_H
-#define CSL_TESTS_ROLES_HOSTILE_LIE_H
+#ifndef CSL_TESTS_HOSTILE_LIE_H
+#define CSL_TESTS_HOSTILE_LIE_H
 
 #include <stdbool.h>
 

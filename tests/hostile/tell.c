@@ -1,4 +1,4 @@
-#include "hostile_audit.h"
+#include "tell.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static struct {
     unsigned long full_from; /* 0: never */
 } fault;
 
-bool hostile_audit_option(const char *name, const char *value) {
+bool hostile_tell_option(const char *name, const char *value) {
     if (strcmp(name, "--tell") == 0) {
         fault.tell = value;
     } else if (strcmp(name, "--ledger-full") == 0) {

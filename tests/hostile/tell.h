@@ -1,6 +1,6 @@
 /* Faults of a party in its ledger and in what it tells clients; used by hostile.c. */
-#ifndef CSL_TESTS_ROLES_HOSTILE_AUDIT_H
-#define CSL_TESTS_ROLES_HOSTILE_AUDIT_H
+#ifndef CSL_TESTS_HOSTILE_TELL_H
+#define CSL_TESTS_HOSTILE_TELL_H
 
 #include <stdbool.h>
 
@@ -11,6 +11,6 @@
  *                      (salt) or signature (signature)
  *   --ledger-full N    its disk is full from the N-th leaf on, counted from its start
  */
-bool hostile_audit_option(const char *name, const char *value);
+bool hostile_tell_option(const char *name, const char *value);
 
 #endif
