@@ -177,8 +177,10 @@ enum csl_err csl_demo_replay(struct csl_demo_audit *a, const char *tag, json_t *
     *doc = NULL;
     TRY(export_all(a, tag, session));
     TRY(make_judge(a, judge));
-    /* The last share is never opened: with it the judge would hold the whole model. */
-    for (unsigned i = 0; i + 1 < a->n_parties; i++) {
+    /* Never all: with the last share the judge would hold the whole model. Of two, one, with its owner's
+     * consent. */
+    bool two = a->n_parties == 2;
+    for (unsigned i = two ? 1 : 0; i < (two ? 2 : a->n_parties - 1); i++) {
         const char *party = csl_federation_party_name(a->fed, i);
         json_decref(*doc);
         *doc = NULL;
