@@ -242,8 +242,15 @@ enum csl_err csl_audit_link_begin(struct csl_audit_link *a, struct csl_record *r
     a->record = r;
     a->rounds = rounds;
     a->round = 0;
+    for (unsigned p = 0; p < a->base.n_parties && a->sign != CSL_SIGN_OFF; p++) {
+        TRY(csl_record_chain_rows(&a->chains[p], r));
+    }
     a->in_batch = a->sign != CSL_SIGN_OFF;
     return CSL_OK;
+}
+
+bool csl_audit_link_ended(const struct csl_audit_link *a) {
+    return !a->in_batch;
 }
 
 /* ---- After the output ---- */

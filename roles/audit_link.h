@@ -34,6 +34,8 @@ CSL_MUST_CHECK enum csl_err csl_audit_link_start(struct csl_audit_link *a,
  * are in it before the last opening. */
 CSL_MUST_CHECK enum csl_err csl_audit_link_begin(struct csl_audit_link *a, struct csl_record *r,
                                                  uint32_t rounds);
+/* All openings that were announced are done; before the output: signed and verified, too. */
+bool csl_audit_link_ended(const struct csl_audit_link *a);
 /* `after output`: exchanges and verifies the signatures of the batch. Else nothing. */
 CSL_MUST_CHECK enum csl_err csl_audit_link_sign(struct csl_audit_link *a, struct csl_session *s);
 

@@ -86,6 +86,10 @@ static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
         }
         return err;
     }
+    if (!csl_audit_link_ended(l->audit)) { /* else an output would leave that nobody signed for */
+        return csl_fail(&l->diag, CSL_EINTERNAL, "batch %u ended before its %u openings", b->number,
+                        l->openings);
+    }
     b->rounds = l->session.stats.rounds - rounds;
     for (unsigned i = 0; i < l->n_parties; i++) {
         uint64_t n = sent_to(l, i) - before[i];

@@ -36,6 +36,20 @@ void csl_record_clear(struct csl_record *r) {
     csl_wipe(r, sizeof *r);
 }
 
+enum csl_err csl_record_chain_rows(struct csl_transcript *t, const struct csl_record *r) {
+    size_t n = (size_t)r->count * 4;
+    uint8_t *bytes = r->counters == NULL ? NULL : malloc(n);
+    if (bytes == NULL) {
+        return r->counters == NULL ? CSL_EINTERNAL : CSL_ENOMEM;
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        csl_store_u32(bytes + 4 * i, r->counters[i]);
+    }
+    enum csl_err err = csl_transcript_add(t, r->batch, 0, bytes, n);
+    free(bytes);
+    return err;
+}
+
 void csl_session_record_clear(struct csl_session_record *r) {
     free(r->statement);
     csl_wipe(r, sizeof *r);

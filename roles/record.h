@@ -5,6 +5,7 @@
 #define CSL_ROLES_RECORD_H
 
 #include "audit/statement.h"
+#include "audit/transcript.h"
 #include "mpc/epoch.h"
 #include "nn/infer.h"
 #include "roles/parts.h"
@@ -51,6 +52,10 @@ struct csl_record {
 
 /* May be zero. What is secret was allocated by csl_secret_alloc, the rest by malloc. */
 void csl_record_clear(struct csl_record *r);
+
+/* What stands in every party's chain (audit/transcript.h) before the first opening of a batch, as round 0: the
+ * counters of the rows that serve, u32 each. So nobody can later claim to have used others. */
+CSL_MUST_CHECK enum csl_err csl_record_chain_rows(struct csl_transcript *t, const struct csl_record *r);
 
 /* Of the session, beside the batches. */
 struct csl_session_record {

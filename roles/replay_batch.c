@@ -180,8 +180,9 @@ static enum csl_err inputs_digest(uint8_t out[CSL_DIGEST_BYTES], const struct cs
     return err;
 }
 
-/* The messages of this batch onto party p's chain. */
+/* The rows and the messages of this batch onto party p's chain. */
 static enum csl_err chain(struct csl_replay *r, const struct csl_record *b, unsigned p) {
+    TRY(csl_record_chain_rows(&r->chains[p], b));
     for (size_t k = 0; k < b->n_rounds; k++) {
         TRY(csl_transcript_add(&r->chains[p], b->batch, (uint32_t)k + 1, b->rounds[k].messages[p],
                                b->rounds[k].n));
@@ -260,6 +261,14 @@ static bool is_output_of(const Csl__Audit__Signed *s, const struct csl_replay *r
     return is;
 }
 
+/* Whether the view's own statement of the output is one, and signed: else it contradicts nothing. */
+static bool is_own_output(const struct csl_replay *r, const struct csl_record *b) {
+    const Csl__Audit__Signed s = {.statement = {b->output.n, b->output.statement}};
+    return csl_statement_verify(CSL_STATEMENT_OUTPUT, b->output.statement, b->output.n, b->output.signature,
+                                CSL_SIGNATURE_BYTES, r->member->sign_key, NULL) == CSL_OK &&
+           is_output_of(&s, r, b->batch);
+}
+
 static enum csl_err compare_heads(struct csl_replay *r, const struct csl_record *b,
                                   const struct csl__replay_leaf *l, bool *known) {
     const Csl__Audit__HeadsLeaf *heads = l->leaf->heads;
@@ -290,7 +299,7 @@ static enum csl_err check_bundles(struct csl_replay *r, const struct csl_record 
         if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_HEADS && l->leaf->heads->batch == b->batch) {
             CSL__CHECK(r, compare_heads(r, b, l, &known));
         } else if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_OUTPUT && l->leaf->output->output != NULL &&
-                   is_output_of(l->leaf->output->output, r, b->batch) &&
+                   is_output_of(l->leaf->output->output, r, b->batch) && is_own_output(r, b) &&
                    contradicts(l->leaf->output->output, &b->output, CSL_STATEMENT_OUTPUT,
                                r->member->sign_key)) {
             return CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, r->opt.party, b->batch,

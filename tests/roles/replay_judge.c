@@ -132,6 +132,7 @@ void rw_sign_heads(struct rw_session *s, unsigned of, unsigned p) {
         struct csl_record *r = &s->batches[of][b];
         Csl__Audit__HeadStatement *m = NULL;
         struct csl_signed head;
+        OK(csl_record_chain_rows(&t, r));
         for (size_t k = 0; k < r->n_rounds; k++) {
             OK(csl_transcript_add(&t, b + 1, (uint32_t)k + 1, r->rounds[k].messages[p], r->rounds[k].n));
         }

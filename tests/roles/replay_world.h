@@ -17,6 +17,7 @@ struct rw_fault {
     unsigned byte;       /* the bit flipped is the lowest of this byte, as far as there is one */
     bool input, weights; /* computes with another share than its own */
     int layer;           /* weights: of this layer */
+    bool row;            /* computes with the row that was checked away (not the last party) */
     bool output;         /* sends and signs another output share */
     bool no_sign;        /* after output: its head is missing everywhere */
     bool dealer;         /* (party is ignored) deals a wrong correction and signs it */

@@ -180,6 +180,30 @@ static void other_shares_are_named(void **state) {
     }
 }
 
+/* With a row that was checked away it computes rightly, and with the wrong one: its view may say which it
+ * was, but everybody signed for the rows that were due. */
+static void another_row_is_named(void **state) {
+    (void)state;
+    static const enum csl_audit_sign forms[] = {CSL_SIGN_BEFORE_OUTPUT, CSL_SIGN_AFTER_OUTPUT};
+    for (int i = 0; i < 2 * N_SIZES; i++) {
+        struct rw w;
+        rw_open(&w, sizes[i / 2], false, false);
+        w.sign = forms[i % 2];
+        struct rw_session *s = rw_run(&w, (struct rw_fault){.party = 0, .batch = 2, .row = true}, 4);
+        assert_int_equal(named(s, 1).fault.inference, 2);
+        all_consistent(s, 0);
+        struct csl_record *r = &s->batches[0][1];
+        r->counters[1] = r->first + 1;
+        assert_int_equal(csl_index_seed(r->seeds + CSL_INDEX_SEED_BYTES, &w.epoch_keys[0], 3, r->counters[1]),
+                         CSL_OK);
+        accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "not what it signed");
+        rw_sign_heads(s, 0, 0); /* its own anew: the others' are not of these rows */
+        accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "is not what");
+        rw_session_free(s);
+        rw_close(&w);
+    }
+}
+
 /* Whatever the dealer deals and signs: no party is to blame. */
 static void a_cheating_dealer_accuses_nobody(void **state) {
     (void)state;
@@ -257,6 +281,9 @@ static void output_salt(struct rw_session *s, unsigned p) {
 static void output_signature(struct rw_session *s, unsigned p) {
     first(s, p)->output.signature[0] ^= 1;
 }
+static void output_statement(struct rw_session *s, unsigned p) { /* another one, that nobody signed */
+    first(s, p)->output.statement[first(s, p)->output.n - 1] ^= 1;
+}
 static void larger(struct rw_session *s, unsigned p) {
     first(s, p)->count = RW_COUNT + 1; /* nothing of the size is read */
 }
@@ -307,6 +334,7 @@ static const struct change changes[] = {
     {"the output share", "output share", output},
     {"its salt", "output share", output_salt},
     {"its signature", "output share", output_signature},
+    {"its statement", "output share", output_statement},
     {"a larger count", "session allows 2", larger},
     {"a message less", "not what", fewer_rounds},
     {"batches swapped", "where 1 is due", batches},
@@ -496,6 +524,7 @@ int main(void) {
         cmocka_unit_test(wrong_openings_are_named),
         cmocka_unit_test(the_element_is_found),
         cmocka_unit_test(other_shares_are_named),
+        cmocka_unit_test(another_row_is_named),
         cmocka_unit_test(a_cheating_dealer_accuses_nobody),
         cmocka_unit_test(changed_views_accuse_nobody),
         cmocka_unit_test(a_receiver_cannot_frame),
