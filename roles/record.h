@@ -53,8 +53,8 @@ struct csl_record {
 /* May be zero. What is secret was allocated by csl_secret_alloc, the rest by malloc. */
 void csl_record_clear(struct csl_record *r);
 
-/* What stands in every party's chain (audit/transcript.h) before the first opening of a batch, as round 0: the
- * counters of the rows that serve, u32 each. So nobody can later claim to have used others. */
+/* What stands in every party's chain (audit/transcript.h) before the first opening of a batch, as round 0:
+ * the counters of the rows that serve, u32 each. So nobody can later claim to have used others. */
 CSL_MUST_CHECK enum csl_err csl_record_chain_rows(struct csl_transcript *t, const struct csl_record *r);
 
 /* Of the session, beside the batches. */

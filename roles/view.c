@@ -97,21 +97,36 @@ static enum csl_err add_record(struct csl_view_writer *w, uint8_t *plain, size_t
 
 /* ---- Beginning ---- */
 
-/* E, once for each mask id; under the folder's lock. */
-static enum csl_err write_weights(const struct csl_view_writer *w, const uint8_t mask_id[32],
+/* E is what all parties opened, and opened again when one asks for it: another E of the same mask id (a party
+ * sent another share) must not be taken for the one that is there. The salt of our part keeps the name from
+ * telling anything. */
+static enum csl_err name_weights(uint8_t id[32], const struct csl_package *package, const uint8_t mask_id[32],
+                                 const struct csl_model_share *share) {
+    uint8_t salts[2 * CSL_NONCE_BYTES];
+    _Static_assert((int)CSL_SALT_BYTES == (int)CSL_NONCE_BYTES, "both go before E");
+    memcpy(salts, mask_id, CSL_NONCE_BYTES);
+    memcpy(salts + CSL_NONCE_BYTES, package->part, CSL_SALT_BYTES);
+    enum csl_err err = csl_weights_digest(id, salts, 2, share);
+    csl_wipe(salts, sizeof salts);
+    CSL_PUBLIC(id, 32);
+    return err;
+}
+
+/* E, once for each of its names; under the folder's lock. */
+static enum csl_err write_weights(const struct csl_view_writer *w, const uint8_t weights_id[32],
                                   const struct csl_model_share *share, struct csl_diag *diag) {
     char path[CSL__PATH_MAX], name[80] = "";
     uint8_t head[CSL__VIEW_HEAD_BYTES], none[16] = {0}, *plain = NULL, *sealed = NULL;
     size_t n = 0, n_sealed = 0;
     for (int i = 0; i < 32; i++) {
-        (void)snprintf(name + 2 * (ptrdiff_t)i, 3, "%02x", mask_id[i]);
+        (void)snprintf(name + 2 * (ptrdiff_t)i, 3, "%02x", weights_id[i]);
     }
     (void)strcat(name, ".weights");
     TRY(csl__path(path, w->dir, name, diag));
     if (access(path, F_OK) == 0) {
         return CSL_OK;
     }
-    csl__view_head(head, mask_id, none);
+    csl__view_head(head, weights_id, none);
     TRY(csl__view_pack_weights(&plain, &n, share));
     enum csl_err err = csl__view_seal(&sealed, &n_sealed, w->ctx->self->wrap_key, CSL__VIEW_LABEL, head,
                                       sizeof head, 0, plain, n, diag);
@@ -134,16 +149,17 @@ static enum csl_err write_weights(const struct csl_view_writer *w, const uint8_t
 }
 
 /* The file with its head, under the folder's lock: nobody deletes the weights before it names them. */
-static enum csl_err create(struct csl_view_writer *w, const uint8_t mask_id[32], const uint8_t session_id[16],
-                           const struct csl_model_share *share, struct csl_diag *diag) {
+static enum csl_err create(struct csl_view_writer *w, const uint8_t weights_id[32],
+                           const uint8_t session_id[16], const struct csl_model_share *share,
+                           struct csl_diag *diag) {
     char name[48] = "";
     for (int i = 0; i < 16; i++) {
         (void)snprintf(name + 2 * (ptrdiff_t)i, 3, "%02x", session_id[i]);
     }
     (void)strcat(name, ".view");
     TRY(csl__path(w->path, w->dir, name, diag));
-    csl__view_head(w->head, mask_id, session_id);
-    TRY(write_weights(w, mask_id, share, diag));
+    csl__view_head(w->head, weights_id, session_id);
+    TRY(write_weights(w, weights_id, share, diag));
     if (!csl__views_room(w->dir, bound_of(w->ctx), sizeof w->head + END_ROOM)) {
         return csl_fail(diag, CSL_EIO, "the roster's audit.views_mib leaves no room for another view");
     }
@@ -155,15 +171,18 @@ static enum csl_err create(struct csl_view_writer *w, const uint8_t mask_id[32],
     return CSL_OK;
 }
 
-static enum csl_err begin(struct csl_view_writer *w, const uint8_t session_id[16], const uint8_t mask_id[32],
+static enum csl_err begin(struct csl_view_writer *w, const uint8_t session_id[16],
+                          const struct csl_package *package, const uint8_t mask_id[32],
                           const struct csl_model_share *share, struct csl_diag *diag) {
     char state[CSL__PATH_MAX];
+    uint8_t weights_id[32];
+    TRY(name_weights(weights_id, package, mask_id, share));
     TRY(csl__path(state, w->ctx->dir, "state", diag));
     TRY(csl__make_dir(state, diag));
     TRY(csl__views_dir(w->dir, w->ctx, diag));
     TRY(csl__make_dir(w->dir, diag));
     csl__views_lock();
-    enum csl_err err = create(w, mask_id, session_id, share, diag);
+    enum csl_err err = create(w, weights_id, session_id, share, diag);
     csl__views_unlock();
     return err;
 }
@@ -194,7 +213,7 @@ enum csl_err csl_view_begin(struct csl_view_writer **out, const struct csl_conte
     w->ctx = ctx;
     w->fd = -1;
     w->n_parties = s->n_parties;
-    if (begin(w, session_id, mask_id, share, &why) != CSL_OK) {
+    if (begin(w, session_id, package, mask_id, share, &why) != CSL_OK) {
         csl_log("no view of this session is kept: %s", why.text);
         writer_free(w);
         return CSL_OK;

@@ -6,10 +6,11 @@
  * epoch key, and never a weight mask. The roster's audit.views_mib bounds the folder: the oldest views go
  * first, but none of a session that runs; 0 keeps none.
  *
- *   "CSLV" | version u32 = 1 | mask id 32 | session id 16, then records: length u64 | envelope
+ *   "CSLV" | version u32 = 1 | name of E 32 | session id 16, then records: length u64 | envelope
  *
  * Envelopes have the label "consilium/view" and bind session id and number of the record. E lies beside the
- * views in <mask id>.weights, in the same form, once for all sessions of a mask id.
+ * views in <name of E>.weights, in the same form, once for all sessions of a mask id. The name is
+ * SHA-256("consilium/masked-weights" 0 | mask id | salt of the party's part of the model | E).
  */
 #ifndef CSL_ROLES_VIEW_H
 #define CSL_ROLES_VIEW_H

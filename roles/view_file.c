@@ -16,11 +16,11 @@
 
 enum { ENVELOPE_OVERHEAD_MAX = 4096 };
 
-void csl__view_head(uint8_t out[CSL__VIEW_HEAD_BYTES], const uint8_t mask_id[32],
+void csl__view_head(uint8_t out[CSL__VIEW_HEAD_BYTES], const uint8_t weights_id[32],
                     const uint8_t session_id[16]) {
     memcpy(out, "CSLV", 4);
     csl_store_u32(out + 4, CSL__VIEW_VERSION);
-    memcpy(out + 8, mask_id, 32);
+    memcpy(out + 8, weights_id, 32);
     memcpy(out + 40, session_id, 16);
 }
 

@@ -47,7 +47,7 @@ CSL_MUST_CHECK enum csl_err csl__view_take_batch(struct csl_record *out, const C
 CSL_MUST_CHECK enum csl_err csl__view_seal(uint8_t **out, size_t *n_out, EVP_PKEY *key, const char *label,
                                            const uint8_t *head, size_t n_head, uint64_t number,
                                            const uint8_t *plain, size_t n, struct csl_diag *diag);
-void csl__view_head(uint8_t out[CSL__VIEW_HEAD_BYTES], const uint8_t mask_id[32],
+void csl__view_head(uint8_t out[CSL__VIEW_HEAD_BYTES], const uint8_t weights_id[32],
                     const uint8_t session_id[16]);
 
 struct csl__view_file {

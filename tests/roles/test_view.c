@@ -232,6 +232,35 @@ static void what_is_written_is_read(void **state) {
     site_close(&t);
 }
 
+/* A party that sent another share of E when it was opened again must not make the others' views unusable. */
+static void another_e_is_kept_beside(void **state) {
+    (void)state;
+    struct site t;
+    struct csl_diag diag = {""};
+    site_open(&t, 4);
+    for (uint8_t id = 1; id <= 3; id++) { /* as it was, another one, as it was */
+        t.w.shares[1].layers[0].e[0] ^= id == 2;
+        struct csl_view_writer *w = begin(&t, id, 1);
+        t.w.shares[1].layers[0].e[0] ^= id == 2;
+        assert_non_null(w);
+        csl_view_end(w);
+    }
+    assert_int_equal(each_view(&t, "weights", false), 2);
+    struct csl_view_session s[3];
+    for (uint8_t id = 1; id <= 3; id++) {
+        struct csl_view_reader *v;
+        assert_int_equal(open_id(&v, &t, id, &diag), CSL_OK);
+        assert_int_equal(csl_view_read_session(&s[id - 1], v, &t.w.roster, &diag), CSL_OK);
+        csl_view_reader_free(v);
+    }
+    same(s[0].e[0], s[2].e[0], s[0].n_e[0]);
+    assert_int_equal(s[1].e[0][0], s[0].e[0][0] ^ 1);
+    for (int i = 0; i < 3; i++) {
+        csl_view_session_clear(&s[i]);
+    }
+    site_close(&t);
+}
+
 /* ---- The bound ---- */
 
 static uint64_t folder_size(const struct site *t) {
@@ -501,10 +530,15 @@ static void limits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read),  cmocka_unit_test(the_oldest_views_go_first),
-        cmocka_unit_test(a_view_too_large_stops),   cmocka_unit_test(a_failed_write_breaks_nothing),
-        cmocka_unit_test(every_truncation_is_seen), cmocka_unit_test(opened_views),
-        cmocka_unit_test(the_register_counts),      cmocka_unit_test(limits),
+        cmocka_unit_test(another_e_is_kept_beside),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(the_oldest_views_go_first),
+        cmocka_unit_test(a_view_too_large_stops),
+        cmocka_unit_test(a_failed_write_breaks_nothing),
+        cmocka_unit_test(every_truncation_is_seen),
+        cmocka_unit_test(opened_views),
+        cmocka_unit_test(the_register_counts),
+        cmocka_unit_test(limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
