@@ -18,26 +18,25 @@ const struct csl_manifest *csl_client_manifest(const struct csl_client *c) {
 
 /* ---- Failures ---- */
 
-/* No party ends its connection before we do: when one does, every wait is over, whomever it is for. */
+/* Whether all that this party owes us of the batch's answer is here: then it may go. */
+static bool answered(const struct csl_client *c, unsigned i) {
+    unsigned n = 0;
+    for (const struct csl_frame_in *f = c->talks[i].first; f != NULL && n < c->due[i]; f = f->next) {
+        n++;
+    }
+    return c->answering && n == c->due[i];
+}
+
+/* No party ends its connection before we do: when one does, every wait is over, whomever it is for. With
+ * after-output signatures one may find a fault, and end, when its answer is out: that is the next batch's. */
 static enum csl_err check(void *arg, struct csl_diag *diag) {
     const struct csl_client *c = arg;
     for (unsigned i = 0; i < c->n_parties && !c->failed; i++) {
-        if (c->talks[i].err != CSL_OK) {
+        if (c->talks[i].err != CSL_OK && !answered(c, i)) {
             return csl_fail(diag, c->talks[i].err, "%s", c->talks[i].diag.text);
         }
     }
     return CSL_OK;
-}
-
-static bool all_spoke(void *arg) {
-    const struct csl_client *c = arg;
-    for (unsigned i = 0; i < c->n_parties; i++) {
-        const struct csl_talk *t = &c->talks[i];
-        if (t->conn != NULL && t->first == NULL && t->err == CSL_OK) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool transient(enum csl_err err) {
@@ -75,6 +74,29 @@ static bool tells_more(enum csl_err e, enum csl_err err, bool explained) {
     return !explained || vague(err) || (transient(e) && !transient(err));
 }
 
+struct gathering {
+    struct csl_client *c;
+    bool wait; /* for the Failure of every party that lives; else only look at what is there */
+    enum csl_err err[CSL_MAX_PARTIES];
+    struct csl_diag said[CSL_MAX_PARTIES];
+};
+
+/* An answer to an earlier question is no word on what failed. */
+static bool all_spoke(void *arg) {
+    struct gathering *g = arg;
+    bool all = true;
+    for (unsigned i = 0; i < g->c->n_parties; i++) {
+        struct csl_talk *t = &g->c->talks[i];
+        bool silent = t->first == NULL;
+        if (g->err[i] == CSL_OK) {
+            g->err[i] = said_by(t, &g->said[i]);
+        }
+        bool spoke = g->err[i] != CSL_OK || t->conn == NULL || t->err != CSL_OK;
+        all = all && (spoke || (!g->wait && !silent));
+    }
+    return all;
+}
+
 /* Something failed. The parties that live say in a moment what they saw, which tells more (party, round) than
  * the connection that we lost. The first such sentence is the one to show, but for one that says that trying
  * again helps, and one that says more than that a party was lost: the party that found the fault says so, the
@@ -84,13 +106,12 @@ enum csl_err csl__client_explain(struct csl_client *c, enum csl_err err, struct 
     if (transient(err)) {
         return err;
     }
-    (void)!csl_loop_run_until(&c->worker.loop, all_spoke, c, GATHER_MS);
+    struct gathering g = {.c = c, .wait = vague(err)};
+    (void)!csl_loop_run_until(&c->worker.loop, all_spoke, &g, GATHER_MS);
     bool explained = false;
     for (unsigned i = 0; i < c->n_parties; i++) {
-        struct csl_diag said = {""};
-        enum csl_err e = said_by(&c->talks[i], &said);
-        if (e != CSL_OK && tells_more(e, err, explained)) {
-            err = csl_fail(diag, e, "%s", said.text);
+        if (g.err[i] != CSL_OK && tells_more(g.err[i], err, explained)) {
+            err = csl_fail(diag, g.err[i], "%s", g.said[i].text);
             explained = true;
         }
     }

@@ -138,6 +138,7 @@ static enum csl_err take_report(struct batch *b, unsigned i, struct csl_batch_st
                                 const struct csl_frame_in *output, struct csl_diag *diag) {
     csl_control *m;
     TRY(csl_talk_expect(&b->c->talks[i], &m, CSL__PB__CONTROL__KIND_BATCH_DONE, batch_ms(b->c), diag));
+    b->c->due[i]--;
     add_report(stats, m->batch_done);
     enum csl_err err = m->batch_done->batch == b->number
                            ? verify_output(b, i, m->batch_done, output->payload, output->h.n, diag)
@@ -156,6 +157,7 @@ static enum csl_err take_output(struct batch *b, unsigned i, struct csl_batch_st
     TRY(csl_pack_size(&n, b->n_y, bits));
     struct csl_frame_in *f;
     TRY(csl_talk_expect_data(&c->talks[i], &f, b->number, n, batch_ms(c), diag));
+    c->due[i]--;
     uint64_t *share = b->y + i * b->n_y;
     enum csl_err err = csl_unpack_bits_strict(share, f->payload, f->h.n, b->n_y, bits, diag);
     b->shares[i] = share;
@@ -202,6 +204,20 @@ static enum csl_err join(struct batch *b, struct csl_outputs *out) {
     return CSL_OK;
 }
 
+static enum csl_err take_outputs(struct batch *b, struct csl_talk *const *talks,
+                                 struct csl_batch_stats *stats, struct csl_diag *diag) {
+    enum { FRAMES = 2 }; /* the share, and BatchDone */
+    struct csl_client *c = b->c;
+    memset(c->due, FRAMES, sizeof c->due);
+    c->answering = true;
+    enum csl_err err = csl_talk_wait_frames(&c->worker, talks, c->n_parties, batch_ms(c), diag);
+    for (unsigned i = 0; i < c->n_parties && err == CSL_OK; i++) {
+        err = take_output(b, i, stats, diag);
+    }
+    c->answering = false;
+    return err;
+}
+
 static enum csl_err run_batch(struct batch *b, struct csl_outputs *out, struct csl_batch_stats *stats,
                               struct csl_diag *diag) {
     struct csl_client *c = b->c;
@@ -215,10 +231,7 @@ static enum csl_err run_batch(struct batch *b, struct csl_outputs *out, struct c
     if (csl_client_owns_input(c)) {
         TRY(csl_input_share_send(&b->input, c->talks, b->number, diag));
     }
-    TRY(csl_talk_wait_frames(&c->worker, talks, c->n_parties, batch_ms(c), diag));
-    for (unsigned i = 0; i < c->n_parties; i++) {
-        TRY(take_output(b, i, stats, diag));
-    }
+    TRY(take_outputs(b, talks, stats, diag));
     enum csl_err err = join(b, out);
     stats->client_ns = csl_monotonic_ns() - start;
     return err == CSL_EPROTO ? csl_fail(diag, err, "the parties' shares join to no class") : err;

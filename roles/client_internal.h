@@ -20,6 +20,8 @@ struct csl_client {
     bool sign; /* the roster's: batches carry statements */
     uint8_t
         session[CSL_DIGEST_BYTES]; /* digest of the session's statement, all parties'; zero without sign */
+    bool answering;                /* the parties' outputs are being taken */
+    uint8_t due[CSL_MAX_PARTIES];  /* while answering: frames of its answer that were not taken yet */
     bool failed;
 };
 

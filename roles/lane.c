@@ -167,13 +167,13 @@ void csl_lane_run(void *arg) {
         if (l->diag.text[0] == '\0') {
             (void)csl_fail(&l->diag, err, "%s", csl_err_text(err));
         }
+        csl_talk_send_failure(&l->client, err, l->diag.text); /* before the peers tell it what they hear */
         if (l->link != NULL) {
             csl_mesh_link_abort(l->link, err, l->diag.text);
         }
         for (unsigned i = 0; i < CSL_LANE_PLACES; i++) { /* where there is no link yet; and the dealer */
             csl_talk_send_failure(&l->peers[i], err, l->diag.text);
         }
-        csl_talk_send_failure(&l->client, err, l->diag.text);
     }
     log_end(l, err);
     csl__lane_log_close(l, err);
