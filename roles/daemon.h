@@ -77,5 +77,8 @@ CSL_MUST_CHECK enum csl_err csl_daemon_spawn(struct csl_daemon *d, void (*body)(
 
 /* Sends a Failure on a conn of ours and closes it in order. */
 void csl_conn_refuse(struct csl_conn *conn, enum csl_err err, const char *reason);
+/* The same with an ABORT, for a connection of PURPOSE_PEER: a mesh link, which reads no messages, may be at
+ * its other end already. */
+void csl_conn_abort(struct csl_conn *conn, enum csl_err err, const char *reason);
 
 #endif

@@ -41,6 +41,14 @@ void csl_conn_refuse(struct csl_conn *conn, enum csl_err err, const char *reason
     csl_conn_shutdown(conn);
 }
 
+void csl_conn_abort(struct csl_conn *conn, enum csl_err err, const char *reason) {
+    uint8_t payload[CSL_ABORT_MAX];
+    size_t n = csl_abort_encode(payload, err, reason);
+    (void)!csl_conn_send(conn, CSL_FRAME_ABORT, 0, payload, n); /* best effort */
+    csl_conn_set_callbacks(conn, NULL, NULL);
+    csl_conn_shutdown(conn);
+}
+
 static void freed(uv_handle_t *handle) {
     free(handle->data);
 }

@@ -8,9 +8,10 @@
 #include "roles/party.h"
 
 enum {
-    CSL_WAITING_MAX = 64, /* sessions that wait for a lane */
-    CSL_PARKED_MAX = 128, /* peers' connections for sessions that the client has not opened here yet */
-    CSL_RECENT_MAX = 4096 /* ids of sessions that were opened here */
+    CSL_WAITING_MAX = 64,  /* sessions that wait for a lane */
+    CSL_PARKED_MAX = 128,  /* peers' connections for sessions that the client has not opened here yet */
+    CSL_RECENT_MAX = 4096, /* ids of sessions that were opened here */
+    CSL_REFUSED_MAX = 64   /* sessions that were refused here last */
 };
 
 struct csl_party;
@@ -36,6 +37,13 @@ struct csl_parked {
     uint64_t deadline_ms;
 };
 
+/* A session that was refused: peers that come for it are told why. */
+struct csl_refused {
+    uint8_t session_id[CSL_SESSION_ID_BYTES];
+    enum csl_err err; /* CSL_OK: none */
+    struct csl_diag why;
+};
+
 struct csl_running {
     struct csl_running *next;
     struct csl_party *party;
@@ -58,7 +66,9 @@ struct csl_party {
     struct csl_parked parked[CSL_PARKED_MAX];
     unsigned n_parked;
     uint8_t recent[CSL_RECENT_MAX][CSL_SESSION_ID_BYTES];
-    unsigned n_recent;           /* ever */
+    unsigned n_recent; /* ever */
+    struct csl_refused refused[CSL_REFUSED_MAX];
+    unsigned n_refused;          /* ever */
     struct csl_storing *storing; /* models that are being received */
     unsigned n_storing;
     struct csl_told *told; /* openings of views that are being counted */

@@ -14,6 +14,58 @@ static uint64_t patience_ms(const struct csl_party *p) {
     return (uint64_t)p->ctx->roster.timeouts.connect_ms + p->ctx->roster.timeouts.handshake_ms;
 }
 
+static bool same_id(const uint8_t *a, const uint8_t *b) {
+    return memcmp(a, b, CSL_SESSION_ID_BYTES) == 0;
+}
+
+/* ---- Sessions that are refused ---- */
+
+static void unpark(struct csl_party *p, unsigned i) {
+    p->parked[i] = p->parked[--p->n_parked];
+}
+
+/* A connection for a session, of a peer, an owner of a part or the dealer: it learns why. */
+static void turn_away(struct csl_conn *conn, Csl__Pb__Purpose purpose, enum csl_err err, const char *reason) {
+    if (purpose == CSL__PB__PURPOSE__PURPOSE_PEER) {
+        csl_conn_abort(conn, err, reason);
+    } else {
+        csl_conn_refuse(conn, err, reason);
+    }
+}
+
+static void turn_away_parked(struct csl_party *p, const struct csl_refused *r) {
+    for (unsigned i = 0; i < p->n_parked;) {
+        struct csl_parked k = p->parked[i];
+        struct csl_conn *conn;
+        if (!same_id(k.session_id, r->session_id)) {
+            i++;
+            continue;
+        }
+        unpark(p, i);
+        if (csl_conn_attach(&conn, csl_daemon_loop(p->daemon), k.parts, NULL, NULL, NULL, NULL) == CSL_OK) {
+            turn_away(conn, k.purpose, r->err, r->why.text);
+        }
+    }
+}
+
+static struct csl_refused *find_refused(struct csl_party *p, const uint8_t *session_id) {
+    for (unsigned i = 0; i < CSL_REFUSED_MAX; i++) {
+        if (p->refused[i].err != CSL_OK && same_id(p->refused[i].session_id, session_id)) {
+            return &p->refused[i];
+        }
+    }
+    return NULL;
+}
+
+/* Peers' lanes have dialled us for it, or will: else they would take us for lost. */
+static void note_refused(struct csl_party *p, const uint8_t *session_id, enum csl_err err,
+                         const char *reason) {
+    struct csl_refused *r = &p->refused[p->n_refused++ % CSL_REFUSED_MAX];
+    memcpy(r->session_id, session_id, sizeof r->session_id);
+    r->err = csl_fail(&r->why, err, "%s", reason);
+    turn_away_parked(p, r);
+}
+
 /* ---- Sessions that wait ---- */
 
 static void unlink_waiting(struct csl_waiting *w) {
@@ -35,6 +87,7 @@ static void refuse_waiting(struct csl_waiting *w, enum csl_err err, const char *
     log_refusal(w->party, w->client, err, reason);
     unlink_waiting(w);
     csl_conn_refuse(w->conn, err, reason);
+    note_refused(w->party, w->session_id, err, reason);
     free(w);
 }
 
@@ -89,9 +142,17 @@ void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const s
     struct csl_waiting *w = err == CSL_OK ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
         err = err == CSL_OK ? CSL_ENOMEM : err;
-        log_refusal(p, client, err, diag.text[0] != '\0' ? diag.text : csl_err_text(err));
-        csl_conn_refuse(conn, err, diag.text);
+        const char *reason = diag.text[0] != '\0' ? diag.text : csl_err_text(err);
+        log_refusal(p, client, err, reason);
+        csl_conn_refuse(conn, err, reason);
+        if (!seen(p, m->session_id.data)) { /* else it says nothing of the session that had this id first */
+            note_refused(p, m->session_id.data, err, reason);
+        }
         return;
+    }
+    struct csl_refused *before = find_refused(p, m->session_id.data);
+    if (before != NULL) {
+        before->err = CSL_OK; /* asked for again, and better */
     }
     memcpy(p->recent[p->n_recent++ % CSL_RECENT_MAX], m->session_id.data, CSL_SESSION_ID_BYTES);
     w->party = p;
@@ -112,14 +173,6 @@ void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const s
 
 /* ---- Connections of peers, and of a dealer that dials ---- */
 
-static bool same_id(const uint8_t *a, const uint8_t *b) {
-    return memcmp(a, b, CSL_SESSION_ID_BYTES) == 0;
-}
-
-static void unpark(struct csl_party *p, unsigned i) {
-    p->parked[i] = p->parked[--p->n_parked];
-}
-
 void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct csl_member *from,
                        Csl__Pb__Purpose purpose, const uint8_t *session_id) {
     for (struct csl_running *r = p->running; r != NULL; r = r->next) {
@@ -132,12 +185,17 @@ void csl__party_arrive(struct csl_party *p, struct csl_conn *conn, const struct 
     for (struct csl_waiting *w = p->waiting; w != NULL; w = w->next) {
         waits = waits || same_id(w->session_id, session_id);
     }
+    const struct csl_refused *refused = waits ? NULL : find_refused(p, session_id);
+    if (refused != NULL) {
+        turn_away(conn, purpose, refused->err, refused->why.text);
+        return;
+    }
     if (!waits && seen(p, session_id)) {
-        csl_conn_refuse(conn, CSL_ESTALE, "this session has ended here");
+        turn_away(conn, purpose, CSL_ESTALE, "this session has ended here");
         return;
     }
     if (p->n_parked == CSL_PARKED_MAX) {
-        csl_conn_refuse(conn, CSL_EBUSY, "too many connections for sessions that were not opened here");
+        turn_away(conn, purpose, CSL_EBUSY, "too many connections for sessions that were not opened here");
         return;
     }
     struct csl_conn_parts *parts = csl_conn_detach(conn);

@@ -329,6 +329,30 @@ static void short_messages(void **state) {
     short_message("hospital-c", "round:9", "round 9"); /* the last opening, with its signature */
 }
 
+/* Whoever refuses a session is not what its peers blame: they hear the reason, whether they come for the
+ * session before or after. They dial hospital-a; it is asked for more than the roster allows. */
+static void refusals_reach_the_peers(void **state) {
+    (void)state;
+    for (unsigned first = 0; first < 2; first++) {
+        struct fake f;
+        struct csl_diag diag = {""};
+        fake_open(&f, &world, &world.clinic);
+        for (unsigned k = 0; k < 3; k++) {
+            unsigned i = first == 0 ? k : (k + 1) % 3; /* hospital-a first, or last */
+            fake_dial(&f, i, CSL__PB__PURPOSE__PURPOSE_CLIENT);
+            fake_ask(&f, i, MODEL, i == 0 ? 17 : 2);
+            if (i != 0) {
+                fake_expect(&f, i, CSL__PB__CONTROL__KIND_ADMITTED);
+            }
+        }
+        for (unsigned i = 0; i < 3; i++) {
+            FAILED(fake_end(&f, i, &diag), &diag, i == 0 ? CSL_EUSAGE : CSL_EPEER, "hospital-a",
+                   "a batch of 17; the roster's limit is 16");
+        }
+        fake_close(&f);
+    }
+}
+
 /* The last test: a failure of the group's teardown would not count. */
 static void all_end_in_order(void **state) {
     (void)state;
@@ -352,6 +376,7 @@ int main(void) {
         THEN_SERVES(sockets_that_say_nothing),
         THEN_SERVES(greetings_that_ask_nothing),
         THEN_SERVES(short_messages),
+        THEN_SERVES(refusals_reach_the_peers),
         cmocka_unit_test(all_end_in_order),
     };
     return cmocka_run_group_tests(tests, start, stop);
