@@ -1,10 +1,13 @@
 #include "audit/verify.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit/verify_internal.h"
+#include "crypto/bytes.h"
+#include "crypto/rand.h"
 
 enum { FINDINGS_MAX = 1000, ACCUSATIONS_MAX = 2000 }; /* a hostile bundle could have millions */
 
@@ -114,10 +117,25 @@ const uint8_t *csl__id(const struct csl__session *s) {
     return s == NULL ? NULL : s->m->session_id.data;
 }
 
+/* Session ids and package digests are what a bundle says: with a fixed function it could put all of them into
+ * one place. Vector multiply-shift with multipliers of this process. */
+static uint64_t multipliers[8];
+
+static void draw_multipliers(void) {
+    static const uint8_t fixed[sizeof multipliers] = "without randomness places can be foreseen, no more";
+    if (csl_rand((uint8_t *)multipliers, sizeof multipliers) != CSL_OK) {
+        memcpy(multipliers, fixed, sizeof multipliers);
+    }
+}
+
 static size_t place_of(const struct csl__map *m, const uint8_t key[32]) {
-    uint64_t h;
-    memcpy(&h, key, sizeof h); /* digests are as good as random, and nobody chooses these bits at will */
-    size_t i = (size_t)h & (m->room - 1);
+    static pthread_once_t drawn = PTHREAD_ONCE_INIT;
+    uint64_t h = 0;
+    (void)pthread_once(&drawn, draw_multipliers);
+    for (size_t i = 0; i < 8; i++) {
+        h += csl_load_u32(key + 4 * i) * multipliers[i];
+    }
+    size_t i = (size_t)(h >> 32) & (m->room - 1);
     while (m->slots[i].value != NULL && memcmp(m->slots[i].key, key, 32) != 0) {
         i = (i + 1) & (m->room - 1);
     }

@@ -127,7 +127,8 @@ static enum csl_err verify_head(struct csl_audit_link *a, unsigned party,
     enum csl_err err = csl_statement_verify(CSL_STATEMENT_HEAD, head->statement, head->n, head->signature,
                                             CSL_SIGNATURE_BYTES, m->sign_key, diag);
     return err == CSL_EAUTH ? csl_fail(diag, err,
-                                       "the signature of %s does not fit what it sent us in batch %u; our "
+                                       "the signature of %s does not fit what it sent us in batch %u, or an "
+                                       "owner of the input signed something else for it than for us; our "
                                        "share of the output is not released",
                                        m->name, a->record->batch)
                             : err;

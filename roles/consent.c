@@ -191,10 +191,15 @@ static enum csl_err judge_register(const struct csl_openings *o, const struct cs
                           v->party, o->n, v->model, limit, owner);
 }
 
-static enum csl_err append_line(int fd, const char *line, size_t n, const char *path, struct csl_diag *diag) {
-    return write(fd, line, n) == (ssize_t)n && fsync(fd) == 0
-               ? CSL_OK
-               : csl_fail(diag, CSL_EIO, "%s: %s", path, strerror(errno));
+/* Behind `end`, whole or not at all: with half a line the next one would not be found. */
+static enum csl_err append_line(int fd, size_t end, const char *line, size_t n, const char *path,
+                                struct csl_diag *diag) {
+    if (write(fd, line, n) == (ssize_t)n && fsync(fd) == 0) {
+        return CSL_OK;
+    }
+    int saved = errno;
+    (void)!ftruncate(fd, (off_t)end);
+    return csl_fail(diag, CSL_EIO, "%s: %s", path, strerror(saved));
 }
 
 enum csl_err csl_register_opening(const char *dir, const struct csl_opened_view *v,
@@ -227,7 +232,7 @@ enum csl_err csl_register_opening(const char *dir, const struct csl_opened_view 
         if (err == CSL_OK && !known) {
             char line[128];
             int len = snprintf(line, sizeof line, "%s %s\n", hex, v->party);
-            err = append_line(fd, line, (size_t)len, path, diag);
+            err = append_line(fd, n, line, (size_t)len, path, diag);
         }
     }
     csl_secret_free(text);

@@ -117,7 +117,9 @@ static enum csl_err check_paths(const struct check *k, struct csl_diag *diag) {
     unsigned party = whose < k->d->n_parties ? whose : k->d->n_parties - 1;
     return err != CSL_EAUTH
                ? err
-               : csl_fail(diag, CSL_EPROTO, "%s opened %s of counter %u that %s had not promised for it",
+               : csl_fail(diag, CSL_EPROTO,
+                          "%s opened %s of counter %u that %s had not promised for it, or somebody told it "
+                          "another coin than us",
                           csl_roster_party(&k->c->ctx->roster, party)->name,
                           whose < k->d->n_parties ? "a key" : "corrections", k->d->first + k->evidence.row,
                           dealer_name(k));

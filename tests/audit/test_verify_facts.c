@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "audit/verify_internal.h"
 #include "tests/audit/scene.h"
 
 /* ---- Who contradicts himself ---- */
@@ -321,6 +323,28 @@ static void test_index_neighbours(void **state) {
     }
 }
 
+/* Ids that a hostile bundle chose to be alike: what holds them stays fast (it took minutes). */
+static void test_chosen_keys(void **state) {
+    enum { N = 150000 };
+    (void)state;
+    struct csl__map m = {.n = 0};
+    uint8_t key[32] = {0};
+    clock_t begun = clock();
+    for (uint32_t i = 1; i <= N; i++) {
+        memcpy(key + 8, &i, sizeof i);
+        assert_int_equal(csl__map_put(&m, key, (void *)(uintptr_t)i), CSL_OK);
+    }
+    for (uint32_t i = 1; i <= N; i++) {
+        memcpy(key + 8, &i, sizeof i);
+        assert_ptr_equal(csl__map_get(&m, key), (void *)(uintptr_t)i);
+    }
+    key[31] = 1;
+    assert_null(csl__map_get(&m, key));
+    assert_int_equal(m.n, N);
+    assert_true((clock() - begun) / CLOCKS_PER_SEC < 20);
+    free(m.slots);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_heads),
@@ -332,6 +356,7 @@ int main(void) {
         cmocka_unit_test(test_index_twice),
         cmocka_unit_test(test_dealing_used_twice),
         cmocka_unit_test(test_index_neighbours),
+        cmocka_unit_test(test_chosen_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

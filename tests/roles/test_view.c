@@ -515,6 +515,32 @@ static void the_register_counts(void **state) {
     site_close(&t);
 }
 
+/* On a full disk nothing is opened, and what was opened afterwards counts. */
+static void half_a_line_hides_nobody(void **state) {
+    (void)state;
+    struct site t;
+    struct csl_opened_view a, b;
+    struct csl_diag diag = {""};
+    struct rlimit old, small;
+    char dir[256];
+    site_open(&t, 1);
+    path_of(dir, &t, "judge");
+    assert_int_equal(mkdir(dir, 0700), 0);
+    t.w.roster.audit.colluding = 0;
+    fill_head(&a, &t, "hospital-a");
+    fill_head(&b, &t, "hospital-b");
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 40;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(csl_register_opening(dir, &a, &t.w.roster, &diag), CSL_EIO);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(csl_register_opening(dir, &a, &t.w.roster, &diag), CSL_OK);
+    assert_int_equal(csl_register_opening(dir, &b, &t.w.roster, &diag), CSL_EPERM);
+    site_close(&t);
+}
+
 static void limits(void **state) {
     (void)state;
     struct csl_roster r = {.n_parties = 2};
@@ -538,6 +564,7 @@ int main(void) {
         cmocka_unit_test(every_truncation_is_seen),
         cmocka_unit_test(opened_views),
         cmocka_unit_test(the_register_counts),
+        cmocka_unit_test(half_a_line_hides_nobody),
         cmocka_unit_test(limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
