@@ -21,6 +21,10 @@ enum csl_model_event {
     CSL_MODEL_RESTORED
 };
 
+/* A WITNESS leaf is a refusal, or, when its reason begins with this, an operator's word that a member's new
+ * ledger is taken for the one that it lost. */
+#define CSL_WITNESS_ACCEPTED "accepted: "
+
 typedef Csl__Audit__Leaf csl_leaf;
 
 /* Packs a leaf with a fresh salt and the time now; the caller frees *out. Whatever csl_leaf_decode would

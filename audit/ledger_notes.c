@@ -1,11 +1,13 @@
 /* Checkpoints of a ledger, and witnessing those of others. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "audit/ledger_internal.h"
 #include "crypto/identity.h"
@@ -274,6 +276,42 @@ enum csl_err csl_ledger_seen(struct csl_ledger *l, struct csl_note *out, const c
     csl__notes_enter(l);
     enum csl_err err = read_seen(l, out, file, diag);
     csl__notes_leave(l);
+    return err;
+}
+
+static enum csl_err remove_note(const struct csl_ledger *l, const char *file, struct csl_diag *diag) {
+    char path[CSL__PATH_MAX];
+    TRY(csl__path(path, l->dir, "seen", diag));
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum csl_err err = CSL_OK;
+    if (fd < 0 || unlinkat(fd, file, 0) != 0 || fsync(fd) != 0) {
+        err = csl_fail(diag, CSL_EIO, "%s/%s: %s", path, file, strerror(errno));
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return err;
+}
+
+enum csl_err csl_ledger_forget(struct csl_ledger *l, const struct csl_note *seen, const char *name,
+                               struct csl_diag *diag) {
+    char file[CSL_NAME_MAX + 8];
+    TRY(seen_file(file, name, diag));
+    struct csl_note *now = malloc(sizeof *now);
+    if (now == NULL) {
+        return CSL_ENOMEM;
+    }
+    csl__notes_enter(l);
+    enum csl_err err = read_seen(l, now, file, diag);
+    if (err == CSL_OK && (now->checkpoint.size == 0 || now->n_body != seen->n_body ||
+                          memcmp(now->text, seen->text, seen->n_body) != 0)) {
+        err = csl_fail(diag, CSL_ESTALE, "another checkpoint of %s was cosigned meanwhile; look again", name);
+    }
+    if (err == CSL_OK) {
+        err = remove_note(l, name, diag);
+    }
+    csl__notes_leave(l);
+    free(now);
     return err;
 }
 

@@ -140,8 +140,7 @@ void csl__free_facts(struct csl__verify *v);
 void csl__read_site(struct csl__verify *v,
                     struct csl__site *site); /* checkpoints, inclusion, what it saw of others */
 void csl__free_site(struct csl__site *site);
-/* A note as `of` signed it, its origin checked; false with a finding that begins with where (NULL: without).
- */
+/* A note as `of` signed it, its origin checked; false with a finding that begins with where. */
 bool csl__read_note(struct csl__verify *v, struct csl_note *note, const struct csl_auditee *of,
                     const char *text, const char *where);
 /* A note of member `of` that a site shows: a sighting, when it is signed. */

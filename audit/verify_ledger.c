@@ -32,7 +32,7 @@ void csl__read_sighting(struct csl__verify *v, struct csl__site *site, const cha
                         const char *where) {
     const struct csl_auditee *member = csl__member(v, of);
     struct csl_note *note = csl__calloc(v, 1, sizeof *note);
-    if (note != NULL && member == NULL && where != NULL) {
+    if (note != NULL && member == NULL) {
         csl__find(v, CSL_VERDICT_MISMATCH, site->member->name, NULL, 0,
                   "%s: a checkpoint of \"%.40s\", who is not in the roster", where, of);
     } else if (note != NULL && member != NULL && csl__read_note(v, note, member, text, where)) {

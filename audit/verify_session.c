@@ -1,4 +1,5 @@
 /* Sessions: what their statements say, and what each ledger holds of them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -253,10 +254,22 @@ static void read_opening(struct csl__verify *v, struct csl__site *site, const Cs
 }
 
 /* Both notes count against the one who signed them, if they exclude each other; the refusal by itself does
- * not. */
+ * not, nor that somebody accepted what it showed next: that is a hole, where the lost history was. */
 static void read_witness(struct csl__verify *v, struct csl__site *site, const Csl__Audit__WitnessLeaf *m) {
-    csl__read_sighting(v, site, m->who, m->note_seen, NULL);
-    csl__read_sighting(v, site, m->who, m->note_shown, NULL);
+    const char *notes[2] = {m->note_seen, m->note_shown};
+    char where[2 * CSL_NOTE_NAME_MAX];
+    (void)snprintf(where, sizeof where, "%s's ledger, an entry of a witness", site->member->name);
+    for (size_t i = 0; i < 2; i++) {
+        if (notes[i][0] != '\0' && csl__member(v, m->who) != NULL) {
+            csl__read_sighting(v, site, m->who, notes[i], where);
+        }
+    }
+    if (strncmp(m->reason, CSL_WITNESS_ACCEPTED, strlen(CSL_WITNESS_ACCEPTED)) == 0) {
+        csl__find(v, CSL_VERDICT_INCOMPLETE, m->who, NULL, 0,
+                  "%s took a new ledger of %s for one that it lost, with what was in it (%.300s)",
+                  site->member->name, m->who, m->reason);
+        return;
+    }
     csl__find(v, CSL_VERDICT_MISMATCH, m->who, NULL, 0, "%s refused a history of %s's ledger: %.300s",
               site->member->name, m->who, m->reason);
 }

@@ -80,8 +80,8 @@ static enum csl_err show_entry(struct job *j, uint64_t i, const csl_leaf *leaf) 
     if (id != NULL) {
         csl_hex_write(session, id, 16);
     }
-    (void)printf("%6llu  %-20s  %-15s  %.*s -> %.*s\n", (unsigned long long)i, when,
-                 csl_leaf_kind_name((int)leaf->body_case), 2 * SHORT, from, 2 * SHORT, to);
+    (void)printf("%6llu  %-20s  %-15s  %.*s -> %.*s\n", (unsigned long long)i, when, csl_story_kind(leaf),
+                 2 * SHORT, from, 2 * SHORT, to);
     if (!j->of_session && id != NULL) {
         (void)printf("%*ssession %s\n", INDENT, "", session);
     }

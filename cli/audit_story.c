@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/note.h"
 #include "audit/statement.h"
 #include "cli/hex.h"
 
@@ -249,6 +250,15 @@ static void consent_facts(json_t *o, const Csl__Audit__Signed *s) {
     csl_statement_free(m);
 }
 
+/* Leaves of the ledger that a checkpoint in a WITNESS leaf is of. */
+static void note_facts(json_t *o, const char *key, const char *text) {
+    struct csl_note *note = malloc(sizeof *note);
+    if (note != NULL && csl_note_parse(note, text, strlen(text), NULL) == CSL_OK) {
+        put(o, key, json_integer((json_int_t)note->checkpoint.size));
+    }
+    free(note);
+}
+
 static void other_facts(json_t *o, const csl_leaf *l) {
     switch (l->body_case) {
     case CSL__AUDIT__LEAF__BODY_CLOSE:
@@ -272,16 +282,24 @@ static void other_facts(json_t *o, const csl_leaf *l) {
     case CSL__AUDIT__LEAF__BODY_WITNESS:
         put(o, "who", plain(l->witness->who));
         put(o, "reason", plain(l->witness->reason));
+        note_facts(o, "entries_cosigned", l->witness->note_seen);
+        note_facts(o, "entries_shown", l->witness->note_shown);
         break;
     default:
         break;
     }
 }
 
+const char *csl_story_kind(const csl_leaf *l) {
+    bool accepted = l->body_case == CSL__AUDIT__LEAF__BODY_WITNESS &&
+                    strncmp(l->witness->reason, CSL_WITNESS_ACCEPTED, strlen(CSL_WITNESS_ACCEPTED)) == 0;
+    return accepted ? "ledger accepted" : csl_leaf_kind_name((int)l->body_case);
+}
+
 json_t *csl_story_json(struct csl_story *s, const csl_leaf *l) {
     json_t *o = json_object();
     const uint8_t *id = csl_story_session_of(s, l);
-    put(o, "kind", json_string(csl_leaf_kind_name((int)l->body_case)));
+    put(o, "kind", json_string(csl_story_kind(l)));
     if (id != NULL) {
         ProtobufCBinaryData d = {.len = 16, .data = (uint8_t *)(uintptr_t)id};
         put(o, "session", hex(&d));

@@ -20,6 +20,8 @@ void csl_story_learn(struct csl_story *s, const csl_leaf *leaf);
 /* The session id that an entry is of, or NULL. Valid until the next call with this story. */
 const uint8_t *csl_story_session_of(struct csl_story *s, const csl_leaf *leaf);
 
+/* What it is ("session opened"). */
+const char *csl_story_kind(const csl_leaf *leaf);
 /* What the entry says, in lines; each line is a fact. */
 void csl_story_tell(char out[CSL_STORY_MAX], struct csl_story *s, const csl_leaf *leaf);
 /* The same as {"kind", ...}; NULL without memory. */

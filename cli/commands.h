@@ -64,6 +64,7 @@ int cmd_audit_verify(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_show(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_open(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_consent(struct csl_cli *cli, int argc, char **argv);
+int cmd_audit_accept(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_replay(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_replay_dealer(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench(struct csl_cli *cli, int argc, char **argv);

@@ -206,3 +206,59 @@ enum csl_err csl_witness_judge(struct csl_witness_verdict *v, const struct csl_c
     free(shown);
     return err;
 }
+
+/* ---- A member that lost its ledger ---- */
+
+/* The newest checkpoint of `name` that was refused here because of `seen`; its text is "" when none was. */
+static enum csl_err find_refused(struct csl_note *out, struct csl_ledger *l, const char *name,
+                                 const struct csl_note *seen, struct csl_diag *diag) {
+    out->text[0] = '\0';
+    for (uint64_t i = csl_ledger_size(l); i-- > 0 && out->text[0] == '\0';) {
+        uint8_t *bytes;
+        size_t n;
+        csl_leaf *leaf;
+        TRY(csl_ledger_leaf(l, &bytes, &n, i, diag));
+        enum csl_err err = csl_leaf_decode(&leaf, bytes, n, diag);
+        free(bytes);
+        TRY(err);
+        const Csl__Audit__WitnessLeaf *m =
+            leaf->body_case == CSL__AUDIT__LEAF__BODY_WITNESS ? leaf->witness : NULL;
+        if (m != NULL && strcmp(m->who, name) == 0 && strncmp(m->note_seen, seen->text, seen->n_body) == 0 &&
+            csl_note_parse(out, m->note_shown, strlen(m->note_shown), NULL) != CSL_OK) {
+            out->text[0] = '\0';
+        }
+        csl_leaf_free(leaf);
+    }
+    return CSL_OK;
+}
+
+static enum csl_err accept_new(struct csl_note *seen, struct csl_note *shown, const struct csl_context *ctx,
+                               const struct csl_member *who, const char *reason, struct csl_diag *diag) {
+    struct csl_ledger *l = ctx->logbook->ledger;
+    struct csl_diag said;
+    TRY(csl_ledger_seen(l, seen, who->name, diag));
+    if (seen->checkpoint.size == 0) {
+        return csl_fail(diag, CSL_ENOINPUT,
+                        "%s has cosigned no ledger of %s: its next checkpoint is taken without this",
+                        ctx->self->name, who->name);
+    }
+    TRY(find_refused(shown, l, who->name, seen, diag));
+    (void)csl_fail(&said, CSL_OK, CSL_WITNESS_ACCEPTED "%s", reason);
+    TRY(add_leaf(ctx, who, seen, shown, &said, diag));
+    return csl_ledger_forget(l, seen, who->name, diag);
+}
+
+enum csl_err csl_witness_accept(struct csl_note *seen, const struct csl_context *ctx,
+                                const struct csl_member *who, const char *reason, struct csl_diag *diag) {
+    if (who == ctx->self) {
+        return csl_fail(diag, CSL_EUSAGE, "%s cannot accept its own ledger: the other sites must", who->name);
+    }
+    if (reason[strspn(reason, " ")] == '\0' || strlen(reason) > CSL_WITNESS_REASON_MAX) {
+        return csl_fail(diag, CSL_EUSAGE, "a reason of 1 to %d bytes is needed: it stays in the ledger",
+                        CSL_WITNESS_REASON_MAX);
+    }
+    struct csl_note *shown = malloc(sizeof *shown);
+    enum csl_err err = shown == NULL ? CSL_ENOMEM : accept_new(seen, shown, ctx, who, reason, diag);
+    free(shown);
+    return err;
+}

@@ -19,6 +19,7 @@
 #include "roles/logbook.h"
 
 #define CSL_WITNESS_UNKNOWN UINT64_MAX
+enum { CSL_WITNESS_REASON_MAX = 400 };
 
 /* What is sent to a witness. Borrowed pointers in proof point into nodes: do not copy the struct. */
 struct csl_witness_offer {
@@ -59,5 +60,13 @@ CSL_MUST_CHECK enum csl_err csl_witness_take(const struct csl_context *ctx, cons
 CSL_MUST_CHECK enum csl_err csl_witness_against_us(const struct csl_context *ctx,
                                                    const struct csl_member *from, const char *text,
                                                    struct csl_diag *diag);
+
+/* An operator's word that `who` lost its ledger: what was cosigned of it is written down (a durable WITNESS
+ * leaf, with the checkpoint that was refused, if one was, and "accepted: REASON") and forgotten, so that its
+ * next checkpoint is taken as the first. A daemon that runs notices by itself. *seen gets what was forgotten.
+ * CSL_ENOINPUT: nothing of it was cosigned here; CSL_EUSAGE: ourselves, or no reason. */
+CSL_MUST_CHECK enum csl_err csl_witness_accept(struct csl_note *seen, const struct csl_context *ctx,
+                                               const struct csl_member *who, const char *reason,
+                                               struct csl_diag *diag);
 
 #endif

@@ -181,12 +181,44 @@ static void test_witness(void **state) {
     }
 }
 
+/* A member that lost its ledger goes on with another, and the others said that they let it. That is a hole;
+ * it is an accusation only of the member, where its old checkpoint and its new ledger have two roots of one
+ * size. */
+static void test_accepted(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t seen;
+        enum csl_verdict verdict;
+        const char *culprit;
+    } cases[] = {{1000, CSL_VERDICT_INCOMPLETE, NULL}, {2, CSL_VERDICT_ATTRIBUTABLE, "hospital-b"}};
+    uint8_t root[32];
+    memset(root, 0x44, sizeof root);
+    for (size_t i = 0; i < 2; i++) {
+        struct scene s;
+        scene_open(&s, 3, CSL_SIGN_BEFORE_OUTPUT);
+        scene_play(&s);
+        char *seen = w_note(&s.w, 1, cases[i].seen, root), none[] = "";
+        CSL_LEAF(leaf, body, WitnessLeaf, WITNESS_LEAF, WITNESS, witness);
+        body.who = s.w.names[1];
+        body.note_seen = seen;
+        body.note_shown = none;
+        body.reason = (char *)(uintptr_t)CSL_WITNESS_ACCEPTED "the disk is gone";
+        w_append(&s.w, 0, &leaf);
+        scene_export(&s);
+        scene_drop_empty(&s);
+        scene_expect(&s, cases[i].verdict, cases[i].culprit);
+        free(seen);
+        scene_close(&s);
+    }
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reordered),   cmocka_unit_test(test_tampered),
         cmocka_unit_test(test_rolled_back), cmocka_unit_test(test_forked),
         cmocka_unit_test(test_framed_fork), cmocka_unit_test(test_two_bundles_of_one_site),
         cmocka_unit_test(test_proofs),      cmocka_unit_test(test_witness),
+        cmocka_unit_test(test_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

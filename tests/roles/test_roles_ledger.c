@@ -216,6 +216,73 @@ static void a_forked_ledger_is_named(void **state) {
     world_session(&world);
 }
 
+/* ---- A ledger that is lost for good ---- */
+
+static enum csl_err accept_at(const char *site, const char *member, const char *reason,
+                              struct csl_diag *diag) {
+    const char *args[] = {"audit", "accept", "--member", member, "--reason", reason, "--json", NULL};
+    json_t *doc = NULL;
+    enum csl_err err = csl_federation_run_as(world.fed, &doc, site, args, diag);
+    if (err == CSL_OK) {
+        assert_string_equal(json_string_value(json_object_get(doc, "member")), member);
+        assert_true(json_integer_value(json_object_get(doc, "entries")) > 0);
+    }
+    json_decref(doc);
+    return err;
+}
+
+/* What `audit show` tells of the newest acceptance; -1: there is none. */
+static json_int_t accepted_entries(const char *site, const char *member, const char *reason) {
+    struct csl_diag diag = {""};
+    json_t *doc, *entry;
+    json_int_t n = -1;
+    size_t i;
+    must(csl_federation_run_as(world.fed, &doc, site, (const char *const[]){"audit", "show", "--json", NULL},
+                               &diag),
+         &diag, "show");
+    json_array_foreach(json_object_get(doc, "entries"), i, entry) {
+        if (strcmp(json_string_value(json_object_get(entry, "kind")), "ledger accepted") == 0) {
+            assert_string_equal(json_string_value(json_object_get(entry, "who")), member);
+            assert_non_null(strstr(json_string_value(json_object_get(entry, "reason")), reason));
+            assert_non_null(json_object_get(entry, "entries_shown")); /* it was refused before */
+            n = json_integer_value(json_object_get(entry, "entries_cosigned"));
+        }
+    }
+    json_decref(doc);
+    return n;
+}
+
+/* The newest ledger of a site is gone; its backup is older than what the others remember. They say, each for
+ * itself and on the record, that they take what it has. Their daemons run all the time. */
+static void a_lost_ledger_is_accepted(void **state) {
+    (void)state;
+    struct csl_diag diag = {""};
+    world_session(&world);
+    uint64_t size = settled("hospital-b");
+    world_kill(&world, "hospital-b");
+    copy_ledger("hospital-b", "old", "ledger");
+    world_spawn(&world, "hospital-b");
+    FAILED(world_try(&world, &diag), &diag, CSL_EAUTH, "hospital-b", "rolled back");
+    FAILED(accept_at("hospital-a", "hospital-x", "gone", &diag), &diag, CSL_EUSAGE, "no such member");
+    FAILED(accept_at("hospital-a", "hospital-a", "gone", &diag), &diag, CSL_EUSAGE, "its own ledger");
+    FAILED(accept_at("hospital-a", "hospital-b", " ", &diag), &diag, CSL_EUSAGE, "reason");
+    FAILED(accept_at("hospital-a", "clinic", "gone", &diag), &diag, CSL_ENOINPUT, "clinic");
+    world_kill(&world, "hospital-b");
+    for (unsigned i = 0; i < DAEMONS; i++) {
+        if (strcmp(daemons[i], "hospital-b") != 0) {
+            unsigned before = witness_leaves(daemons[i], "hospital-b");
+            must(accept_at(daemons[i], "hospital-b", "disk lost, backup of Monday", &diag), &diag, "accept");
+            assert_int_equal(witness_leaves(daemons[i], "hospital-b"), before + 1);
+            FAILED(accept_at(daemons[i], "hospital-b", "again", &diag), &diag, CSL_ENOINPUT, "hospital-b");
+        }
+    }
+    assert_int_equal(accepted_entries("hospital-a", "hospital-b", "backup of Monday"), size);
+    world_spawn(&world, "hospital-b");
+    world_session(&world);
+    assert_true(settled("hospital-b") > 0);
+    world_lives(&world, NULL);
+}
+
 static void a_damaged_ledger_does_not_start(void **state) {
     (void)state;
     static const char *const names[] = {"hospital-c", "dealer"};
@@ -269,6 +336,7 @@ int main(void) {
         cmocka_unit_test(all_cosign_all),
         cmocka_unit_test(a_rolled_back_ledger_is_named),
         cmocka_unit_test(a_forked_ledger_is_named),
+        cmocka_unit_test(a_lost_ledger_is_accepted),
         cmocka_unit_test(a_damaged_ledger_does_not_start),
         cmocka_unit_test(a_full_disk_stops_sessions_and_not_the_daemon),
     };
