@@ -5,6 +5,7 @@
 #include "crypto/bytes.h"
 #include "crypto/hash.h"
 #include "crypto/rand.h"
+#include "crypto/secret.h"
 #include "roles/lane_internal.h"
 #include "roles/plan_codec.h"
 
@@ -117,17 +118,9 @@ static void take_said(struct csl_lane *l, struct csl__lane_said *said, unsigned 
     memcpy(said->seed_commitment, a->seed_commitment, sizeof said->seed_commitment);
 }
 
-/* Exchanges and compares the records. *all_have: everybody has the masked weights of this package and epoch
- * already. */
-static enum csl_err compare_all(struct csl_lane *l, const struct agreement *ours, bool *all_have,
-                                struct csl__lane_said said[CSL_MAX_PARTIES]) {
-    uint8_t out[AGREE_BYTES], in[CSL_MAX_PARTIES][AGREE_BYTES];
-    uint8_t *into[CSL_MAX_PARTIES];
-    for (unsigned i = 0; i < CSL_MAX_PARTIES; i++) {
-        into[i] = in[i];
-    }
-    write_agreement(out, ours);
-    TRY(poisoned(l, csl_session_exchange(&l->session, into, out, sizeof out)));
+static enum csl_err compare_each(struct csl_lane *l, const struct agreement *ours,
+                                 const uint8_t (*in)[AGREE_BYTES], bool *all_have,
+                                 struct csl__lane_said said[CSL_MAX_PARTIES]) {
     *all_have = ours->have_weights == 1;
     take_said(l, &said[l->self], l->self, ours);
     for (unsigned i = 0; i < l->n_parties; i++) {
@@ -141,6 +134,25 @@ static enum csl_err compare_all(struct csl_lane *l, const struct agreement *ours
         }
     }
     return CSL_OK;
+}
+
+/* Exchanges and compares the records; they hold the nonces, hence the wiping. *all_have: everybody has the
+ * masked weights of this package and epoch already. */
+static enum csl_err compare_all(struct csl_lane *l, const struct agreement *ours, bool *all_have,
+                                struct csl__lane_said said[CSL_MAX_PARTIES]) {
+    uint8_t out[AGREE_BYTES], in[CSL_MAX_PARTIES][AGREE_BYTES];
+    uint8_t *into[CSL_MAX_PARTIES];
+    for (unsigned i = 0; i < CSL_MAX_PARTIES; i++) {
+        into[i] = in[i];
+    }
+    write_agreement(out, ours);
+    enum csl_err err = poisoned(l, csl_session_exchange(&l->session, into, out, sizeof out));
+    if (err == CSL_OK) {
+        err = compare_each(l, ours, (const uint8_t(*)[AGREE_BYTES])in, all_have, said);
+    }
+    csl_wipe(out, sizeof out);
+    csl_wipe(in, sizeof in);
+    return err;
 }
 
 static enum csl_err agree(struct csl_lane *l, bool *all_have, struct csl__lane_said said[CSL_MAX_PARTIES]) {
@@ -165,7 +177,9 @@ static enum csl_err agree(struct csl_lane *l, bool *all_have, struct csl__lane_s
                              .software = ctx->software,
                              .configuration = ctx->configuration,
                              .seed_commitment = commitment};
-    TRY(compare_all(l, &ours, all_have, said));
+    enum csl_err err = compare_all(l, &ours, all_have, said);
+    csl_wipe(nonce, sizeof nonce);
+    TRY(err);
     l->agreed.n_parties = l->n_parties;
     if (l->self != 0) {
         TRY(csl_stream_take(&epoch->streams, l->stream, &l->diag));

@@ -7,6 +7,7 @@
 #include "mpc/pack.h"
 #include "mpc/share.h"
 #include "roles/lane_internal.h"
+#include "roles/logbook.h"
 
 static void batch_clear(struct csl__batch *b) {
     csl_corr_free(b->corr);
@@ -156,6 +157,7 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     if (*closed) {
         return CSL_OK;
     }
+    TRY(csl_logbook_check(l->opt.ctx, &l->diag)); /* nothing runs unlogged */
     TRY(csl__lane_prepare(l, b));
     TRY(give_credit(l, b));
     TRY(csl__lane_input(l, b));
@@ -168,8 +170,15 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
         TRY(csl__lane_sign_output(l, b));
     }
     count_signatures(l, b);
-    TRY(report(l, b));
-    TRY(csl__lane_log_batch(l, b));
+    enum csl_err told = report(l, b);
+    struct csl_diag why = l->diag;
+    enum csl_err logged =
+        csl__lane_log_batch(l, b); /* the output is out, whether the client is there or not */
+    if (told != CSL_OK) {
+        l->diag = why;
+        return told;
+    }
+    TRY(logged);
     l->batches++;
     l->inferences += b->count;
     return CSL_OK;
