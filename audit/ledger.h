@@ -84,8 +84,8 @@ CSL_MUST_CHECK enum csl_err csl_ledger_history(struct csl_ledger *l, struct csl_
 /* The newest checkpoint of `name` that we cosigned; size 0 when there is none. */
 CSL_MUST_CHECK enum csl_err csl_ledger_seen(struct csl_ledger *l, struct csl_note *out, const char *name,
                                             struct csl_diag *diag);
-/* Forgets it, so that the next checkpoint of `name` is taken as the first; durable. seen: what the caller read
- * and wrote down; CSL_ESTALE when there is another by now, or none. */
+/* Forgets it, so that the next checkpoint of `name` is taken as the first; durable. seen: what the caller
+ * read and wrote down; CSL_ESTALE when there is another by now, or none. */
 CSL_MUST_CHECK enum csl_err csl_ledger_forget(struct csl_ledger *l, const struct csl_note *seen,
                                               const char *name, struct csl_diag *diag);
 /* Judges a checkpoint of `name` (its key, its origin) against the one seen: signature, size not smaller, the

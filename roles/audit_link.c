@@ -126,12 +126,16 @@ static enum csl_err verify_head(struct csl_audit_link *a, unsigned party,
     memcpy(head->signature, signature, CSL_SIGNATURE_BYTES);
     enum csl_err err = csl_statement_verify(CSL_STATEMENT_HEAD, head->statement, head->n, head->signature,
                                             CSL_SIGNATURE_BYTES, m->sign_key, diag);
-    return err == CSL_EAUTH ? csl_fail(diag, err,
-                                       "the signature of %s does not fit what it sent us in batch %u, or an "
-                                       "owner of the input signed something else for it than for us; our "
-                                       "share of the output is not released",
-                                       m->name, a->record->batch)
-                            : err;
+    if (err != CSL_OK) {
+        csl_signed_clear(head); /* the record holds what is signed */
+    }
+    return err == CSL_EAUTH
+               ? csl_fail(diag, err,
+                          "the signature of %s does not fit what it sent us in batch %u, or an "
+                          "owner of the input signed something else for it than for us; our "
+                          "share of the output %s released",
+                          m->name, a->record->batch, a->sign == CSL_SIGN_AFTER_OUTPUT ? "was" : "is not")
+               : err;
 }
 
 /* ---- The link ---- */
@@ -287,11 +291,11 @@ enum csl_err csl_audit_link_sign(struct csl_audit_link *a, struct csl_session *s
         return csl_session_fail(s, err, "%s", diag.text);
     }
     TRY(csl_session_exchange(s, into, a->record->heads[a->base.self].signature, CSL_SIGNATURE_BYTES));
-    for (unsigned p = 0; p < a->base.n_parties; p++) {
-        err = p == a->base.self ? CSL_OK : verify_head(a, p, in[p], &diag);
-        if (err != CSL_OK) {
-            return csl_session_fail(s, err, "%s", diag.text);
-        }
+    for (unsigned p = 0; p < a->base.n_parties; p++) { /* all: those that verify are for the ledger */
+        struct csl_diag why = {""};
+        enum csl_err one = p == a->base.self ? CSL_OK : verify_head(a, p, in[p], &why);
+        diag = err == CSL_OK ? why : diag;
+        err = err == CSL_OK ? one : err;
     }
-    return CSL_OK;
+    return err == CSL_OK ? CSL_OK : csl_session_fail(s, err, "%s", diag.text);
 }

@@ -36,7 +36,8 @@ CSL_MUST_CHECK enum csl_err csl_audit_link_begin(struct csl_audit_link *a, struc
                                                  uint32_t rounds);
 /* All openings that were announced are done; before the output: signed and verified, too. */
 bool csl_audit_link_ended(const struct csl_audit_link *a);
-/* `after output`: exchanges and verifies the signatures of the batch. Else nothing. */
+/* `after output`: exchanges and verifies the signatures of the batch. Else nothing. When it fails, the heads
+ * in the record are ours and those that verified; the others are empty. */
 CSL_MUST_CHECK enum csl_err csl_audit_link_sign(struct csl_audit_link *a, struct csl_session *s);
 
 #endif

@@ -258,14 +258,21 @@ static enum csl_err log_heads(struct csl_lane *l, struct csl__batch *b) {
     struct csl_record *r = &b->record;
     const struct csl_roster *roster = &l->opt.ctx->roster;
     Csl__Audit__Signed pb[CSL_MAX_PARTIES], *list[CSL_MAX_PARTIES], dealt;
+    size_t n = 0;
     for (unsigned i = 0; i < l->n_parties; i++) {
-        fill_signed(&pb[i], &r->heads[i], csl_roster_party(roster, i)->name);
-        list[i] = &pb[i];
+        if (r->heads[i].statement != NULL) {
+            fill_signed(&pb[n], &r->heads[i], csl_roster_party(roster, i)->name);
+            list[n] = &pb[n];
+            n++;
+        }
+    }
+    if (n == 0) {
+        return CSL_OK;
     }
     CSL_LEAF(leaf, body, HeadsLeaf, HEADS_LEAF, HEADS, heads);
     body.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);
     body.batch = b->number;
-    body.n_heads = l->n_parties;
+    body.n_heads = n;
     body.heads = list;
     if (r->dealt.statement != NULL) {
         fill_signed(&dealt, &r->dealt, csl_roster_dealer(roster)->name);
@@ -283,21 +290,43 @@ static enum csl_err log_output(struct csl_lane *l, struct csl__batch *b) {
     return csl_logbook_add(l->opt.ctx->logbook, &leaf, false, &l->diag);
 }
 
+/* The entries of inputs that were not verified would say nothing. */
+static enum csl_err log_leaves(struct csl_lane *l, struct csl__batch *b, bool inputs) {
+    if (inputs) {
+        TRY(log_inputs(l, b));
+        TRY(log_heads(l, b));
+    }
+    return log_output(l, b);
+}
+
+static enum csl_err sign_after(struct csl_lane *l) {
+    enum csl_err err = csl_audit_link_sign(l->audit, &l->session);
+    if (err != CSL_OK) {
+        l->diag = l->session.diag;
+    }
+    return err;
+}
+
 enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
     if (l->sign == CSL_SIGN_OFF) {
         return CSL_OK;
     }
+    bool inputs = true;
+    enum csl_err err = CSL_OK;
     if (l->sign == CSL_SIGN_AFTER_OUTPUT) {
-        TRY(csl__lane_verify_inputs(l, b));
-        enum csl_err err = csl_audit_link_sign(l->audit, &l->session);
-        if (err != CSL_OK) {
-            l->diag = l->session.diag;
-            return err;
-        }
+        err = csl__lane_verify_inputs(l, b);
+        inputs = err == CSL_OK;
+        err = inputs ? sign_after(l) : err;
     }
-    TRY(log_inputs(l, b));
-    TRY(log_heads(l, b));
-    TRY(log_output(l, b));
+    if (err != CSL_OK) { /* the output is out: what there is of the batch is entered all the same */
+        struct csl_diag why = l->diag;
+        if (log_leaves(l, b, inputs) != CSL_OK) {
+            csl_log("a batch is not in the ledger: %s", l->diag.text);
+        }
+        l->diag = why;
+        return err;
+    }
+    TRY(log_leaves(l, b, true));
     return csl_view_add(l->view, &b->record, &l->diag);
 }
 

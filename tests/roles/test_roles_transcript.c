@@ -283,6 +283,35 @@ static void the_ledgers_say_why(void **state) {
     cured("hospital-b");
 }
 
+/* Its output went out: the ledgers hold what there is of it, without the head of hospital-b. */
+static void the_batch_is_entered(void) {
+    struct fake f;
+    struct csl_diag diag = {""};
+    enum csl_err ends[CSL_MAX_PARTIES];
+    fake_open(&f, &world, &world.clinic);
+    fake_session(&f, 2);
+    fake_batch(&f, 1, 2, NULL);
+    for (unsigned i = 0; i < world.n; i++) {
+        ends[i] = fake_end(&f, i, &diag);
+    }
+    assert_true(ends[0] == CSL_EAUTH || ends[2] == CSL_EAUTH); /* the other may have heard of it first */
+    read_all(f.id);
+    for (unsigned i = 0; i < world.n; i += 2) {
+        const csl_leaf *heads = story_leaf(&stories[i], CSL__AUDIT__LEAF__BODY_HEADS, 0);
+        check_inputs(i, 0, 2);
+        assert_non_null(story_leaf(&stories[i], CSL__AUDIT__LEAF__BODY_OUTPUT, 0));
+        assert_non_null(heads);
+        assert_in_range(heads->heads->n_heads, ends[i] == CSL_EAUTH ? 2 : 1, 2);
+        for (size_t k = 0; k < heads->heads->n_heads; k++) {
+            const char *who = heads->heads->heads[k]->signer;
+            assert_string_not_equal(who, "hospital-b");
+            signed_by(&world, CSL_STATEMENT_HEAD, heads->heads->heads[k], who);
+        }
+    }
+    clear_all();
+    fake_close(&f);
+}
+
 static void signed_late_or_not_at_all(void **state) {
     (void)state;
     open_world(CSL_ROSTER_SIGN_AFTER, 3);
@@ -296,6 +325,7 @@ static void signed_late_or_not_at_all(void **state) {
     FAILED(world_client_infer(c, logits, &s, x, 2, &diag), &diag, CSL_EAUTH, "hospital-b",
            "does not fit what it sent us in batch 1");
     csl_client_close(c);
+    the_batch_is_entered();
     cured("hospital-b");
     world_close(&world);
 }
