@@ -110,7 +110,7 @@ static void copy_ledger(const char *site, const char *from, const char *to) {
 
 static void flip(const char *site, const char *file, off_t at) {
     char path[1024];
-    uint8_t byte;
+    uint8_t byte = 0;
     world_path(path, &world, site, file);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0 && pread(fd, &byte, 1, at) == 1);
