@@ -351,7 +351,8 @@ static int run_recipient(struct csl_cli *cli, int argc, char **argv) {
     }
     enum csl_err err = csl_recipient_keygen(o.out, o.name, &cli->diag);
     if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, json_pack("{s:s, s:s}", "folder", o.out, "public_key", "recipient.pem"));
+        err =
+            csl_cli_print_json(cli, json_pack("{s:s, s:s}", "folder", o.out, "public_key", "recipient.pem"));
     } else if (err == CSL_OK) {
         (void)printf("public key    %s/recipient.pem (give it to those who seal to you)\n"
                      "private key   %s/wrap.key (keep it)\n",

@@ -185,8 +185,8 @@ struct csl_cost {
 CSL_MUST_CHECK enum csl_err csl_plan_cost(const struct csl_plan *plan, struct csl_cost *cost,
                                           unsigned n_parties, uint32_t batch, bool reveal_label);
 
-/* What parties that sign their transcripts send beside it (audit.sign of the roster, docs/audit.md T3): each a
- * signature a batch to each peer. */
+/* What parties that sign their transcripts send beside it (audit.sign of the roster, docs/audit.md T3): each
+ * a signature a batch to each peer. */
 void csl_cost_add_signatures(struct csl_cost *cost, unsigned n_parties);
 
 /* Correlation demands of one inference, in the order in which csl_infer takes them: step by step (a MAX step

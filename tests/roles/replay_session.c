@@ -282,8 +282,7 @@ static enum csl_err run_batch(struct party *p, struct csl_session *session, stru
         if (cheats && f->row && i == 1) {
             TRY_OUT(csl_index_seed(seed, &w->epoch_keys[p->self], 3, r->first + 1));
         }
-        TRY_OUT(csl_corr_expand(corr, i, seed, chunk,
-                                chunk == NULL ? 0 : r->n_corrections, NULL));
+        TRY_OUT(csl_corr_expand(corr, i, seed, chunk, chunk == NULL ? 0 : r->n_corrections, NULL));
     }
     TRY_OUT(csl_infer_prepare(corr, &share, NULL));
     take_input(p->s, r, p->self, x);
