@@ -26,6 +26,7 @@
 enum {
     CSL_MAX_DIGITS = 6,
     CSL_MAX_DIGIT_BITS = 6,
+    CSL_GUARD_BITS = 4, /* of the f that a truncation cuts, so many are opened (T1) */
     CSL_MAX_DEMANDS = 4096,
     CSL_MAX_FIELDS = 16,
     CSL_MAX_DIM = 1 << 24,
@@ -42,9 +43,9 @@ enum csl_demand_kind {
     CSL_DEMAND_ARGMAX /* the same, and the payload (a class number) of the larger one */
 };
 
-/* Of a ReLU or truncation (steps T): l = k + f bits are opened, f are cut off, the result lives mod
- * 2^out_bits. digit_bits: widths of the digits of the low k-1 bits, low digit first; none for a
- * truncation without ReLU. */
+/* Of a ReLU or truncation (steps T): of l = k + f bits the top k + min(f, CSL_GUARD_BITS) are opened, f are
+ * cut off, the result lives mod 2^out_bits. digit_bits: widths of the digits of the low k-1 bits, low digit
+ * first; none for a truncation without ReLU. */
 struct csl_trunc_params {
     uint8_t k;
     uint8_t f;
@@ -73,6 +74,13 @@ struct csl_demand csl_demand_argmax(uint32_t count, unsigned k, unsigned f, unsi
 struct csl_demand csl_demand_relu(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
 struct csl_demand csl_demand_trunc(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
 
+/* Bits of the opened c below the k that are compared: all f of a maximum, the guard bits of the others. r and
+ * c have k more. */
+static inline unsigned csl_demand_low_bits(const struct csl_demand *d) {
+    bool whole = d->kind == CSL_DEMAND_MAX || d->kind == CSL_DEMAND_ARGMAX || d->trunc.f < CSL_GUARD_BITS;
+    return whole ? d->trunc.f : CSL_GUARD_BITS;
+}
+
 /* CSL_EDATA with the reason unless: dimensions in 1..CSL_MAX_DIM; LINEAR: 1 <= bits <= 64; RELU and TRUNC: f
  * >= 1, k >= 2, k + f <= 62, k <= out_bits <= 64; RELU: 1..6 digits of 1..6 bits which hold exactly k-1 bits
  * (k <= 37); TRUNC: no digits; MAX, ARGMAX: as RELU with out_bits = k + f; ARGMAX: 1 <= bits <= 16; LINEAR:
@@ -93,7 +101,7 @@ enum csl_field_form {
 enum csl_linear_field { CSL_LINEAR_A, CSL_LINEAR_C, CSL_LINEAR_N_FIELDS };
 enum csl_trunc_field { CSL_TRUNC_R, CSL_TRUNC_R_HIGH, CSL_TRUNC_S, CSL_TRUNC_N_FIELDS };
 enum csl_relu_field {
-    CSL_RELU_R,     /* own: r mod 2^l */
+    CSL_RELU_R,     /* own: r mod 2^(k + low bits); r' is without the low bits */
     CSL_RELU_M,     /* own: masks m, planes e_1..e_{D-1}, l_0..l_{D-2} (D digits) */
     CSL_RELU_BETA,  /* own: bit beta */
     CSL_RELU_TABLE, /* dealt, six fields: T_j(v) = [v < digit j of r'], bit v of the element */

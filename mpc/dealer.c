@@ -71,7 +71,8 @@ static void top_bit(uint64_t *out, const uint64_t *r_high, size_t n, unsigned k)
 /* T2..T4: tables, products of masks, <s>. */
 static void sign_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
-    for (unsigned j = 0, shift = t->f; j < t->n_digits; shift += t->digit_bits[j++]) {
+    unsigned low = csl_demand_low_bits(d);
+    for (unsigned j = 0, shift = low; j < t->n_digits; shift += t->digit_bits[j++]) {
         table_values(data[CSL_RELU_TABLE + j], data[CSL_RELU_R], d->count, shift, t->digit_bits[j]);
     }
     struct csl__products p;
@@ -79,17 +80,18 @@ static void sign_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_d
     if (p.n_products != 0) {
         product_values(data[CSL_RELU_PRODUCTS], data[CSL_RELU_M], &p, csl__bits_words(d->count));
     }
-    gather(data[CSL_RELU_S_BIT], data[CSL_RELU_R], d->count, t->k + t->f - 1u);
+    gather(data[CSL_RELU_S_BIT], data[CSL_RELU_R], d->count, t->k + low - 1u);
 }
 
 /* T5 */
 static void relu_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
     size_t n = d->count;
+    unsigned low = csl_demand_low_bits(d);
     uint64_t *r_high = data[CSL_RELU_R_HIGH], *beta = data[CSL_RELU_BETA_R];
     sign_values(data, d);
     for (size_t i = 0; i < n; i++) {
-        r_high[i] = data[CSL_RELU_R][i] >> t->f;
+        r_high[i] = data[CSL_RELU_R][i] >> low;
     }
     spread(beta, data[CSL_RELU_BETA], n);
     times(data[CSL_RELU_R_BETA], r_high, beta, n);
@@ -109,7 +111,7 @@ static void max_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_de
 static void trunc_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
     for (size_t i = 0; i < d->count; i++) {
-        data[CSL_TRUNC_R_HIGH][i] = data[CSL_TRUNC_R][i] >> t->f;
+        data[CSL_TRUNC_R_HIGH][i] = data[CSL_TRUNC_R][i] >> csl_demand_low_bits(d);
     }
     top_bit(data[CSL_TRUNC_S], data[CSL_TRUNC_R_HIGH], d->count, t->k);
 }

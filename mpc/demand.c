@@ -149,7 +149,7 @@ static struct csl_field planes(const char *name, bool dealt, unsigned n_planes, 
                               .row_bytes = n_planes * csl__bits_bytes(count)};
 }
 
-/* T1..T4: what a comparison needs; r has l bits. */
+/* T1..T4: what a comparison needs. */
 static void sign_fields(struct csl_field *f, const struct csl_demand *d) {
     static const char *const table[CSL_MAX_DIGITS] = {"table 0", "table 1", "table 2",
                                                       "table 3", "table 4", "table 5"};
@@ -157,7 +157,7 @@ static void sign_fields(struct csl_field *f, const struct csl_demand *d) {
     uint32_t n = d->count;
     struct csl__products p;
     csl__products_init(&p, t->n_digits);
-    f[CSL_RELU_R] = vector("r", CSL_FIELD_RING, false, t->k + t->f, n);
+    f[CSL_RELU_R] = vector("r", CSL_FIELD_RING, false, t->k + csl_demand_low_bits(d), n);
     f[CSL_RELU_M] = planes("masks", false, p.n_inputs, n);
     f[CSL_RELU_BETA] = planes("beta", false, 1, n);
     for (unsigned j = 0; j < CSL_MAX_DIGITS; j++) {
@@ -206,7 +206,7 @@ size_t csl_demand_fields(struct csl_field fields[CSL_MAX_FIELDS], const struct c
     case CSL_DEMAND_RELU:
         return relu_fields(fields, d);
     case CSL_DEMAND_TRUNC:
-        fields[CSL_TRUNC_R] = vector("r", CSL_FIELD_RING, false, t->k + t->f, d->count);
+        fields[CSL_TRUNC_R] = vector("r", CSL_FIELD_RING, false, t->k + csl_demand_low_bits(d), d->count);
         fields[CSL_TRUNC_R_HIGH] = vector("[r']", CSL_FIELD_RING, true, t->out_bits, d->count);
         fields[CSL_TRUNC_S] = vector("[s]", CSL_FIELD_RING, true, t->out_bits - t->k, d->count);
         return CSL_TRUNC_N_FIELDS;

@@ -21,7 +21,7 @@ static uint64_t add_demand(struct csl_cost *cost, const struct csl_demand *d, ui
         cost->open_weights_bytes += packed(csl_conv_weights(&d->conv), d->bits);
         return bytes;
     }
-    uint64_t bytes = packed(batch * d->count, (unsigned)d->trunc.k + d->trunc.f);
+    uint64_t bytes = packed(batch * d->count, d->trunc.k + csl_demand_low_bits(d));
     bytes += d->kind == CSL_DEMAND_ARGMAX ? packed(batch * d->count, d->bits) : 0;
     cost->rounds++;
     cost->online_bytes += bytes;

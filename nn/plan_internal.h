@@ -98,8 +98,14 @@ CSL_MUST_CHECK enum csl_err csl__range_step(struct csl__range *out, const struct
                                             const struct csl_step *step, const struct csl__range *ranges,
                                             const struct csl_layer_qweights *q);
 
-/* Smallest ring for lo..hi: plain, for T1 with f, for T6. May exceed CSL_PLAN_MAX_BITS. */
-enum csl__use { CSL__PLAIN, CSL__RELU, CSL__TRUNC };
+/* What lo..hi of a ring of l bits are used for: plain, T1 and T6 that cut f bits, M1. */
+enum csl__use { CSL__PLAIN, CSL__RELU, CSL__TRUNC, CSL__MAX };
+bool csl__fits(enum csl__use use, csl__wide lo, csl__wide hi, unsigned l, unsigned f);
+/* How far T1's shift of single shares may move z either way, for any number of parties. */
+static inline int64_t csl__shift_margin(unsigned f) {
+    return f > CSL_GUARD_BITS ? (int64_t)CSL_MAX_PARTIES << (f - CSL_GUARD_BITS - 1) : 0;
+}
+/* Smallest ring for lo..hi. May exceed CSL_PLAN_MAX_BITS. */
 unsigned csl__bits_for(enum csl__use use, csl__wide lo, csl__wide hi, unsigned f);
 
 /* Interval of a - b over all pairs of a window. */

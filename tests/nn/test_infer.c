@@ -1,9 +1,10 @@
 /* Secure evaluation over the in-memory link against the fixed-point reference: bit for bit with the
- * correlations' own rounding replayed, and within the stated bound of the floor; rounds and bytes as
+ * correlations' own rounding replayed, and within the stated bound of the nearest; rounds and bytes as
  * csl_plan_cost says. */
 #include "../mpc/parties.h"
 #include "cnn.h"
 #include "crypto/secret.h"
+#include "mpc/pack.h"
 #include "mpc/share.h"
 #include "nn/infer.h"
 
@@ -27,6 +28,8 @@ struct job {
     struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
     size_t n_demands;
     uint64_t *r[CSL_PLAN_MAX_DEMANDS]; /* of every comparison and truncation, put together before its use */
+    uint64_t *c[CSL_PLAN_MAX_DEMANDS]; /* what ReLU and truncation opened */
+    uint32_t c_round[CSL_PLAN_MAX_DEMANDS];
     struct parties all;
 };
 
@@ -64,6 +67,7 @@ static void deal(struct job *job, uint32_t salt) {
         free(masks[d]);
         if (job->demands[d].kind != CSL_DEMAND_LINEAR) {
             job->r[d] = alloc_words((size_t)BATCH * job->demands[d].count);
+            job->c[d] = alloc_words((size_t)BATCH * job->demands[d].count);
             join_field(job->r[d], &job->all, d, 0); /* CSL_RELU_R and CSL_TRUNC_R */
         }
     }
@@ -101,7 +105,9 @@ static struct job *job_new(const struct built *b, unsigned n, bool label, const 
     job->n_y = (size_t)BATCH * (label ? 1 : csl_plan_n_outputs(&b->plan));
     parties_init(&job->all, n);
     for (unsigned p = 0; p < n; p++) {
-        test_seed(job->keys[p].mask_key, 99, 0, p);
+        uint8_t seed[CSL_INDEX_SEED_BYTES];
+        test_seed(seed, 99, 0, p);
+        memcpy(job->keys[p].mask_key, seed, sizeof job->keys[p].mask_key);
     }
     share_model(job, n);
     deal(job, salt);
@@ -117,6 +123,7 @@ static void job_free(struct job *job) {
     }
     for (size_t d = 0; d < job->n_demands; d++) {
         free(job->r[d]);
+        free(job->c[d]);
     }
     free_shares(job->x, job->all.n);
     free_shares(job->y, job->all.n);
@@ -124,17 +131,57 @@ static void job_free(struct job *job) {
     free(job);
 }
 
-static uint64_t replay(void *ctx, size_t demand, size_t at) {
+/* In which round each demand opens its c, after `opened` rounds. */
+static void set_rounds(struct job *job, uint32_t opened) {
+    for (size_t d = 0; d < job->n_demands; d++) {
+        const struct csl_demand *demand = &job->demands[d];
+        bool one = demand->kind == CSL_DEMAND_LINEAR || demand->kind == CSL_DEMAND_TRUNC;
+        job->c_round[d] = opened + 1;
+        opened += one ? 1 : demand->trunc.n_digits == 1 ? 2 : 3;
+    }
+}
+
+static void tap_c(void *arg, unsigned party, uint32_t round, const uint8_t *out, size_t n_bytes) {
+    struct job *job = arg;
+    (void)party;
+    for (size_t d = 0; d < job->n_demands; d++) {
+        const struct csl_demand *demand = &job->demands[d];
+        bool cut = demand->kind == CSL_DEMAND_RELU || demand->kind == CSL_DEMAND_TRUNC;
+        if (!cut || round != job->c_round[d]) {
+            continue;
+        }
+        size_t n = (size_t)BATCH * demand->count;
+        unsigned bits = demand->trunc.k + csl_demand_low_bits(demand);
+        uint64_t *part = alloc_words(n);
+        assert_int_equal(n_bytes, (n * bits + 7) / 8);
+        csl_unpack_bits(part, out, n, bits);
+        csl_add_mod(job->c[d], job->c[d], part, n, bits);
+        free(part);
+    }
+}
+
+/* What was added to z: c - r is z as it was opened, with what single shares lost when they were shifted. */
+static int64_t replay(void *ctx, size_t demand, size_t at, int64_t z) {
     const struct job *job = ctx;
     assert_true(demand < job->n_demands && job->r[demand] != NULL);
-    assert_true(at < (size_t)BATCH * job->demands[demand].count);
-    return job->r[demand][at] & csl_ring_mask(job->demands[demand].trunc.f);
+    const struct csl_demand *d = &job->demands[demand];
+    assert_true(at < (size_t)BATCH * d->count);
+    uint64_t r = job->r[demand][at], c = job->c[demand][at];
+    unsigned low = csl_demand_low_bits(d), f = d->trunc.f;
+    if (d->kind == CSL_DEMAND_MAX || d->kind == CSL_DEMAND_ARGMAX) {
+        return (int64_t)(r & csl_ring_mask(f));
+    }
+    uint64_t opened = (c - (r >> low << low)) << (f - low);
+    int64_t added = csl_ring_signed(opened - (uint64_t)z, d->trunc.k + f);
+    int64_t unit = (int64_t)1 << f, margin = f > low ? unit / 2 : 0;
+    assert_true(-margin <= added && added < unit + margin);
+    return added;
 }
 
 /* ---- one run ---- */
 
-/* O1 at parties and client: every logit within the bound of the floor reference. */
-static void check_logits(struct job *job, const int64_t *floor_y) {
+/* O1 at parties and client: every logit within the bound of the nearest reference. */
+static void check_logits(struct job *job, const int64_t *nearest) {
     const struct csl_plan *plan = &job->b->plan;
     unsigned bits = csl_plan_output_bits(plan), n = job->all.n;
     size_t n_out = csl_plan_n_outputs(plan);
@@ -151,7 +198,7 @@ static void check_logits(struct job *job, const int64_t *floor_y) {
     assert_int_equal(csl_eval_error_bound(plan, &job->b->q, bound, n), CSL_OK);
     for (size_t i = 0; i < job->n_y; i++) {
         double unit = ldexp(plan->values[plan->n_steps].scale, -(int)csl_plan_output_frac(plan));
-        assert_true(fabs(y[i] - (double)floor_y[i] * unit) <= bound[i % n_out]);
+        assert_true(fabs(y[i] - (double)nearest[i] * unit) <= bound[i % n_out]);
         assert_true(bound[i % n_out] < job->precision);
     }
     free(joined);
@@ -202,6 +249,8 @@ static void run_network_within(const struct built *b, unsigned n, bool label, ui
     uint32_t opening = stats->rounds;
     assert_int_equal(opening, (plan->n_layers + CSL_ROUND_MAX_ITEMS - 1) / CSL_ROUND_MAX_ITEMS);
     assert_int_equal(stats->bytes_per_peer, cost.open_weights_bytes);
+    set_rounds(job, opening);
+    csl_mem_net_tap(job->all.net, tap_c, job);
     parties_run_ok(&job->all, infer, job);
     assert_int_equal(stats->rounds - opening, cost.rounds - 1); /* without the output's hop */
     assert_int_equal(stats->bytes_per_peer - cost.open_weights_bytes, cost.online_bytes);

@@ -66,7 +66,7 @@ static void deal(struct parties *all, struct job *job) {
     }
 }
 
-/* Logits of the two parties against the floor reference. */
+/* Logits of the two parties against the nearest reference. */
 static void evaluate(const struct built *b, const int64_t *x, const int64_t *expected) {
     static struct job job;
     struct parties all;
