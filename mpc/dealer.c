@@ -32,6 +32,19 @@ static void table_values(uint64_t *out, const uint64_t *r, size_t n, unsigned sh
     }
 }
 
+/* The same of more than 64 bits: word w of the element holds bits 64w..64w+63. */
+static void wide_table_values(uint64_t *out, const uint64_t *r, size_t n, unsigned shift, unsigned width) {
+    uint64_t mask = csl_ring_mask(width), n_words = (uint64_t)1 << (width - 6);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t digit = r[i] >> shift & mask;
+        for (uint64_t w = 0; w < n_words; w++) {
+            uint64_t below = 0 - ((w - (digit >> 6)) >> 63);      /* w < digit / 64 */
+            uint64_t here = 0 - (((w ^ (digit >> 6)) - 1) >> 63); /* w = digit / 64 */
+            out[i * n_words + w] = below | (here & (((uint64_t)1 << (digit & 63)) - 1));
+        }
+    }
+}
+
 /* T3: the product of the masks of every set with more than one member. */
 static void product_values(uint64_t *out, const uint64_t *m, const struct csl__products *p, size_t n_words) {
     unsigned n_e = p->n_digits - 1;
@@ -108,6 +121,69 @@ static void max_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_de
     times(data[CSL_MAX_P_BETA], data[CSL_MAX_P], beta, d->count);
 }
 
+/* out[m][i] = monomial m of the masks of element i times factor[i], for every monomial; out may be empty. */
+static void monomial_values(uint64_t *out, const uint64_t *masks, const uint64_t *factor, size_t n,
+                            const struct csl__monomials *m) {
+    unsigned n_e = m->n_digits - 1;
+    size_t n_words = csl__bits_words(n);
+    uint64_t product[CSL__WAN_SETS];
+    for (size_t i = 0; out != NULL && i < n; i++) {
+        const uint64_t *plane = masks + i / 64;
+        product[0] = factor[i];
+        for (unsigned set = 1; set < 1u << n_e; set++) {
+            unsigned last = (unsigned)__builtin_ctz(set);
+            product[set] = product[set & (set - 1)] & (0 - (plane[last * n_words] >> (i % 64) & 1));
+            out[m->e[set] * n + i] = product[set];
+        }
+        for (unsigned low = 0; low < m->n_digits; low++) {
+            uint64_t l = 0 - (plane[(n_e + low) * n_words] >> (i % 64) & 1);
+            for (unsigned set = 0; set < 1u << n_e; set += 1u << low) {
+                out[m->l[low][set] * n + i] = product[set] & l;
+            }
+        }
+    }
+    csl_wipe(product, sizeof product);
+}
+
+/* out[i] = (1 - 2 s[i]) x[i], or 1 - 2 s[i] without x */
+static void flip(uint64_t *out, const uint64_t *s, const uint64_t *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (1 - 2 * s[i]) * (x == NULL ? 1 : x[i]);
+    }
+}
+
+/* T8, of a ReLU, a maximum, an arg-max. The first vector of each field of monomials holds the factor until
+ * the field itself is made. */
+static void wan_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    const struct csl_trunc_params *t = &d->trunc;
+    unsigned low = csl_demand_low_bits(d);
+    size_t n = d->count;
+    const uint64_t *r = data[CSL_WAN_R], *masks = data[CSL_WAN_M], *p = data[CSL_WAN_P];
+    uint64_t *s = data[CSL_WAN_S];
+    struct csl__monomials m;
+    csl__monomials_init(&m, t->n_digits);
+    for (unsigned j = 0, shift = low; j < t->n_digits; shift += t->digit_bits[j++]) {
+        (t->digit_bits[j] > 6 ? wide_table_values : table_values)(data[CSL_WAN_TABLE + j], r, n, shift,
+                                                                  t->digit_bits[j]);
+    }
+    top_bit(s, r, n, t->k + low);
+    for (size_t i = 0; data[CSL_WAN_R_HIGH] != NULL && i < n; i++) {
+        data[CSL_WAN_R_HIGH][i] = r[i] >> low;
+    }
+    const uint64_t *high = data[CSL_WAN_R_HIGH] != NULL ? data[CSL_WAN_R_HIGH] : r;
+    times(data[CSL_WAN_S_R], s, high, n);
+    times(data[CSL_WAN_S_P], s, p, n);
+    flip(data[CSL_WAN_A], s, NULL, n);
+    monomial_values(data[CSL_WAN_A], masks, data[CSL_WAN_A], n, &m);
+    flip(data[CSL_WAN_A_R], s, high, n);
+    monomial_values(data[CSL_WAN_A_R], masks, data[CSL_WAN_A_R], n, &m);
+    monomial_values(data[CSL_WAN_S_M], masks, s, n, &m);
+    if (p != NULL) {
+        flip(data[CSL_WAN_A_P], s, p, n);
+        monomial_values(data[CSL_WAN_A_P], masks, data[CSL_WAN_A_P], n, &m);
+    }
+}
+
 static void trunc_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
     for (size_t i = 0; i < d->count; i++) {
@@ -117,6 +193,10 @@ static void trunc_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_
 }
 
 void csl__demand_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    if (d->form == CSL_FORM_WAN) {
+        wan_values(data, d);
+        return;
+    }
     switch (d->kind) {
     case CSL_DEMAND_RELU:
         relu_values(data, d);

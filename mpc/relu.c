@@ -58,6 +58,12 @@ static enum csl_err relu(struct csl_session *s, const struct csl__corr_demand *t
     struct csl__compare j;
     TRY(csl__compare_init(&j, s, t, batch, 0, 0));
     TRY(open_c(s, j.c, o->z, t->data[CSL_RELU_R], batch * j.count, &t->demand, 0));
+    if (csl__compare_is_wan(&j)) {
+        const struct csl__compare_fields f = {CSL_WAN_R_HIGH, CSL_WAN_S_R, CSL_WAN_A_R, j.params->out_bits};
+        TRY(csl__compare_inputs(&j));
+        csl__compare_select(&j, o->y, j.c, &f); /* T8 */
+        return CSL_OK;
+    }
     TRY(csl__compare_sign(&j));
     finish(&j, o->y);
     return CSL_OK;

@@ -67,7 +67,7 @@ static int64_t lost(const struct relu_case *c, unsigned n_parties, size_t i) {
     return sum;
 }
 
-static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, uint32_t salt) {
+static void check_form(unsigned n_parties, struct csl_demand d, size_t batch, uint32_t salt) {
     size_t n = batch * d.count;
     unsigned f = d.trunc.f, l = d.trunc.k + f, o = d.trunc.out_bits;
     int64_t *z = calloc(n, sizeof *z);
@@ -95,7 +95,8 @@ static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, ui
         }
         assert_true(fabs((double)want - exact) < 1 + (f > CSL_GUARD_BITS ? n_parties / 32.0 : 0));
     }
-    unsigned rounds = d.kind == CSL_DEMAND_TRUNC ? 1 : d.trunc.n_digits == 1 ? 2 : 3;
+    bool two = d.form == CSL_FORM_WAN || d.trunc.n_digits == 1;
+    unsigned rounds = d.kind == CSL_DEMAND_TRUNC ? 1 : two ? 2 : 3;
     assert_int_equal(all.party[0].s.stats.rounds, rounds);
     parties_clear(&all);
     free_shares(c.z, n_parties);
@@ -103,6 +104,13 @@ static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, ui
     free(r);
     free(got);
     free(z);
+}
+
+static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, uint32_t salt) {
+    check_form(n_parties, d, batch, salt);
+    if (d.kind == CSL_DEMAND_RELU) {
+        check_form(n_parties, csl_demand_wan(d), batch, salt);
+    }
 }
 
 static void all_small_widths(void **state) {
@@ -156,11 +164,18 @@ static void uneven_digits(void **state) {
     d.trunc.n_digits = 6;
     const uint8_t widths[6] = {1, 2, 3, 4, 1, 1};
     memcpy(d.trunc.digit_bits, widths, 6);
-    check_case(3, d, 2, 4);
+    check_form(3, d, 2, 4);
+    d.form = CSL_FORM_WAN;
+    const uint8_t wan[][6] = {{1, 9, 1, 1}, {9, 1, 2}, {3, 9}, {1, 1, 1, 9}, {6, 2, 2, 2}, {5, 7}};
+    for (size_t i = 0; i < 6; i++) {
+        d.trunc.n_digits = (uint8_t)(i == 0 || i == 3 || i == 4 ? 4 : i == 1 ? 3 : 2);
+        memcpy(d.trunc.digit_bits, wan[i], 6);
+        check_form(2, d, 2, 4);
+    }
     struct csl_demand tiny = csl_demand_relu(200, 3, 1, 4);
     tiny.trunc.n_digits = 2;
     tiny.trunc.digit_bits[0] = tiny.trunc.digit_bits[1] = 1;
-    check_case(2, tiny, 1, 4);
+    check_form(2, tiny, 1, 4);
 }
 
 /* c is uniform: chi-square over its top 8 bits and its low 8 bits, fixed seed. */
@@ -232,14 +247,7 @@ static void opened_c_is_uniform_and_rounding_unbiased(void **state) {
 }
 
 /* 28 + 7 bits opened at k = 24, f = 16 with four digits; 64 bytes of corrections mod 2^64, 49 mod 2^40. */
-static void costs(void **state) {
-    (void)state;
-    struct csl_demand d = csl_demand_relu(64, 24, 16, 64), narrow = csl_demand_relu(64, 24, 16, 40);
-    assert_int_equal(d.trunc.n_digits, 4);
-    assert_int_equal(d.trunc.digit_bits[0], 6);
-    assert_int_equal(d.trunc.digit_bits[3], 5);
-    assert_int_equal(csl_correction_bytes(&d, 1), 64 * 64);
-    assert_int_equal(csl_correction_bytes(&narrow, 1), 64 * 49);
+static void cost(struct csl_demand d, size_t opened_bits) {
     struct relu_case c = {.demand = d};
     uint64_t z[64] = {0};
     make_shares(c.z, 2, z, 64, 40, 1);
@@ -248,10 +256,73 @@ static void costs(void **state) {
     parties_init(&all, 2);
     parties_deal(&all, &d, 1, NULL, 1, 1);
     parties_run_ok(&all, run_relu, &c);
-    assert_int_equal(all.party[1].s.stats.bytes_per_peer, 35 * 8);
+    assert_int_equal(all.party[1].s.stats.bytes_per_peer, opened_bits * 8);
     parties_clear(&all);
     free_shares(c.z, 2);
     free_shares(c.y, 2);
+}
+
+static void costs(void **state) {
+    (void)state;
+    struct csl_demand d = csl_demand_relu(64, 24, 16, 64), narrow = csl_demand_relu(64, 24, 16, 40);
+    assert_int_equal(d.trunc.n_digits, 4);
+    assert_int_equal(d.trunc.digit_bits[0], 6);
+    assert_int_equal(d.trunc.digit_bits[3], 5);
+    assert_int_equal(csl_correction_bytes(&d, 1), 64 * 64);
+    assert_int_equal(csl_correction_bytes(&narrow, 1), 64 * 49);
+    cost(d, 28 + 6 + 1);
+    /* two rounds: 28 + 5 bits; tables of 8 8 7 bits, ten monomials of o + o + (o - k), three values */
+    d = csl_demand_wan(d);
+    narrow = csl_demand_wan(narrow);
+    assert_int_equal(d.trunc.n_digits, 3);
+    assert_int_equal(d.trunc.digit_bits[0], 8);
+    assert_int_equal(d.trunc.digit_bits[2], 7);
+    assert_int_equal(csl_correction_bytes(&d, 1), 64 * (80 + (10 * (64 + 64 + 40) + 3 * 64) / 8));
+    assert_int_equal(csl_correction_bytes(&narrow, 1), 64 * (80 + (10 * (40 + 40 + 16) + 3 * 40) / 8));
+    cost(d, 28 + 5);
+}
+
+static void wan_kernels_are_equal(const struct csl__relu_kernels *const k[2]) {
+    enum { N = 64 * 3 + 5, WORDS = 4 };
+    uint64_t *wide = alloc_words(8 * N), *shares[6], c[N], planes[7 * WORDS], out[2][3][N];
+    test_random(wide, 8 * N, 64, 70);
+    test_random(c, N, 20, 71);
+    test_random(planes, 7 * WORDS, 64, 72);
+    for (uint32_t i = 0; i < 6; i++) {
+        shares[i] = alloc_words(CSL__MAX_MONOMIALS * N);
+        test_random(shares[i], CSL__MAX_MONOMIALS * N, 64, 73 + i);
+    }
+    for (unsigned digits = 1; digits <= 4; digits++) {
+        struct csl__relu_select f = {.c = c,
+                                     .top = c,
+                                     .u = planes,
+                                     .s = shares[0],
+                                     .r = shares[1],
+                                     .s_r = shares[2],
+                                     .a = shares[3],
+                                     .a_r = shares[4],
+                                     .s_m = shares[5],
+                                     .n = N,
+                                     .n_words = WORDS,
+                                     .top_shift = 19,
+                                     .k = 20,
+                                     .out_bits = 50,
+                                     .one = digits % 2};
+        csl__monomials_init(&f.monomials, digits);
+        memset(out, 0, sizeof out);
+        for (int path = 0; path < 2; path++) {
+            f.s_m = digits == 2 ? NULL : shares[5];
+            k[path]->select(out[path][0], &f);
+            k[path]->read_table(out[path][1], out[path][2], wide, c, N, digits, 5 + digits, digits % 2);
+            out[path][1][WORDS - 1] &= 0x1f;
+            out[path][2][WORDS - 1] &= 0x1f;
+        }
+        assert_memory_equal(out[0], out[1], sizeof out[0]);
+    }
+    for (uint32_t i = 0; i < 6; i++) {
+        free(shares[i]);
+    }
+    free(wide);
 }
 
 /* Every path of the kernels gives the same bits, on arbitrary words. */
@@ -288,6 +359,7 @@ static void kernels_are_equal(void **state) {
         out[1][1][WORDS - 1] &= 0x1f;
         assert_memory_equal(out[0], out[1], sizeof out[0]);
     }
+    wan_kernels_are_equal(k);
 }
 
 int main(void) {
