@@ -218,7 +218,7 @@ enum csl_err csl_eval_label(const struct csl_plan *plan, uint32_t *label, const 
     size_t demand = 0;
     enum csl_err err = best == NULL || demands == NULL ? CSL_ENOMEM : CSL_OK;
     if (err == CSL_OK) {
-        err = csl__plan_list_demands(plan, false, demands, &demand);
+        err = csl__plan_list_demands(plan, CSL_PROFILE_LAN, false, demands, &demand);
     }
     for (uint32_t i = 0; i < n && err == CSL_OK; i++) {
         best[i] = i;

@@ -92,7 +92,7 @@ enum { AGREE_BYTES = CSL_SESSION_ID_BYTES + 4 * 32 + 4 + 1 };
 static enum csl_err make_link(struct csl_lane *l) {
     const struct csl_context *ctx = l->opt.ctx;
     struct csl_cost cost;
-    TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, l->opt.request.max_batch,
+    TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, l->opt.request.max_batch, CSL_PROFILE_LAN,
                       l->opt.request.reveal_label));
     uint64_t max = cost.online_bytes > cost.open_weights_bytes ? cost.online_bytes : cost.open_weights_bytes;
     if (max > CSL_FRAME_MAX_BYTES) {
@@ -349,7 +349,8 @@ enum csl_err csl__lane_open(struct csl_lane *l) {
     TRY(admit(l));
     l->parts = l->opt.request.parts;
     TRY(csl_parts_fit(&l->parts, &l->opt.package->plan, &l->diag));
-    TRY(csl_plan_demands(&l->opt.package->plan, l->opt.request.reveal_label, l->demands, &l->n_demands));
+    TRY(csl_plan_demands(&l->opt.package->plan, CSL_PROFILE_LAN, l->opt.request.reveal_label, l->demands,
+                         &l->n_demands));
     l->correction_bytes = csl_correction_bytes(l->demands, l->n_demands);
     TRY(connect_all(l));
     TRY(make_link(l));

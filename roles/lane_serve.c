@@ -157,7 +157,7 @@ static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
     }
     uint32_t rounds = l->session.stats.rounds;
     enum csl_err err = csl_infer(&l->session, b->y, &l->opt.package->plan, &l->opened->share, b->corr, b->x,
-                                 l->opt.request.reveal_label);
+                                 CSL_PROFILE_LAN, l->opt.request.reveal_label);
     if (err != CSL_OK) {
         l->diag = l->session.diag;
         if (l->session.stats.rounds == rounds && (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {

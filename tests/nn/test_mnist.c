@@ -116,7 +116,7 @@ static enum csl_err load(struct model *m, const char *path, const struct csl_pla
     TRY_OUT(csl_network_lower(&m->net, &issues, graph, diag));
     TRY_OUT(csl_plan_compile(&m->plan, &m->weights, NULL, m->net, opt, diag));
     TRY_OUT(csl_quantise(&m->q, &m->plan, &m->weights, diag));
-    TRY_OUT(csl_plan_demands(&m->plan, true, m->demands, &n));
+    TRY_OUT(csl_plan_demands(&m->plan, CSL_PROFILE_LAN, true, m->demands, &n));
 out:
     csl_graph_free(graph);
     csl_issues_clear(&issues);
@@ -126,7 +126,7 @@ out:
 static bool judge(const char *path, const struct csl_plan *plan, const struct totals *t) {
     double n = (double)t->n;
     struct csl_cost cost;
-    if (csl_plan_cost(plan, &cost, 2, 1, false) != CSL_OK) {
+    if (csl_plan_cost(plan, &cost, 2, 1, CSL_PROFILE_LAN, false) != CSL_OK) {
         return false;
     }
     for (uint32_t i = 0; i < plan->n_steps; i++) {

@@ -172,7 +172,7 @@ enum { AGREEMENT = 16 + 4 * 32 + 4 + 1, HEADER = CSL_FRAME_HEADER_BYTES };
 static void check_cost(const struct world *w, const struct csl_plan *plan, const struct csl_batch_stats *s,
                        bool opened_weights) {
     struct csl_cost cost;
-    assert_int_equal(csl_plan_cost(plan, &cost, w->n, s->count, false), CSL_OK);
+    assert_int_equal(csl_plan_cost(plan, &cost, w->n, s->count, CSL_PROFILE_LAN, false), CSL_OK);
     uint64_t openings = cost.rounds - 1;
     uint64_t link = cost.online_bytes + openings * HEADER;
     assert_int_equal(s->rounds, cost.rounds);
