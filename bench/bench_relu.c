@@ -1,5 +1,5 @@
-/* What a ReLU, a maximum or an arg-max step costs: online in nanoseconds and bytes (N = 2, in-memory link),
- * offline at a party, at the dealer.
+/* What a ReLU, a maximum or an arg-max step costs in both forms: online in nanoseconds and bytes (N = 2,
+ * in-memory link), offline at a party, at the dealer.
  *
  *     bench_relu [relu|max|argmax] [count [k [f [out_bits, or bits of the payload]]]]
  */
@@ -107,53 +107,45 @@ static unsigned argument(int argc, char **argv, int i, unsigned otherwise) {
     return argc > i ? (unsigned)strtoul(argv[i], NULL, 10) : otherwise;
 }
 
-int main(int argc, char **argv) {
-    const char *name = "relu";
-    if (argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9')) {
-        name = argv[1];
-        argc--;
-        argv++;
-    }
-    unsigned count = argument(argc, argv, 1, 100000), k = argument(argc, argv, 2, 27);
-    unsigned f = argument(argc, argv, 3, 16);
-    struct csl_demand d = strcmp(name, "max") == 0 ? csl_demand_max(count, k, f)
-                          : strcmp(name, "argmax") == 0
-                              ? csl_demand_argmax(count, k, f, argument(argc, argv, 4, 4))
-                              : csl_demand_relu(count, k, f, argument(argc, argv, 4, k + f));
-    struct csl_diag diag = {""};
+static void print(const char *name, const struct csl_demand *d, const struct times *t,
+                  const struct csl_session_stats *stats) {
+    double count = d->count;
+    printf("%s, %s form: k=%u f=%u out_bits=%u, %u digits; %u elements, N=2, best of %d\n", name,
+           d->form == CSL_FORM_WAN ? "wan" : "lan", d->trunc.k, d->trunc.f, d->trunc.out_bits,
+           d->trunc.n_digits, d->count, RUNS);
+    printf("online        %8.1f ns each, %.2f ms in all\n", t->online / count, t->online / 1e6);
+    printf("opened        %8.2f bytes each, to each peer, in %u rounds\n",
+           (double)stats->bytes_per_peer / RUNS / count, stats->rounds / RUNS);
+    printf("expand        %8.1f ns each; at the last party %.1f\n", t->expand / count,
+           t->expand_last / count);
+    printf("corrections   %8.2f bytes each\n", (double)csl_correction_bytes(d, 1) / count);
+    printf("dealer        %8.1f ns each\n", t->dealer / count);
+}
+
+static enum csl_err measure(const char *name, const struct csl_demand *d, struct csl_diag *diag) {
     struct times t = {0};
     struct party p[N];
-    memset(p, 0, sizeof p);
     struct csl_mem_net *net = NULL;
-    enum csl_err err = csl_demand_check(&d, &diag);
+    memset(p, 0, sizeof p);
+    enum csl_err err = csl_demand_check(d, diag);
     TRY_OUT(err);
     TRY_OUT(csl_mem_net_new(&net, N));
     for (unsigned i = 0; i < N; i++) {
         TRY_OUT(csl_session_init(&p[i].s, csl_mem_net_link(net, i)));
-        p[i].kind = d.kind;
-        p[i].z = calloc(count, sizeof *p[i].z);
-        p[i].other = calloc(count, sizeof *p[i].other);
+        p[i].kind = d->kind;
+        p[i].z = calloc(d->count, sizeof *p[i].z);
+        p[i].other = calloc(d->count, sizeof *p[i].other);
         if (p[i].z == NULL || p[i].other == NULL) {
             err = CSL_ENOMEM;
             goto out;
         }
     }
     for (int i = 0; i < RUNS; i++) { /* the first one grows the arenas */
-        TRY_OUT(prepare(p, &d, &t, &diag));
+        TRY_OUT(prepare(p, d, &t, diag));
         TRY_OUT(online(p, &t));
     }
-    printf("%s k=%u f=%u out_bits=%u, %u digits; %u elements, N=2, best of %d\n", name, k, f,
-           d.trunc.out_bits, d.trunc.n_digits, count, RUNS);
-    printf("online        %8.1f ns each, %.2f ms in all\n", t.online / count, t.online / 1e6);
-    printf("opened        %8.2f bytes each, to each peer\n",
-           (double)p[0].s.stats.bytes_per_peer / RUNS / count);
-    printf("expand        %8.1f ns each; at the last party %.1f\n", t.expand / count, t.expand_last / count);
-    printf("corrections   %8.2f bytes each\n", (double)csl_correction_bytes(&d, 1) / count);
-    printf("dealer        %8.1f ns each\n", t.dealer / count);
+    print(name, d, &t, &p[0].s.stats);
 out:
-    if (err != CSL_OK) {
-        fprintf(stderr, "bench_relu: %s %s\n", csl_err_text(err), diag.text);
-    }
     for (unsigned i = 0; i < N; i++) {
         csl_session_clear(&p[i].s);
         csl_corr_free(p[i].corr);
@@ -161,5 +153,30 @@ out:
         free(p[i].other);
     }
     csl_mem_net_free(net);
+    return err;
+}
+
+int main(int argc, char **argv) {
+    const char *name = "relu";
+    if (argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9')) {
+        name = argv[1];
+        argc--;
+        argv++;
+    }
+    unsigned count = argument(argc, argv, 1, 100000), k = argument(argc, argv, 2, 24);
+    unsigned f = argument(argc, argv, 3, 16);
+    struct csl_demand d = strcmp(name, "max") == 0 ? csl_demand_max(count, k, f)
+                          : strcmp(name, "argmax") == 0
+                              ? csl_demand_argmax(count, k, f, argument(argc, argv, 4, 4))
+                              : csl_demand_relu(count, k, f, argument(argc, argv, 4, k + f));
+    struct csl_demand wan = csl_demand_wan(d);
+    struct csl_diag diag = {""};
+    enum csl_err err = measure(name, &d, &diag);
+    if (err == CSL_OK) {
+        err = measure(name, &wan, &diag);
+    }
+    if (err != CSL_OK) {
+        fprintf(stderr, "bench_relu: %s %s\n", csl_err_text(err), diag.text);
+    }
     return csl_err_exit_code(err);
 }
