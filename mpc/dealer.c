@@ -121,39 +121,42 @@ static void max_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_de
     times(data[CSL_MAX_P_BETA], data[CSL_MAX_P], beta, d->count);
 }
 
-/* out[m][i] = monomial m of the masks of element i times factor[i], for every monomial; out may be empty. */
-static void monomial_values(uint64_t *out, const uint64_t *masks, const uint64_t *factor, size_t n,
-                            const struct csl__monomials *m) {
+/* Every monomial of the masks times s, or 1 - 2s (flip), and times x if that is not NULL; in the order of F5.
+ * out may be empty. */
+static void monomial_values(uint64_t *out, const uint64_t *masks, const uint64_t *s, bool flip,
+                            const uint64_t *x, size_t n, const struct csl__monomials *m) {
+    uint64_t product[CSL__WAN_SETS][64], bit[2 * CSL_WAN_MAX_DIGITS - 1][64];
     unsigned n_e = m->n_digits - 1;
-    size_t n_words = csl__bits_words(n);
-    uint64_t product[CSL__WAN_SETS];
-    for (size_t i = 0; out != NULL && i < n; i++) {
-        const uint64_t *plane = masks + i / 64;
-        product[0] = factor[i];
-        for (unsigned set = 1; set < 1u << n_e; set++) {
-            unsigned last = (unsigned)__builtin_ctz(set);
-            product[set] = product[set & (set - 1)] & (0 - (plane[last * n_words] >> (i % 64) & 1));
-            out[m->e[set] * n + i] = product[set];
-        }
-        for (unsigned low = 0; low < m->n_digits; low++) {
-            uint64_t l = 0 - (plane[(n_e + low) * n_words] >> (i % 64) & 1);
-            for (unsigned set = 0; set < 1u << n_e; set += 1u << low) {
-                out[m->l[low][set] * n + i] = product[set] & l;
+    for (size_t at = 0; out != NULL && at < n; at += 64) {
+        size_t len = n - at < 64 ? n - at : 64;
+        for (unsigned j = 0; j < m->n_inputs; j++) {
+            for (size_t i = 0; i < len; i++) {
+                bit[j][i] = 0 - (masks[j * csl__bits_words(n) + at / 64] >> i & 1);
             }
         }
+        for (size_t i = 0; i < len; i++) {
+            product[0][i] = (flip ? 1 - 2 * s[at + i] : s[at + i]) * (x == NULL ? 1 : x[at + i]);
+        }
+        for (unsigned set = 1; set < 1u << n_e; set++) {
+            const uint64_t *last = bit[(unsigned)__builtin_ctz(set)];
+            for (size_t i = 0; i < len; i++) {
+                out[m->e[set] * len + i] = product[set][i] = product[set & (set - 1)][i] & last[i];
+            }
+        }
+        for (unsigned low = 0; low < m->n_digits; low++) {
+            for (unsigned set = 0; set < 1u << n_e; set += 1u << low) {
+                for (size_t i = 0; i < len; i++) {
+                    out[m->l[low][set] * len + i] = product[set][i] & bit[n_e + low][i];
+                }
+            }
+        }
+        out += m->n * len;
     }
     csl_wipe(product, sizeof product);
+    csl_wipe(bit, sizeof bit);
 }
 
-/* out[i] = (1 - 2 s[i]) x[i], or 1 - 2 s[i] without x */
-static void flip(uint64_t *out, const uint64_t *s, const uint64_t *x, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (1 - 2 * s[i]) * (x == NULL ? 1 : x[i]);
-    }
-}
-
-/* T8, of a ReLU, a maximum, an arg-max. The first vector of each field of monomials holds the factor until
- * the field itself is made. */
+/* T8, of a ReLU, a maximum, an arg-max. */
 static void wan_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
     unsigned low = csl_demand_low_bits(d);
@@ -173,15 +176,10 @@ static void wan_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_de
     const uint64_t *high = data[CSL_WAN_R_HIGH] != NULL ? data[CSL_WAN_R_HIGH] : r;
     times(data[CSL_WAN_S_R], s, high, n);
     times(data[CSL_WAN_S_P], s, p, n);
-    flip(data[CSL_WAN_A], s, NULL, n);
-    monomial_values(data[CSL_WAN_A], masks, data[CSL_WAN_A], n, &m);
-    flip(data[CSL_WAN_A_R], s, high, n);
-    monomial_values(data[CSL_WAN_A_R], masks, data[CSL_WAN_A_R], n, &m);
-    monomial_values(data[CSL_WAN_S_M], masks, s, n, &m);
-    if (p != NULL) {
-        flip(data[CSL_WAN_A_P], s, p, n);
-        monomial_values(data[CSL_WAN_A_P], masks, data[CSL_WAN_A_P], n, &m);
-    }
+    monomial_values(data[CSL_WAN_A], masks, s, true, NULL, n, &m);
+    monomial_values(data[CSL_WAN_A_R], masks, s, true, high, n, &m);
+    monomial_values(data[CSL_WAN_S_M], masks, s, false, NULL, n, &m);
+    monomial_values(data[CSL_WAN_A_P], masks, s, true, p, n, &m);
 }
 
 static void trunc_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {

@@ -23,7 +23,7 @@ struct csl__relu_finish {
     uint64_t one; /* 1 at party 0, else 0: a share of the constant 1 */
 };
 
-/* One row of T8: y = keep (c - r), and the wrap. Fields of monomials: n elements for each. */
+/* One row of T8: y = keep (c - r), and the wrap. a, a_r and s_m in the order of F5. */
 struct csl__relu_select {
     struct csl__monomials monomials;
     const uint64_t *c;   /* what is multiplied, public */

@@ -232,12 +232,13 @@ static inline void select_block(uint64_t *y, const struct csl__relu_select *f, s
         sum->wrap[i] = p[0][i] * s;
     }
     for (unsigned m = 0; m < f->monomials.n; m++) {
-        const uint64_t *a = f->a + m * f->n + at, *ar = f->a_r + m * f->n + at, *c = p[1 + m];
+        size_t of_m = f->monomials.n * at + m * n;
+        const uint64_t *a = f->a + of_m, *ar = f->a_r + of_m, *c = p[1 + m];
         for (size_t i = 0; i < n; i++) {
             sum->q[i] += c[i] * a[i];
             sum->qr[i] += c[i] * ar[i];
         }
-        const uint64_t *sm = f->s_m == NULL ? NULL : f->s_m + m * f->n + at;
+        const uint64_t *sm = f->s_m == NULL ? NULL : f->s_m + of_m;
         for (size_t i = 0; sm != NULL && i < n; i++) {
             sum->wrap[i] += c[i] * sm[i];
         }

@@ -156,7 +156,8 @@ static void check_wan_fields(const struct parties *all, size_t at, const struct 
         assert_true(payload == 0 || v[CSL_WAN_S_P][i] == s * p);
         for (size_t m = 0; m < 10; m++) {
             uint64_t product = monomial(v[CSL_WAN_M] + row * 5 * n_words, monomials[m], col, n_words);
-            size_t x = (row * 10 + m) * n + col;
+            size_t len = n - col / 64 * 64 < 64 ? n % 64 : 64; /* 64 elements, monomial after monomial */
+            size_t x = row * 10 * n + col / 64 * 64 * 10 + m * len + col % 64;
             assert_int_equal(v[CSL_WAN_A][x], sign * product & csl_ring_mask(wider));
             assert_int_equal(v[CSL_WAN_A_R][x], sign * product * high & csl_ring_mask(bits));
             assert_true(!relu || bits == d->trunc.k || v[CSL_WAN_S_M][x] == s * product);

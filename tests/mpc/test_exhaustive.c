@@ -78,6 +78,14 @@ static void set_own(const struct world *w, unsigned party, struct csl__corr_dema
     }
 }
 
+/* Which element of the demand is element x of a field with several for each (F5), and which of those. */
+static size_t element_of(const struct world *w, const struct csl_field *field, size_t x, unsigned *which) {
+    size_t several = field->count / w->n, block = x / (64 * several), rest = x % (64 * several);
+    size_t len = w->n - 64 * block < 64 ? w->n - 64 * block : 64;
+    *which = (unsigned)(rest / len);
+    return 64 * block + rest % len;
+}
+
 /* The viewer's dealt shares, and the other's as value minus those. */
 static void set_dealt(const struct world *w, struct csl__corr_demand *mine, struct csl__corr_demand *other) {
     uint64_t *values[CSL_MAX_FIELDS] = {0};
@@ -105,8 +113,10 @@ static void set_dealt(const struct world *w, struct csl__corr_demand *mine, stru
                 other->data[f][i] = values[f][i] ^ mine->data[f][i];
                 continue;
             }
-            uint64_t mask = csl_ring_mask(field->bits), plane = i / w->n; /* of a table or a monomial */
-            mine->data[f][i] = test_dealt_share(own_masks(w, w->viewer, i % w->n), f, (unsigned)plane) & mask;
+            uint64_t mask = csl_ring_mask(field->bits);
+            unsigned which;
+            size_t at = element_of(w, field, i, &which);
+            mine->data[f][i] = test_dealt_share(own_masks(w, w->viewer, at), f, which) & mask;
             other->data[f][i] = field->form == CSL_FIELD_RING ? (values[f][i] - mine->data[f][i]) & mask
                                                               : values[f][i] ^ mine->data[f][i];
         }
