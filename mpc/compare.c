@@ -75,14 +75,20 @@ static enum csl_err open_sign(struct csl__compare *j) {
     unsigned top = j->shift + j->params->k - 1u;
     for (size_t row = 0; row < j->batch; row++) {
         uint64_t *b = j->b + row * j->n_words;
-        const uint64_t *s = csl__corr_row(j->t, CSL_RELU_S_BIT, row), *c = j->c + row * j->count;
+        const uint64_t *c = j->c + row * j->count;
+        bool is_relu = j->t->demand.kind == CSL_DEMAND_RELU;
+        const uint64_t *s =
+            csl__corr_row(j->t, is_relu ? (unsigned)CSL_RELU_S : (unsigned)CSL_RELU_S_BIT, row);
         for (size_t w = 0; w < j->n_words; w++) {
             size_t n = j->count - 64 * w < 64 ? j->count - 64 * w : 64;
-            uint64_t signs = 0;
+            uint64_t signs = 0, s_bits = is_relu ? 0 : s[w];
             for (size_t i = 0; i < n; i++) {
                 signs |= (c[64 * w + i] >> top & 1) << i;
             }
-            b[w] ^= s[w] ^ (signs & (0 - j->one));
+            for (size_t i = 0; is_relu && i < n; i++) { /* the low bits of additive shares are XOR shares */
+                s_bits |= (s[64 * w + i] & 1) << i;
+            }
+            b[w] ^= s_bits ^ (signs & (0 - j->one));
         }
     }
     struct csl_round *round = csl_round_begin(j->s);

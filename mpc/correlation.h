@@ -115,14 +115,15 @@ enum csl_relu_field {
     CSL_RELU_R,     /* own: r mod 2^(k + low bits); r' is without the low bits */
     CSL_RELU_M,     /* own: masks m, planes e_1..e_{D-1}, l_0..l_{D-2} (D digits) */
     CSL_RELU_BETA,  /* own: bit beta */
-    CSL_RELU_TABLE, /* dealt, six fields: T_j(v) = [v < digit j of r'], bit v of the element */
+    CSL_RELU_TABLE, /* dealt, six fields: T_j(v) = [v < digit j of r'], bit v of the element, without the last
+                     */
     CSL_RELU_PRODUCTS = CSL_RELU_TABLE + CSL_MAX_DIGITS, /* dealt: products of masks, see csl__products */
-    CSL_RELU_S_BIT,                                      /* dealt: <s> */
+    CSL_RELU_S_BIT,                                      /* dealt: <s>; of a ReLU empty, in [s] */
     CSL_RELU_BETA_R,                                     /* dealt: [beta] mod 2^out_bits */
     CSL_RELU_R_HIGH,                                     /* dealt: [r'] */
     CSL_RELU_R_BETA,                                     /* dealt: [r' beta] */
-    CSL_RELU_S,                                          /* dealt: [s] mod 2^(out_bits - k) */
-    CSL_RELU_S_BETA,                                     /* dealt: [s beta] */
+    CSL_RELU_S,      /* dealt: [s] mod 2^(out_bits - k), at least 1 bit: its low bits are <s> */
+    CSL_RELU_S_BETA, /* dealt: [s beta] */
     CSL_RELU_N_FIELDS
 };
 

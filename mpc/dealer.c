@@ -93,7 +93,9 @@ static void sign_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_d
     if (p.n_products != 0) {
         product_values(data[CSL_RELU_PRODUCTS], data[CSL_RELU_M], &p, csl__bits_words(d->count));
     }
-    gather(data[CSL_RELU_S_BIT], data[CSL_RELU_R], d->count, t->k + low - 1u);
+    if (data[CSL_RELU_S_BIT] != NULL) {
+        gather(data[CSL_RELU_S_BIT], data[CSL_RELU_R], d->count, t->k + low - 1u);
+    }
 }
 
 /* T5 */

@@ -187,11 +187,11 @@ static void sign_fields(struct csl_field *f, const struct csl_demand *d) {
     f[CSL_RELU_M] = planes("masks", false, p.n_inputs, n);
     f[CSL_RELU_BETA] = planes("beta", false, 1, n);
     for (unsigned j = 0; j < CSL_MAX_DIGITS; j++) {
-        unsigned width = j < t->n_digits ? 1u << t->digit_bits[j] : 0;
+        unsigned width = j < t->n_digits ? (1u << t->digit_bits[j]) - 1 : 0; /* the last bit is 0 */
         f[CSL_RELU_TABLE + j] = vector(table[j], CSL_FIELD_TABLE, true, width, n);
     }
     f[CSL_RELU_PRODUCTS] = planes("products of masks", true, p.n_products, n);
-    f[CSL_RELU_S_BIT] = planes("<s>", true, 1, n);
+    f[CSL_RELU_S_BIT] = planes("<s>", true, d->kind == CSL_DEMAND_RELU ? 0 : 1, n);
 }
 
 static size_t relu_fields(struct csl_field *f, const struct csl_demand *d) {
@@ -201,7 +201,7 @@ static size_t relu_fields(struct csl_field *f, const struct csl_demand *d) {
     f[CSL_RELU_BETA_R] = vector("[beta]", CSL_FIELD_RING, true, o, n);
     f[CSL_RELU_R_HIGH] = vector("[r']", CSL_FIELD_RING, true, o, n);
     f[CSL_RELU_R_BETA] = vector("[r' beta]", CSL_FIELD_RING, true, o, n);
-    f[CSL_RELU_S] = vector("[s]", CSL_FIELD_RING, true, o - k, n);
+    f[CSL_RELU_S] = vector("[s]", CSL_FIELD_RING, true, o > k ? o - k : 1, n); /* its low bit is <s> */
     f[CSL_RELU_S_BETA] = vector("[s beta]", CSL_FIELD_RING, true, o - k, n);
     return CSL_RELU_N_FIELDS;
 }
@@ -231,8 +231,8 @@ static size_t wan_fields(struct csl_field *f, const struct csl_demand *d) {
     f[CSL_WAN_P] = vector("P", CSL_FIELD_RING, false, payload, n);
     for (unsigned j = 0; j < CSL_WAN_MAX_DIGITS; j++) {
         unsigned width = j < t->n_digits ? t->digit_bits[j] : 0, wide = width > 6 ? width - 6 : 0;
-        f[CSL_WAN_TABLE + j] =
-            vector(table[j], CSL_FIELD_TABLE, true, width == 0 ? 0 : 1u << (width - wide), n << wide);
+        unsigned bits = wide != 0 ? 64 : (1u << width) - 1;
+        f[CSL_WAN_TABLE + j] = vector(table[j], CSL_FIELD_TABLE, true, bits, n << wide);
     }
     unsigned wider = o > payload ? o : payload;
     f[CSL_WAN_S] = vector("[s]", CSL_FIELD_RING, true, wider, n);

@@ -34,7 +34,7 @@ struct operands {
 /* T5 */
 static void finish(const struct csl__compare *j, uint64_t *y) {
     const struct csl__corr_demand *t = j->t;
-    bool wrap = t->data[CSL_RELU_S] != NULL;
+    bool wrap = t->data[CSL_RELU_S_BETA] != NULL;
     for (size_t row = 0; row < j->batch; row++) {
         struct csl__relu_finish f = {
             .c_high = j->c + row * j->count,
