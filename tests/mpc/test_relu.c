@@ -246,7 +246,8 @@ static void opened_c_is_uniform_and_rounding_unbiased(void **state) {
     free(got);
 }
 
-/* 28 + 7 bits opened at k = 24, f = 16 with four digits; 63.4 bytes of corrections mod 2^64, 48.4 mod 2^40. */
+/* 28 + 7 bits opened at k = 24, f = 16 with four digits; 63.4 bytes of corrections mod 2^64, 48.4 mod 2^40.
+ */
 static void cost(struct csl_demand d, size_t opened_bits) {
     struct relu_case c = {.demand = d};
     uint64_t z[64] = {0};
