@@ -32,12 +32,13 @@ static void table_values(uint64_t *out, const uint64_t *r, size_t n, unsigned sh
     }
 }
 
-/* The same of more than 64 bits: word w of the element holds bits 64w..64w+63. */
+/* The same of more than 64 bits: word w of the element holds bits 64w..64w+63. Words outermost, or compilers
+ * split their loop at the digit. */
 static void wide_table_values(uint64_t *out, const uint64_t *r, size_t n, unsigned shift, unsigned width) {
     uint64_t mask = csl_ring_mask(width), n_words = (uint64_t)1 << (width - 6);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t digit = r[i] >> shift & mask;
-        for (uint64_t w = 0; w < n_words; w++) {
+    for (uint64_t w = 0; w < n_words; w++) {
+        for (size_t i = 0; i < n; i++) {
+            uint64_t digit = r[i] >> shift & mask;
             uint64_t below = 0 - ((w - (digit >> 6)) >> 63);      /* w < digit / 64 */
             uint64_t here = 0 - (((w ^ (digit >> 6)) - 1) >> 63); /* w = digit / 64 */
             out[i * n_words + w] = below | (here & (((uint64_t)1 << (digit & 63)) - 1));
