@@ -387,6 +387,7 @@ enum csl_err csl_bundle_export(csl_bundle **out, struct csl_ledger *l, const cha
         return no_memory(diag);
     }
     csl__audit__bundle__init(e.b);
+    TRY_OUT(csl_ledger_refresh(l, diag));
     TRY_OUT(choose_leaves(&e));
     TRY_OUT(choose_notes(&e));
     if (session_id == NULL) {

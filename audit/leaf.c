@@ -240,7 +240,16 @@ enum csl_err csl_leaf_encode(uint8_t **out, size_t *n, csl_leaf *leaf) {
     }
     leaf->salt = (ProtobufCBinaryData){.data = salt, .len = sizeof salt};
     leaf->time_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)(now.tv_nsec / 1000000);
+    size_t *commitments =
+        leaf->body_case == CSL__AUDIT__LEAF__BODY_INPUT ? &leaf->input->n_commitments : NULL;
+    size_t kept = commitments == NULL ? 0 : *commitments;
+    if (kept > CSL_LEAF_COMMITMENTS_MAX) {
+        *commitments = 0;
+    }
     enum csl_err err = pack_cleaned(out, n, leaf);
+    if (commitments != NULL) {
+        *commitments = kept;
+    }
     leaf->salt = (ProtobufCBinaryData){.data = NULL, .len = 0};
     return err;
 }

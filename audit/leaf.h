@@ -8,8 +8,8 @@
 
 enum {
     CSL_LEAF_SALT_BYTES = 32,
-    /* Commitments in an input leaf: part after part, an inference after the other. Batches with more leave
-     * them out; the owners' signed roots stand for them. */
+    /* Commitments in an input leaf: part after part, an inference after the other. Of batches with more
+     * csl_leaf_encode writes none; the owners' signed roots stand for them. */
     CSL_LEAF_COMMITMENTS_MAX = 1 << 14
 };
 

@@ -1,14 +1,20 @@
 /* A site's ledger: an append-only Merkle log in <dir>, kept through crashes.
  *
- *   <dir>/log          "CSLL" | version u32 = 1, then entries: length u32 | a leaf's bytes (audit/leaf.h)
- *   <dir>/checkpoint   the newest signed note, with the cosignatures that have come (replaced atomically)
- *   <dir>/history      every checkpoint that somebody cosigned, oldest first
- *   <dir>/seen/NAME    the newest checkpoint of member NAME that this site cosigned
+ *   <dir>/log          "CSLL" | version u32 = 1, then entries: length u32 | SHA-256(length)[0..4) |
+ *                      leaf hash[0..4) | a leaf's bytes (audit/leaf.h)
+ *   <dir>/checkpoint   the newest signed note, with the cosignatures that have come (replaced atomically);
+ *                      there from the first moment on, of no leaf then
+ *   <dir>/history      checkpoints that somebody cosigned, oldest first, without the newest; at most 4096:
+ *                      beyond that every second one of the older half is dropped
+ *   <dir>/seen/NAME    the newest checkpoint of member NAME that this site cosigned, with both signatures
+ *   <dir>/lock         for file locks
  *
  * Opening reads everything and checks it: the log must hold at least the leaves of the newest checkpoint and
  * history, with the same roots (truncation, rollback, bit flips: CSL_EAUTH, which names the first entry or
  * the checkpoint that differs and what to do). Entries beyond the checkpoint were not yet signed; an
  * unfinished one at the very end, left by a crash, is cut off and reported by csl_ledger_torn().
+ *
+ * In memory: about 64 bytes an entry, and the history. Every entry is read once when it is opened.
  *
  * Any thread, and several processes (a daemon and a command): each append takes a file lock and first reads
  * what others appended. A failed write or fsync closes the ledger for good in this process: every later
@@ -47,6 +53,8 @@ CSL_MUST_CHECK enum csl_err csl_ledger_sync(struct csl_ledger *l, struct csl_dia
 CSL_MUST_CHECK enum csl_err csl_ledger_check(struct csl_ledger *l, struct csl_diag *diag);
 
 uint64_t csl_ledger_size(struct csl_ledger *l);
+/* Reads what other processes appended since: they are in the size then. */
+CSL_MUST_CHECK enum csl_err csl_ledger_refresh(struct csl_ledger *l, struct csl_diag *diag);
 /* Roots after n leaves: "previous" and "current" hash of entry i are those of i and i + 1. */
 CSL_MUST_CHECK enum csl_err csl_ledger_root(struct csl_ledger *l, uint8_t out[CSL_MERKLE_BYTES], uint64_t n);
 /* The bytes of leaf i; the caller frees. */
@@ -63,11 +71,11 @@ CSL_MUST_CHECK enum csl_err csl_ledger_checkpoint(struct csl_ledger *l, struct c
 /* The newest stored checkpoint with its cosignatures; CSL_ENOINPUT when there is none. */
 CSL_MUST_CHECK enum csl_err csl_ledger_newest(struct csl_ledger *l, struct csl_note *out,
                                               struct csl_diag *diag);
-/* Takes in a copy of one of our checkpoints that `name` cosigned (verified here) and remembers it in history.
- */
+/* Takes in a copy of our newest checkpoint that `name` cosigned (verified here), which goes to history when a
+ * newer one replaces it. A copy of an older one is verified and dropped. */
 CSL_MUST_CHECK enum csl_err csl_ledger_cosigned(struct csl_ledger *l, const struct csl_note *note,
                                                 const char *name, EVP_PKEY *key, struct csl_diag *diag);
-/* Checkpoint i of history, oldest first; CSL_ENOINPUT past the end. */
+/* Checkpoint i of history, oldest first; CSL_ENOINPUT past the end. The newest is not among them. */
 CSL_MUST_CHECK enum csl_err csl_ledger_history(struct csl_ledger *l, struct csl_note *out, size_t i,
                                                struct csl_diag *diag);
 

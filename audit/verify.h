@@ -7,10 +7,21 @@
  * same in every bundle; that no correlation index (epoch, stream, counter) serves twice; that sessions are
  * closed.
  *
- * Verdicts. ATTRIBUTABLE needs two signed statements of one member that contradict each other, or one that
- * contradicts itself (docs/audit.md A): it names the member. A missing signature or leaf is INCOMPLETE, never
- * an accusation. MISMATCH: something does not verify, and nothing says whose fault it is (a file changed on
- * its way, say).
+ * Verdicts. ATTRIBUTABLE names a member, and needs two statements under its own signature that exclude each
+ * other:
+ *   - heads or outputs of one batch of one session, inputs of one part of one batch;
+ *   - session statements over the same nonces. (One of the nonces is the signer's own and fresh, so an honest
+ * party signs one. The session id alone is the client's choice: one id twice with other nonces is a
+ * mismatch.)
+ *   - dealings of one index (epoch, stream, counter);
+ *   - heads of two batches whose dealings share an index: the party used a correlation twice;
+ *   - checkpoints of one size with two roots; a checkpoint against entries that another checkpoint of the
+ * site proves; two entries of one number. A consistency proof that fails is a mismatch: anybody could have
+ * changed it. INCOMPLETE: a signature, leaf, CLOSE or batch is missing, a longer history was seen (unless the
+ * bundle is of one session and that is closed in it), or correlations were dealt for a batch that nobody
+ * signed before the session ended with an error. A session that ended with an error is otherwise consistent.
+ * MISMATCH: something does not verify or fit, and nothing says whose fault it is (a file changed on its way,
+ * a head of another session, say).
  */
 #ifndef CSL_AUDIT_VERIFY_H
 #define CSL_AUDIT_VERIFY_H

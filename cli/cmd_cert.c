@@ -336,20 +336,23 @@ static int run_recipient(struct csl_cli *cli, int argc, char **argv) {
         CSL_OPTS_END};
     static const struct csl_spec spec = {
         .name = "cert recipient",
-        .synopsis = "--out DIR [--name NAME]",
+        .synopsis = "--out DIR [--name NAME] [--json]",
         .text = "Makes a key pair for somebody who belongs to no consortium and is to open what is sealed to "
                 "him: an\n"
                 "authority that keeps an archive (model archive --to), a judge (audit open --judge). No "
                 "member's key\n"
                 "serves for that. Give recipient.pem away, keep wrap.key.",
-        .opts = opts};
+        .opts = opts,
+        .has_json = true};
     struct recipient_opts o = {0};
     int code;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
         return code;
     }
     enum csl_err err = csl_recipient_keygen(o.out, o.name, &cli->diag);
-    if (err == CSL_OK) {
+    if (err == CSL_OK && cli->json) {
+        err = csl_cli_print_json(cli, json_pack("{s:s, s:s}", "folder", o.out, "public_key", "recipient.pem"));
+    } else if (err == CSL_OK) {
         (void)printf("public key    %s/recipient.pem (give it to those who seal to you)\n"
                      "private key   %s/wrap.key (keep it)\n",
                      o.out, o.out);

@@ -31,9 +31,17 @@ static enum csl_err share_model(struct csl_cli *cli, struct csl_federation *fed,
     return err;
 }
 
+/* The judge of the second audit is trusted not to be in league with a hospital: two shares of three may be
+ * opened. */
 static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, const struct options *o) {
-    struct csl_federation_options fo = {
-        .n_parties = (unsigned)o->parties, .model = "network", .dir = o->dir, .max_batch = 256};
+    struct csl_roster defaults = {.n_members = 0};
+    csl_roster_defaults(&defaults);
+    defaults.audit.colluding = 0;
+    struct csl_federation_options fo = {.n_parties = (unsigned)o->parties,
+                                        .model = "network",
+                                        .dir = o->dir,
+                                        .max_batch = 256,
+                                        .audit = &defaults.audit};
     return csl_federation_start(fed, &fo, &cli->diag);
 }
 

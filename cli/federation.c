@@ -214,7 +214,7 @@ static void fill_member(struct csl_member *out, const struct csl_fed_member *m) 
     out->sign_key = m->sign_key;
     if (m->port != 0) {
         (void)snprintf(out->host, sizeof out->host, "127.0.0.1");
-        out->port = m->port;
+        out->port = m->via != 0 ? m->via : m->port;
     }
 }
 
@@ -322,6 +322,20 @@ static enum csl_err find_program(struct csl_federation *fed, const char *program
                                              : csl_fail(diag, CSL_EOS, "cannot find this program's own path");
 }
 
+/* The daemons are the first members. */
+static enum csl_err route(struct csl_federation *fed, const struct csl_federation_options *opt,
+                          struct csl_diag *diag) {
+    uint16_t ports[CSL_ROSTER_PARTIES_MAX + 1], via[CSL_ROSTER_PARTIES_MAX + 1] = {0};
+    for (unsigned i = 0; i <= fed->n_parties; i++) {
+        ports[i] = fed->members[i].port;
+    }
+    TRY(opt->via(opt->via_arg, via, ports, fed->n_parties + 1, diag));
+    for (unsigned i = 0; i <= fed->n_parties; i++) {
+        fed->members[i].via = via[i];
+    }
+    return CSL_OK;
+}
+
 static enum csl_err start(struct csl_federation *fed, const struct csl_federation_options *opt,
                           struct csl_diag *diag) {
     TRY(make_dir(fed, opt->dir, diag));
@@ -330,6 +344,9 @@ static enum csl_err start(struct csl_federation *fed, const struct csl_federatio
     TRY(certify_all(fed, diag));
     for (unsigned i = 0; i <= fed->n_parties; i++) { /* parties and the dealer listen */
         TRY(csl__federation_listen(&fed->members[i], diag));
+    }
+    if (opt->via != NULL) {
+        TRY(route(fed, opt, diag));
     }
     TRY(write_roster(fed, opt, diag));
     for (unsigned i = 0; i <= fed->n_parties && !opt->idle; i++) {

@@ -36,6 +36,11 @@ struct csl_federation_options {
     const char *wait;                     /* party --wait option, or NULL */
     const struct csl_audit_policy *audit; /* the roster's; NULL: the defaults */
 
+    /* A network between the processes: via[i] gets the port at which others reach the daemon that listens on
+     * ports[i]; the roster names it. NULL: they reach each other directly. */
+    enum csl_err (*via)(void *arg, uint16_t *via, const uint16_t *ports, size_t n, struct csl_diag *diag);
+    void *via_arg;
+
     /* For tests; zero or NULL otherwise. */
     const char *program;                 /* the consilium to run; NULL: this program itself */
     const char *keys;                    /* a folder that keeps the sites' keys for the next federation */

@@ -14,6 +14,7 @@ struct csl_fed_member {
     int listen_fd; /* until its daemon has it; -1 none */
     int port_fd; /* bound to the same port and never listening: keeps it ours while no daemon runs; -1 none */
     uint16_t port; /* 0: no daemon */
+    uint16_t via;  /* where others reach it; 0: at its port */
     pid_t pid;     /* 0: not running */
     long peak_rss_kib;
     uint8_t tls_spki[CSL_SPKI_BYTES];

@@ -233,7 +233,7 @@ static enum csl_err expand_demand(struct csl__corr_demand *cd, size_t demand, si
     return CSL_OK;
 }
 
-static void wipe_row(struct csl_corr *c, size_t row) {
+void csl__corr_wipe_row(struct csl_corr *c, size_t row) {
     for (size_t d = 0; d < c->n_demands; d++) {
         struct csl__corr_demand *cd = &c->demands[d];
         for (unsigned i = 0; i < cd->n_fields; i++) {
@@ -242,19 +242,6 @@ static void wipe_row(struct csl_corr *c, size_t row) {
                 cd->filled[row] &= ~(1u << i);
             }
         }
-    }
-}
-
-static void move_row(struct csl_corr *c, size_t to, size_t from) {
-    for (size_t d = 0; d < c->n_demands; d++) {
-        struct csl__corr_demand *cd = &c->demands[d];
-        for (unsigned i = 0; i < cd->n_fields; i++) {
-            if (cd->fields[i].row_words != 0) {
-                memcpy(csl__corr_row(cd, i, to), csl__corr_row(cd, i, from),
-                       cd->fields[i].row_words * sizeof(uint64_t));
-            }
-        }
-        cd->filled[to] = cd->filled[from];
     }
 }
 
@@ -277,7 +264,7 @@ static enum csl_err expand(struct csl_corr *c, size_t row, const uint8_t *index_
     csl_prg_clear(&matrix);
     csl_prg_clear(&bits);
     if (err != CSL_OK) {
-        wipe_row(c, row);
+        csl__corr_wipe_row(c, row);
     }
     return err;
 }
@@ -300,39 +287,6 @@ enum csl_err csl_corr_expand(struct csl_corr *c, size_t row, const uint8_t index
 enum csl_err csl_corr_expand_own(struct csl_corr *c, size_t row,
                                  const uint8_t index_seed[CSL_INDEX_SEED_BYTES], struct csl_diag *diag) {
     return expand(c, row, index_seed, NULL, true, diag);
-}
-
-static bool can_discard(const struct csl_corr *c, const uint32_t *rows, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (rows[i] >= c->batch || (i != 0 && rows[i] <= rows[i - 1])) {
-            return false;
-        }
-    }
-    for (size_t d = 0; d < c->n_demands; d++) {
-        if (c->demands[d].bound || c->demands[d].words == NULL) {
-            return false;
-        }
-    }
-    return n < c->batch;
-}
-
-enum csl_err csl_corr_discard(struct csl_corr *c, const uint32_t *rows, size_t n, struct csl_diag *diag) {
-    if (!can_discard(c, rows, n)) {
-        return csl_fail(diag, CSL_EINTERNAL, "correlation: %zu rows of %zu cannot be discarded", n, c->batch);
-    }
-    size_t kept = n == 0 ? c->batch : rows[0];
-    for (size_t row = kept, gone = 0; row < c->batch; row++) {
-        if (gone < n && rows[gone] == row) {
-            gone++;
-            continue;
-        }
-        move_row(c, kept++, row);
-    }
-    for (size_t row = kept; row < c->batch; row++) {
-        wipe_row(c, row);
-    }
-    c->batch = kept;
-    return CSL_OK;
 }
 
 enum csl_err csl_corr_put(struct csl_corr *c, size_t demand, unsigned field, size_t row,

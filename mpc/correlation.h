@@ -208,6 +208,11 @@ CSL_MUST_CHECK enum csl_err csl_corr_expand(struct csl_corr *c, size_t row,
                                             const uint8_t *corrections, size_t n_corrections,
                                             struct csl_diag *diag);
 
+/* At the last party, before csl_corr_bind_weights(): the corrections of a row as they came. Secret. n_out is
+ * csl_correction_bytes(). Else CSL_EINTERNAL, and out is untouched. */
+CSL_MUST_CHECK enum csl_err csl_corr_corrections(uint8_t *out, size_t n_out, const struct csl_corr *c,
+                                                 size_t row, struct csl_diag *diag);
+
 /* For other makers: the own fields of a row only. */
 CSL_MUST_CHECK enum csl_err csl_corr_expand_own(struct csl_corr *c, size_t row,
                                                 const uint8_t index_seed[CSL_INDEX_SEED_BYTES],

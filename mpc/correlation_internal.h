@@ -40,6 +40,9 @@ CSL_MUST_CHECK enum csl_err csl__corr_take(struct csl__corr_demand **out, struct
 /* Wipes and frees its memory. */
 void csl__corr_done(struct csl__corr_demand *cd);
 
+/* Wipes a row; it is not filled then. */
+void csl__corr_wipe_row(struct csl_corr *c, size_t row);
+
 /* Step K4: one row of a field from the PRG, stream demand << 8 | field. */
 CSL_MUST_CHECK enum csl_err csl__field_expand(uint64_t *row, const struct csl_field *f, struct csl_prg *prg,
                                               size_t demand, unsigned field);

@@ -280,3 +280,23 @@ const uint64_t *csl_round_ring(const struct csl_round *r, size_t h) {
 const uint64_t *csl_round_bits(const struct csl_round *r, size_t h) {
     return opened(r, h, true);
 }
+
+bool csl_round_locate(const struct csl_round *r, struct csl_round_place *out, size_t bit) {
+    for (size_t h = r->n_items; h-- > 0 && bit / 8 < r->n_wire;) {
+        const struct csl__item *item = &r->items[h];
+        if (bit / 8 < item->wire) {
+            continue;
+        }
+        size_t at = bit - 8 * item->wire;
+        size_t wide = item->is_bits ? 8 * csl__bits_bytes(item->n_bits) : item->n_bits;
+        bool padding = at / wide >= item->n; /* of a ring item: after its last element */
+        *out = (struct csl_round_place){.handle = h,
+                                        .is_bits = item->is_bits,
+                                        .n = item->n,
+                                        .n_bits = item->n_bits,
+                                        .element = padding ? item->n - 1 : at / wide,
+                                        .bit = padding ? item->n_bits : at % wide};
+        return true;
+    }
+    return false;
+}

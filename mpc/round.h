@@ -76,4 +76,17 @@ CSL_MUST_CHECK enum csl_err csl_round_flush(struct csl_round *r);
 const uint64_t *csl_round_ring(const struct csl_round *r, size_t h);
 const uint64_t *csl_round_bits(const struct csl_round *r, size_t h);
 
+/* What stands at bit `bit` of the round's message (bit j of the message is bit j % 8 of byte j / 8): for
+ * those who compare messages. Between queueing and the next csl_round_begin(). */
+struct csl_round_place {
+    size_t handle;
+    bool is_bits;
+    size_t n;       /* elements, or rows, of the item */
+    size_t n_bits;  /* of an element, or of a row */
+    size_t element; /* element, or row */
+    size_t bit;     /* in it; n_bits and more: padding */
+};
+/* false: the message is shorter. */
+bool csl_round_locate(const struct csl_round *r, struct csl_round_place *out, size_t bit);
+
 #endif

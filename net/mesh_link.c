@@ -528,6 +528,10 @@ const struct csl_mesh_counters *csl_mesh_link_counters(const struct csl_mesh_lin
     return &l->counters[slot < CSL_MESH_SLOTS ? slot : 0];
 }
 
+void csl_mesh_link_set_round_ms(struct csl_mesh_link *l, uint32_t round_ms) {
+    l->opt.round_ms = round_ms;
+}
+
 void csl_mesh_link_set_wait(struct csl_mesh_link *l, enum csl_wait wait) {
     l->opt.wait = wait;
 }

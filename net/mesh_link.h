@@ -70,6 +70,9 @@ struct csl_mesh_counters {
 void csl_mesh_link_set_slot(struct csl_mesh_link *link, unsigned slot);
 const struct csl_mesh_counters *csl_mesh_link_counters(const struct csl_mesh_link *link, unsigned slot);
 
+/* The deadline of the exchanges that follow: while a peer has more to do than its message. */
+void csl_mesh_link_set_round_ms(struct csl_mesh_link *link, uint32_t round_ms);
+
 void csl_mesh_link_set_wait(struct csl_mesh_link *link, enum csl_wait wait);
 
 /* Shuts every connection down in order (BYE; linger_ms of the conn) and frees the link. The loop then

@@ -1,6 +1,7 @@
 /* Rounds, bytes and memory of a plan, from the protocol's formulas alone (docs/protocol.md, Cost). */
 #include <stdlib.h>
 
+#include "crypto/sign.h"
 #include "mpc/correlation.h"
 #include "mpc/pack.h"
 #include "nn/infer.h"
@@ -132,6 +133,11 @@ enum csl_err csl_plan_cost(const struct csl_plan *plan, struct csl_cost *cost, u
     }
     free(demands);
     return err;
+}
+
+void csl_cost_add_signatures(struct csl_cost *cost, unsigned n_parties) {
+    cost->online_bytes += CSL_SIGNATURE_BYTES;
+    cost->total_sent_bytes += (uint64_t)CSL_SIGNATURE_BYTES * (n_parties - 1);
 }
 
 enum csl_err csl__cost_steps(const struct csl_plan *plan, struct csl_cost *steps, uint32_t batch,

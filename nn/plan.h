@@ -195,6 +195,10 @@ CSL_MUST_CHECK enum csl_err csl_plan_cost(const struct csl_plan *plan, struct cs
                                           unsigned n_parties, uint32_t batch, enum csl_profile profile,
                                           bool reveal_label);
 
+/* What parties that sign their transcripts send beside it (audit.sign of the roster, docs/audit.md T3): each
+ * a signature a batch to each peer. */
+void csl_cost_add_signatures(struct csl_cost *cost, unsigned n_parties);
+
 /* Correlation demands of one inference, in the order in which csl_infer takes them: step by step (a MAX step
  * has one a level of its tree, from the leaves). PWL: element j * n + i is arm j of element i. Of a level,
  * element i * pairs + p is pair p of output i. reveal_label: the demands of the arg-max over the outputs

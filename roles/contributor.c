@@ -12,7 +12,10 @@ struct csl_contributor {
     struct csl_talk talks[CSL_MAX_PARTIES];
     struct csl_manifest manifest;
     struct csl_part part;
-    uint32_t batch, count; /* announced last */
+    uint32_t number;                   /* of the part, from 1 on */
+    bool sign;                         /* the roster's: we sign what we share */
+    uint8_t session[CSL_DIGEST_BYTES]; /* digest of the session's statement */
+    uint32_t batch, count;             /* announced last */
 };
 
 const struct csl_plan *csl_contributor_plan(const struct csl_contributor *c) {
@@ -47,6 +50,30 @@ static enum csl_err take_part(struct csl_part *out, const struct csl_contributor
     return CSL_OK;
 }
 
+/* What we sign names the session and the part: all parties must name the same. */
+static enum csl_err take_session(struct csl_contributor *c, unsigned i, const Csl__Pb__SessionReady *m,
+                                 struct csl_diag *diag) {
+    const char *peer = c->talks[i].peer;
+    if ((m->session.len != 0) != c->sign) {
+        return csl_fail(diag, CSL_EPROTO, "%s %s", peer,
+                        c->sign ? "names no session statement, as the roster's audit.sign demands"
+                                : "names a session statement; the roster says audit.sign: off");
+    }
+    if (i == 0) {
+        c->number = m->part_number;
+        if (c->sign) {
+            memcpy(c->session, m->session.data, sizeof c->session);
+        }
+    }
+    if (m->part_number != c->number || c->number == 0 || c->number > CSL_PARTS_MAX) {
+        return csl_fail(diag, CSL_EPROTO, "%s names another part than %s", peer, c->talks[0].peer);
+    }
+    return !c->sign || memcmp(c->session, m->session.data, sizeof c->session) == 0
+               ? CSL_OK
+               : csl_fail(diag, CSL_EAUTH, "%s and %s signed different session statements", c->talks[0].peer,
+                          peer);
+}
+
 static enum csl_err one_ready(struct csl_contributor *c, unsigned i, struct csl_diag *diag) {
     csl_control *m;
     TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_SESSION_READY, patience_ms(c), diag));
@@ -55,6 +82,14 @@ static enum csl_err one_ready(struct csl_contributor *c, unsigned i, struct csl_
     enum csl_err err = manifest == NULL ? CSL_ENOMEM
                                         : csl_manifest_decode(manifest, m->session_ready->manifest.data,
                                                               m->session_ready->manifest.len, diag);
+    if (err == CSL_OK) {
+        err = csl_manifest_verify(manifest, m->session_ready->manifest.data, m->session_ready->manifest.len,
+                                  m->session_ready->manifest_signature.data,
+                                  m->session_ready->manifest_signature.len, &c->ctx->roster, diag);
+    }
+    if (err == CSL_OK) {
+        err = take_session(c, i, m->session_ready, diag);
+    }
     if (err == CSL_OK) {
         err = take_part(&part, c, m->session_ready->part, &manifest->plan, diag);
     }
@@ -96,6 +131,7 @@ enum csl_err csl_contributor_join(struct csl_contributor **out, const struct csl
     }
     c->ctx = ctx;
     c->n_parties = ctx->roster.n_parties;
+    c->sign = ctx->roster.audit.sign != CSL_ROSTER_SIGN_OFF;
     enum csl_err err = csl_worker_init(&c->worker, ctx, ctx->tls, diag);
     if (err == CSL_OK) {
         err = join(c, session_id, diag);
@@ -150,7 +186,12 @@ enum csl_err csl_contributor_wait(struct csl_contributor *c, uint32_t *count, st
 enum csl_err csl_contributor_send(struct csl_contributor *c, const float *x, struct csl_diag *diag) {
     struct csl_input_share share = {0};
     TRY(csl_input_share_make(&share, &c->manifest.plan, &c->part, x, c->count, c->n_parties, diag));
-    enum csl_err err = csl_input_share_send(&share, c->talks, c->batch, diag);
+    enum csl_err err =
+        c->sign ? csl_input_share_sign(&share, c->ctx->site.sign_key, c->session, c->batch, c->number, diag)
+                : CSL_OK;
+    if (err == CSL_OK) {
+        err = csl_input_share_send(&share, c->talks, c->batch, diag);
+    }
     csl_input_share_clear(&share);
     return err;
 }

@@ -1,4 +1,5 @@
 #include "roles/daemon_internal.h"
+#include "roles/logbook.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -99,6 +100,7 @@ static void stop(struct csl_daemon *d) {
     d->listener = NULL;
     d->ops->on_stop(d->arg);
     csl__control_stop(d);
+    csl__witness_stop(d);
     csl__greet_stop(d);
     if (d->n_tasks == 0) {
         close_handles(d);
@@ -167,8 +169,9 @@ static enum csl_err open_handles(struct csl_daemon *d, struct csl_diag *diag) {
 
 static void on_refused(struct csl_listener *listener, const char *address, enum csl_err err,
                        const struct csl_diag *why, void *arg) {
+    struct csl_daemon *d = arg;
     (void)listener;
-    (void)arg;
+    csl_logbook_refused(d->ctx->logbook, address, "a connection", err, why->text);
     csl_log("not let in: %s: %s (%s)", address, why->text, csl_err_name(err));
 }
 
@@ -211,12 +214,16 @@ enum csl_err csl_daemon_new(struct csl_daemon **out, struct csl_context *ctx,
         err = listen_on(d, opt, diag);
     }
     if (err == CSL_OK) {
+        err = csl__witness_start(d, diag);
+    }
+    if (err == CSL_OK) {
         err = csl__control_start(d, diag);
     }
     if (err != CSL_OK) {
         d->stopping = true;
         csl_listener_close(d->listener);
         csl__control_stop(d);
+        csl__witness_stop(d);
         close_handles(d);
         (void)csl_daemon_run(d);
         csl_daemon_free(d);

@@ -30,6 +30,8 @@ struct csl_daemon_ops {
     /* A message on a control connection. An error closes it. */
     enum csl_err (*on_control)(void *arg, const struct csl_member *peer, const csl_control *m,
                                struct csl_diag *diag);
+    /* What csl_daemon_admits or csl_daemon_unseen say has changed. May be NULL. */
+    void (*on_witnessed)(void *arg);
     /* The daemon is to stop: interrupt every thread; it ends when they have all ended. */
     void (*on_stop)(void *arg);
 };
@@ -59,6 +61,15 @@ bool csl_daemon_peer_up(const struct csl_daemon *d, const struct csl_member *pee
 void csl_daemon_missing(const struct csl_daemon *d, char *out, size_t n);
 /* Best effort; false when the peer is not connected. */
 bool csl_daemon_send(struct csl_daemon *d, const struct csl_member *peer, const csl_control *m);
+
+/* Whether new sessions may start: our ledger can be written and is what it was, and no daemon has shown a
+ * ledger that does not continue the one that we know. CSL_EIO, CSL_EAUTH with the sentence for the client. */
+CSL_MUST_CHECK enum csl_err csl_daemon_admits(const struct csl_daemon *d, struct csl_diag *diag);
+/* Whether a daemon has not connected yet, or has not shown its ledger on this connection yet, and which:
+ * sessions wait for that moment. */
+bool csl_daemon_unseen(const struct csl_daemon *d, const char **who);
+/* Something worth a checkpoint was logged: a session has ended. */
+void csl_daemon_logged(struct csl_daemon *d);
 
 /* Runs body(arg) in a thread, then done(arg) in the main thread. The daemon does not end before it. */
 CSL_MUST_CHECK enum csl_err csl_daemon_spawn(struct csl_daemon *d, void (*body)(void *arg),

@@ -36,7 +36,15 @@ static void went_up(struct csl_control_peer *p) {
     p->last_reason[0] = '\0';
     csl_conn_set_heartbeat(p->conn, t->heartbeat_ms, t->dead_ms);
     csl_log("connected to %s", p->member->name);
+    csl__witness_peer(p, true);
     p->daemon->ops->on_peer(p->daemon->arg, p->member, true, "");
+}
+
+static bool of_witnesses(const csl_control *m) {
+    return m->kind_case == CSL__PB__CONTROL__KIND_ADD_CHECKPOINT ||
+           m->kind_case == CSL__PB__CONTROL__KIND_COSIGNED ||
+           m->kind_case == CSL__PB__CONTROL__KIND_WITNESS_BEHIND ||
+           m->kind_case == CSL__PB__CONTROL__KIND_WITNESS_REFUSES;
 }
 
 static void on_message(struct csl_control_peer *p, const struct csl_frame_header *h, const uint8_t *payload) {
@@ -46,7 +54,8 @@ static void on_message(struct csl_control_peer *p, const struct csl_frame_header
                            ? csl_message_decode(&m, payload, h->n, &diag)
                            : csl_fail(&diag, CSL_EPROTO, "unexpected %s frame", csl_frame_type_name(h->type));
     if (err == CSL_OK) {
-        err = p->daemon->ops->on_control(p->daemon->arg, p->member, m, &diag);
+        err = of_witnesses(m) ? csl__witness_message(p, &m, &diag)
+                              : p->daemon->ops->on_control(p->daemon->arg, p->member, m, &diag);
     }
     csl_message_free(m);
     if (err != CSL_OK) {
@@ -117,6 +126,7 @@ static void on_close(struct csl_conn *conn, enum csl_err err, const struct csl_d
         (void)snprintf(p->last_reason, sizeof p->last_reason, "%s", reason);
     }
     if (was_up) {
+        csl__witness_peer(p, false);
         p->daemon->ops->on_peer(p->daemon->arg, p->member, false, reason);
     }
     retry_later(p);

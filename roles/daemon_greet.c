@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "roles/daemon_internal.h"
+#include "roles/logbook.h"
 
 enum { GREETINGS_MAX = 256 }; /* authenticated, but with nothing asked yet */
 
@@ -62,6 +63,7 @@ static void end_greeting(struct csl_greeting *g) {
 static void refuse_hello(struct csl_greeting *g, enum csl_err err, const char *reason) {
     struct csl_conn *conn = g->conn;
     csl_log("refused %s: %s", csl_conn_label(conn), reason);
+    csl_logbook_refused(g->daemon->ctx->logbook, g->from->name, "a connection", err, reason);
     (void)!csl__send_ack(g->daemon, conn, err, reason);
     csl_conn_set_callbacks(conn, NULL, NULL);
     csl_conn_shutdown(conn);
@@ -88,7 +90,8 @@ static enum csl_err judge_hello(struct csl_greeting *g, const Csl__Pb__Hello *h,
 }
 
 static bool wants_request(Csl__Pb__Purpose p) {
-    return p == CSL__PB__PURPOSE__PURPOSE_CLIENT || p == CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL;
+    return p == CSL__PB__PURPOSE__PURPOSE_CLIENT || p == CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL ||
+           p == CSL__PB__PURPOSE__PURPOSE_AUDIT;
 }
 
 /* Hands the conn on and ends the greeting; nothing of g may be used after. */
@@ -140,6 +143,7 @@ static void on_request(struct csl_greeting *g, const struct csl_frame_header *h,
                            : csl_fail(&diag, CSL_EPROTO, "unexpected %s frame", csl_frame_type_name(h->type));
     if (err != CSL_OK) {
         csl_log("refused %s: %s", csl_conn_label(g->conn), diag.text);
+        csl_logbook_refused(g->daemon->ctx->logbook, g->from->name, "a request", err, diag.text);
         struct csl_conn *conn = g->conn;
         end_greeting(g);
         csl_conn_refuse(conn, err, diag.text);

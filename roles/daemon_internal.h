@@ -19,6 +19,27 @@ struct csl_control_peer {
     uv_timer_t retry;
     uint32_t backoff_ms;
     char last_reason[512]; /* so that the same failure is logged once */
+    /* Witnessing (daemon_witness.c): what we showed it, and what it showed us, on this connection. */
+    uint64_t generation;              /* of the connection */
+    bool offered, answered;           /* a checkpoint of ours is with it; its answer is being read */
+    uint64_t offered_size, cosigned;  /* the last offered; the last that it cosigned, ever */
+    unsigned behind;                  /* times that it asked for another proof */
+    bool judging, shown, told_behind; /* its checkpoint is being judged; one was good */
+    bool distrusted;                  /* it showed one that was not, on this connection */
+    bool refused;                     /* and none that was since, on any */
+    struct csl_diag reason;
+};
+
+struct csl_witness_job;
+
+struct csl_witnessing {
+    uv_timer_t timer;
+    bool started;
+    struct csl_witness_job *jobs; /* that wait */
+    bool busy, making, soon;
+    uint64_t made_ms, size; /* of our newest checkpoint: loop time, leaves */
+    enum csl_err closed;    /* a witness proved that our ledger is not what it was */
+    struct csl_diag why;
 };
 
 struct csl_greeting;
@@ -49,6 +70,7 @@ struct csl_daemon {
     unsigned n_tasks;
     unsigned n_greetings;
     struct csl_greeting *greetings; /* list */
+    struct csl_witnessing witness;
     bool stopping;
     bool handles_open;
 };
@@ -58,6 +80,13 @@ void csl__control_stop(struct csl_daemon *d);
 /* An accepted connection whose HELLO asked for CONTROL; answers it. */
 void csl__control_accept(struct csl_daemon *d, struct csl_conn *conn, const struct csl_member *from);
 struct csl_control_peer *csl__control_find(const struct csl_daemon *d, const struct csl_member *m);
+
+enum csl_err csl__witness_start(struct csl_daemon *d, struct csl_diag *diag);
+void csl__witness_stop(struct csl_daemon *d);
+/* A control connection came up or went away. */
+void csl__witness_peer(struct csl_control_peer *p, bool up);
+/* AddCheckpoint, Cosigned, WitnessBehind or WitnessRefuses; *m is NULL afterwards when it was kept. */
+enum csl_err csl__witness_message(struct csl_control_peer *p, csl_control **m, struct csl_diag *diag);
 
 /* listener callback; and the end of all that have asked for nothing yet */
 void csl__greet(struct csl_listener *listener, struct csl_conn *conn, void *arg);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "roles/dealing.h"
+#include "roles/logbook.h"
 
 enum { TICK_MS = 250 };
 
@@ -16,6 +17,7 @@ struct session {
 struct dealer {
     struct csl_context *ctx;
     struct csl_daemon *daemon;
+    struct csl_logbook logbook;
     struct csl_dealer_epoch *epoch; /* NULL: none now */
     uint64_t number;                /* of the last epoch begun */
     bool forming;                   /* nonces are being collected */
@@ -153,6 +155,7 @@ static void session_done(void *arg) {
     }
     *at = s->next;
     s->dealer->n_sessions--;
+    csl_daemon_logged(s->dealer->daemon);
     csl_dealing_free(s->dealing);
     free(s);
 }
@@ -185,6 +188,7 @@ static enum csl_err start_session(struct dealer *d, const struct csl_member *to,
 }
 
 static enum csl_err admissible(const struct dealer *d, struct csl_diag *diag) {
+    TRY(csl_daemon_admits(d->daemon, diag));
     if (d->epoch == NULL) {
         return csl_fail(diag, CSL_ESTALE,
                         "the dealer has no epoch now: a party is missing or has just come back; try again");
@@ -257,7 +261,11 @@ enum csl_err csl_dealer_run(struct csl_context *ctx, const struct csl_daemon_opt
     }
     d->ctx = ctx;
     csl_mask_cache_init(&d->masks);
-    enum csl_err err = csl_daemon_new(&d->daemon, ctx, &ops, d, opt, diag);
+    enum csl_err err = csl_logbook_open(&d->logbook, ctx, CSL_LOGBOOK_SYNC_MS, diag);
+    if (err == CSL_OK) {
+        ctx->logbook = &d->logbook;
+        err = csl_daemon_new(&d->daemon, ctx, &ops, d, opt, diag);
+    }
     if (err == CSL_OK) {
         (void)uv_timer_init(csl_daemon_loop(d->daemon), &d->tick);
         d->tick.data = d;
@@ -268,6 +276,8 @@ enum csl_err csl_dealer_run(struct csl_context *ctx, const struct csl_daemon_opt
     csl_daemon_free(d->daemon);
     drop_epoch(d);
     csl_mask_cache_clear(&d->masks);
+    ctx->logbook = NULL;
+    csl_logbook_close(&d->logbook);
     free(d);
     return err;
 }

@@ -6,6 +6,8 @@
 #include "crypto/secret.h"
 #include "mpc/dealer.h"
 #include "roles/daemon.h"
+#include "roles/dealt.h"
+#include "roles/logbook.h"
 #include "roles/plan_codec.h"
 
 enum { ROWS_AT_ONCE = 32, QUEUED_MAX = 4 << 20 };
@@ -25,7 +27,8 @@ struct csl_dealing {
     uint32_t max_batch;
     struct csl_masks *masks;
     struct csl_counter_guard counters;
-    uint64_t rows;
+    uint8_t package_digest[CSL_DIGEST_BYTES], demands_digest[CSL_DIGEST_BYTES];
+    uint64_t batches, rows;
     struct csl_diag diag;
 };
 
@@ -115,7 +118,9 @@ static enum csl_err begin(struct csl_dealing *d, const Csl__Pb__OpenCorrections 
     TRY(read_demands(d, m));
     TRY(csl_stream_take(&d->epoch->streams, m->stream, &d->diag));
     d->counters = csl_counter_guard_of(m->stream);
-    d->max_batch = m->max_batch;
+    d->max_batch = m->max_batch + d->ctx->roster.audit.check_rows;
+    memcpy(d->package_digest, m->package_digest.data, sizeof d->package_digest);
+    TRY(csl_demands_digest(d->demands_digest, d->demands, d->n_demands));
     return csl_masks_get(&d->masks, d->cache, d->epoch, m->package_digest.data, d->demands, d->n_demands,
                          &d->diag);
 }
@@ -133,35 +138,86 @@ static enum csl_err open_session(struct csl_dealing *d) {
 
 /* ---- Dealing ---- */
 
-static enum csl_err all_seeds(uint8_t *seeds, const struct csl_dealing *d, uint32_t first, uint32_t n) {
-    for (uint32_t row = 0; row < n; row++) {
-        for (unsigned i = 0; i < d->epoch->n_parties; i++) {
-            TRY(csl_index_seed(seeds + ((size_t)row * d->epoch->n_parties + i) * CSL_INDEX_SEED_BYTES,
-                               &d->epoch->keys[i], d->counters.stream, first + row));
+/* A batch on its way: what we answer for is gathered while it is sent. */
+struct batch {
+    uint32_t first, count;
+    uint8_t *seed_leaves;       /* n_parties x count x 32, party after party */
+    uint8_t *correction_leaves; /* count x 32 */
+};
+
+/* The seeds of n rows from `at` on, and their leaves. */
+static enum csl_err all_seeds(uint8_t *seeds, const struct csl_dealing *d, const struct batch *b, uint32_t at,
+                              uint32_t n) {
+    unsigned n_parties = d->epoch->n_parties;
+    for (uint32_t row = at; row < at + n; row++) {
+        for (unsigned i = 0; i < n_parties; i++, seeds += CSL_INDEX_SEED_BYTES) {
+            TRY(csl_index_seed(seeds, &d->epoch->keys[i], d->counters.stream, b->first + row));
+            TRY(csl_dealt_seed_leaf(b->seed_leaves + ((size_t)i * b->count + row) * CSL_MERKLE_BYTES, seeds));
         }
     }
     return CSL_OK;
 }
 
-static enum csl_err deal_rows(struct csl_dealing *d, uint32_t first, uint32_t n) {
+static enum csl_err send_row(struct csl_dealing *d, const struct batch *b, uint32_t row, uint8_t *chunk) {
+    TRY(csl_dealt_corrections_leaf(b->correction_leaves + (size_t)row * CSL_MERKLE_BYTES, d->demands,
+                                   d->n_demands, chunk, d->row_bytes));
+    CSL_PUBLIC(chunk, d->row_bytes); /* to its one recipient */
+    TRY(csl_talk_send_data(&d->talk, b->first + row, chunk, d->row_bytes, &d->diag));
+    return csl_talk_drain(&d->talk, QUEUED_MAX, d->ctx->roster.timeouts.round_ms, &d->diag);
+}
+
+static enum csl_err deal_rows(struct csl_dealing *d, const struct batch *b, uint32_t at, uint32_t n) {
     uint8_t *seeds = csl_secret_alloc((size_t)n * d->epoch->n_parties, CSL_INDEX_SEED_BYTES);
     uint8_t *out = csl_secret_alloc(n, d->row_bytes);
-    enum csl_err err = seeds == NULL || out == NULL ? CSL_ENOMEM : all_seeds(seeds, d, first, n);
+    enum csl_err err = seeds == NULL || out == NULL ? CSL_ENOMEM : all_seeds(seeds, d, b, at, n);
     if (err == CSL_OK) {
         err = csl_dealer_corrections(out, n * d->row_bytes, d->demands, d->n_demands, d->epoch->n_parties,
                                      seeds, (const uint64_t *const *)d->masks->b, n, &d->diag);
     }
     for (uint32_t row = 0; err == CSL_OK && row < n; row++) {
-        uint8_t *chunk = out + row * d->row_bytes;
-        CSL_PUBLIC(chunk, d->row_bytes); /* to its one recipient */
-        err = csl_talk_send_data(&d->talk, first + row, chunk, d->row_bytes, &d->diag);
-        if (err == CSL_OK) {
-            err = csl_talk_drain(&d->talk, QUEUED_MAX, d->ctx->roster.timeouts.round_ms, &d->diag);
-        }
+        err = send_row(d, b, at + row, out + row * d->row_bytes);
     }
     csl_secret_free(seeds);
     csl_secret_free(out);
     d->rows += err == CSL_OK ? n : 0;
+    return err;
+}
+
+/* The ledger has it before the last party does; it is synced with others (group commit). */
+static enum csl_err log_dealt(struct csl_dealing *d, const struct csl_signed *s) {
+    if (d->ctx->logbook == NULL) {
+        return CSL_OK;
+    }
+    CSL_LEAF(leaf, body, DealtLeaf, DEALT_LEAF, DEALT, dealt);
+    Csl__Audit__Signed pb = CSL__AUDIT__SIGNED__INIT;
+    pb.statement = csl_bytes(s->statement, s->n);
+    pb.signature = csl_bytes(s->signature, sizeof s->signature);
+    pb.signer = (char *)(uintptr_t)d->ctx->site.name;
+    body.dealt = &pb;
+    return csl_logbook_add(d->ctx->logbook, &leaf, false, &d->diag);
+}
+
+/* Signs what was dealt, and tells the last party. */
+static enum csl_err answer_for(struct csl_dealing *d, const struct batch *b) {
+    struct csl_dealt what = {
+        .stream = d->counters.stream, .first = b->first, .total = b->count, .n_parties = d->epoch->n_parties};
+    struct csl_signed s = {0};
+    memcpy(what.session_id, d->session_id, sizeof what.session_id);
+    memcpy(what.epoch_id, d->epoch->id, sizeof what.epoch_id);
+    memcpy(what.package_digest, d->package_digest, sizeof what.package_digest);
+    memcpy(what.demands_digest, d->demands_digest, sizeof what.demands_digest);
+    enum csl_err err =
+        csl_dealt_sign(&s, &what, b->seed_leaves, b->correction_leaves, d->ctx->site.sign_key, &d->diag);
+    if (err == CSL_OK) {
+        err = log_dealt(d, &s);
+    }
+    if (err == CSL_OK) {
+        CSL_CONTROL(m, body, Dealt, DEALT, DEALT, dealt);
+        body.statement = csl_bytes(s.statement, s.n);
+        body.signature = csl_bytes(s.signature, sizeof s.signature);
+        err = csl_talk_send(&d->talk, &m, &d->diag);
+    }
+    csl_signed_clear(&s);
     return err;
 }
 
@@ -171,11 +227,38 @@ static enum csl_err deal(struct csl_dealing *d, uint32_t first, uint32_t count) 
                         count, d->max_batch);
     }
     TRY(csl_counter_take(&d->counters, first, count, &d->diag));
-    for (uint32_t at = 0; at < count; at += ROWS_AT_ONCE) {
-        uint32_t n = count - at < ROWS_AT_ONCE ? count - at : ROWS_AT_ONCE;
-        TRY(deal_rows(d, first + at, n));
+    struct batch b = {.first = first,
+                      .count = count,
+                      .seed_leaves = calloc((size_t)count * d->epoch->n_parties, CSL_MERKLE_BYTES),
+                      .correction_leaves = calloc(count, CSL_MERKLE_BYTES)};
+    enum csl_err err = b.seed_leaves == NULL || b.correction_leaves == NULL ? CSL_ENOMEM : CSL_OK;
+    for (uint32_t at = 0; at < count && err == CSL_OK; at += ROWS_AT_ONCE) {
+        err = deal_rows(d, &b, at, count - at < ROWS_AT_ONCE ? count - at : ROWS_AT_ONCE);
     }
-    return CSL_OK;
+    if (err == CSL_OK) {
+        err = answer_for(d, &b);
+    }
+    free(b.seed_leaves);
+    free(b.correction_leaves);
+    d->batches += err == CSL_OK ? 1 : 0;
+    return err;
+}
+
+/* The session ended; not durable: a dealer's ledger without it says nothing about anybody. */
+static void log_close(struct csl_dealing *d, enum csl_err err) {
+    if (d->ctx->logbook == NULL) {
+        return;
+    }
+    CSL_LEAF(leaf, body, CloseLeaf, CLOSE_LEAF, CLOSE, close);
+    struct csl_diag diag = {""};
+    body.session_id = csl_bytes(d->session_id, sizeof d->session_id);
+    body.error = (uint32_t)err;
+    body.reason = err == CSL_OK ? (char *)"" : d->diag.text;
+    body.batches = d->batches;
+    body.inferences = d->rows;
+    if (csl_logbook_add(d->ctx->logbook, &leaf, false, &diag) != CSL_OK) {
+        csl_log("the ledger has no end of the corrections for %s: %s", d->to->name, diag.text);
+    }
 }
 
 static enum csl_err serve(struct csl_dealing *d) {
@@ -203,6 +286,7 @@ void csl_dealing_run(void *arg) {
     } else {
         csl_log("corrections for %s: %llu dealt", d->to->name, (unsigned long long)d->rows);
     }
+    log_close(d, err);
     csl_talk_close(&d->talk);
     csl_worker_clear(&d->worker);
 }

@@ -66,12 +66,10 @@ struct csl_dealt_check {
     size_t n_demands;
     struct csl_corr *corr; /* all rows; those that were checked are discarded */
     const struct csl_epoch_keys *keys;
-    const uint8_t *mask_id;            /* 32 */
-    const uint8_t *seed_leaves;        /* total x 32, ours */
-    const uint8_t *correction_leaves;  /* total x 32; NULL but at the last party */
-    const uint8_t *const *corrections; /* total chunks; NULL but at the last party */
-    size_t n_corrections;              /* of a chunk */
-    size_t n_rows;                     /* e: to be checked */
+    const uint8_t *mask_id;           /* 32 */
+    const uint8_t *seed_leaves;       /* total x 32, ours */
+    const uint8_t *correction_leaves; /* total x 32; NULL but at the last party */
+    size_t n_rows;                    /* e: to be checked */
 };
 /* The whole check C1 to C4. rows (n_rows) gets which were checked and discarded. A fault of the dealer is
  * CSL_EAUTH naming it; of its bits, the evidence is stored in the site's state (roles/evidence.h) and the

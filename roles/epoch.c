@@ -5,6 +5,7 @@
 
 #include "crypto/bytes.h"
 #include "crypto/envelope.h"
+#include "crypto/hash.h"
 #include "crypto/rand.h"
 #include "crypto/secret.h"
 #include "crypto/sign.h"
@@ -40,7 +41,8 @@ static size_t grant_text(uint8_t out[GRANT_TEXT_MAX], const uint8_t roster_diges
 /* ---- Party ---- */
 
 static enum csl_err check_grant(const struct csl_context *ctx, const Csl__Pb__EpochGrant *g,
-                                const uint8_t nonce[CSL_NONCE_BYTES], struct csl_diag *diag) {
+                                const uint8_t nonce[CSL_NONCE_BYTES], uint8_t digest[32],
+                                struct csl_diag *diag) {
     const struct csl_member *dealer = csl_roster_dealer(&ctx->roster);
     if (g->n_party_nonces != ctx->roster.n_parties) {
         return csl_fail(diag, CSL_EPROTO, "%s: epoch %llu names %zu parties, the roster %u", dealer->name,
@@ -52,6 +54,7 @@ static enum csl_err check_grant(const struct csl_context *ctx, const Csl__Pb__Ep
     }
     uint8_t text[GRANT_TEXT_MAX];
     size_t n = grant_text(text, ctx->roster_digest, (unsigned)ctx->self->party, g);
+    TRY(csl_sha256_once(digest, text, n));
     enum csl_err err =
         csl_verify(dealer->sign_key, g->signature.data, g->signature.len, GRANT_CONTEXT, text, n, diag);
     return err == CSL_OK
@@ -78,7 +81,8 @@ enum csl_err csl_party_epoch_new(struct csl_party_epoch **out, const struct csl_
                                  const Csl__Pb__EpochGrant *grant, const uint8_t nonce[CSL_NONCE_BYTES],
                                  struct csl_diag *diag) {
     *out = NULL;
-    TRY(check_grant(ctx, grant, nonce, diag));
+    uint8_t grant_digest[32];
+    TRY(check_grant(ctx, grant, nonce, grant_digest, diag));
     struct csl_party_epoch *e = csl_secret_alloc(1, sizeof *e);
     if (e == NULL) {
         return CSL_ENOMEM;
@@ -92,6 +96,7 @@ enum csl_err csl_party_epoch_new(struct csl_party_epoch **out, const struct csl_
     TRY_OUT(open_seed(seed, ctx, e->id, grant, diag));
     TRY_OUT(csl_epoch_keys_derive(&e->keys, e->id, seed));
     TRY_OUT(csl_stream_set_init(&e->streams));
+    memcpy(e->grant_digest, grant_digest, sizeof e->grant_digest);
     e->number = grant->number;
     e->refs = 1;
 out:

@@ -15,6 +15,7 @@ struct csl_party_epoch {
     _Atomic int refs;
     uint64_t number;
     uint8_t id[CSL_EPOCH_ID_BYTES];
+    uint8_t grant_digest[32]; /* SHA-256 of what the dealer signed (E2), for the session's leaf */
     struct csl_epoch_keys keys;
     struct csl_stream_set streams;
 };

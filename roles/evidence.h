@@ -45,6 +45,14 @@ CSL_MUST_CHECK enum csl_err csl_evidence_encode(uint8_t **out, size_t *n, const 
 CSL_MUST_CHECK enum csl_err csl_evidence_decode(struct csl_evidence *out, const uint8_t *p, size_t n,
                                                 struct csl_diag *diag);
 
+/* Whether keys and corrections are those that the statement (decoded from e->dealt) fixes. CSL_EAUTH: not,
+ * and *whose is the party whose key it is, or n_parties for the corrections. */
+CSL_MUST_CHECK enum csl_err csl_evidence_paths(const struct csl_evidence *e,
+                                               const Csl__Audit__DealtStatement *m, unsigned *whose);
+
+/* Nodes of the path of leaf `index` in a tree of `size`. */
+size_t csl_evidence_path_nodes(uint32_t index, uint32_t size);
+
 /* Whether it holds against the owner of this key. CSL_OK: it does, and `finding` says what was wrong, for
  * people. CSL_EAUTH: it does not; diag says why. Other errors are this program's. */
 CSL_MUST_CHECK enum csl_err csl_evidence_verify(const struct csl_evidence *e, EVP_PKEY *dealer,

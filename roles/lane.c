@@ -102,6 +102,8 @@ enum csl_err csl_lane_new(struct csl_lane **out, const struct csl_lane_options *
     l->self = (unsigned)opt->ctx->self->party;
     l->n_parties = opt->ctx->roster.n_parties;
     l->is_last = l->self + 1 == l->n_parties;
+    l->sign = (enum csl_audit_sign)opt->ctx->roster.audit.sign;
+    l->keep_views = l->sign != CSL_SIGN_OFF && opt->ctx->roster.audit.views_mib != 0;
     (void)pthread_mutex_init(&l->lock, NULL);
     enum csl_err err = csl_worker_init(&l->worker, opt->ctx, opt->ctx->tls, diag);
     l->worker.check = check;
@@ -121,6 +123,8 @@ void csl_lane_free(struct csl_lane *l) {
     for (unsigned i = 0; i < CSL_LANE_PLACES; i++) {
         csl_conn_parts_free(l->arrived[i]);
     }
+    csl_audit_link_free(l->audit);
+    csl_session_record_clear(&l->agreed);
     csl_opened_unref(l->opened);
     csl_package_unref(l->opt.package);
     csl_party_epoch_unref(l->opt.epoch);
@@ -172,6 +176,8 @@ void csl_lane_run(void *arg) {
         csl_talk_send_failure(&l->client, err, l->diag.text);
     }
     log_end(l, err);
+    csl__lane_log_close(l, err);
+    csl_view_end(l->view);
     if (l->session_open) {
         csl_session_clear(&l->session);
     }

@@ -8,10 +8,15 @@
 #include "roles/lane.h"
 #include "roles/record.h"
 #include "roles/talk.h"
+#include "roles/view.h"
 
 /* Places for connections: parties by number, the dealer, then the owners of parts of the input. */
 enum { CSL_LANE_PLACES = CSL_MAX_PARTIES + 1 + CSL_PARTS_MAX };
-enum { CSL_LANE_SLOT_SETUP = 0, CSL_LANE_SLOT_ONLINE = 1 }; /* counter slots of the mesh link */
+enum {
+    CSL_LANE_SLOT_SETUP,
+    CSL_LANE_SLOT_ONLINE,
+    CSL_LANE_SLOT_OFFLINE
+}; /* counter slots of the mesh link */
 
 struct csl_lane {
     struct csl_lane_options opt;
@@ -43,7 +48,9 @@ struct csl_lane {
     /* The audit (docs/audit.md). */
     enum csl_audit_sign sign; /* the roster's; off: batches carry no statements */
     bool keep_views;          /* batches are kept for a judge: seeds and corrections go into the record */
+    uint32_t openings;        /* of a batch */
     struct csl_audit_link *audit;
+    struct csl_view_writer *view;     /* NULL: none is kept */
     struct csl_session_record agreed; /* the session's statement, from csl__lane_agree_statement on */
     uint8_t mask_id[CSL_DIGEST_BYTES];
 };

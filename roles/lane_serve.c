@@ -12,6 +12,7 @@ static void batch_clear(struct csl__batch *b) {
     csl_corr_free(b->corr);
     csl_secret_free(b->x);
     csl_secret_free(b->y);
+    csl_record_clear(&b->record);
     memset(b, 0, sizeof *b);
 }
 
@@ -34,6 +35,8 @@ static enum csl_err expect_prepare(struct csl_lane *l, struct csl__batch *b, boo
     } else if (!*closed) {
         b->number = m->prepare->batch;
         b->count = m->prepare->count;
+        b->record.batch = b->number;
+        b->record.count = b->count;
     }
     csl_message_free(m);
     return err;
@@ -49,89 +52,6 @@ static enum csl_err give_credit(struct csl_lane *l, const struct csl__batch *b) 
         }
     }
     return csl_talk_send(&l->client, &m, &l->diag);
-}
-
-/* ---- The input (I1) ---- */
-
-static enum csl_err input_from_seed(struct csl_lane *l, struct csl_talk *from, uint64_t *x, size_t n,
-                                    uint32_t batch, unsigned bits) {
-    csl_control *m;
-    TRY(csl_talk_expect(from, &m, CSL__PB__CONTROL__KIND_INPUT, l->opt.ctx->roster.timeouts.session_idle_ms,
-                        &l->diag));
-    enum csl_err err;
-    if (m->input->batch != batch) {
-        err = csl_fail(&l->diag, CSL_EPROTO, "%s sent the input of batch %u where %u is due", from->peer,
-                       m->input->batch, batch);
-    } else {
-        CSL_SECRET(m->input->seed.data, m->input->seed.len);
-        err = csl_share_expand(x, m->input->seed.data, n, bits);
-    }
-    csl_message_free(m);
-    return err;
-}
-
-static enum csl_err input_from_vector(struct csl_lane *l, struct csl_talk *from, uint64_t *x, size_t n,
-                                      uint32_t batch, unsigned bits) {
-    size_t n_bytes;
-    TRY(csl_pack_size(&n_bytes, n, bits));
-    struct csl_frame_in *f;
-    TRY(csl_talk_expect_data(from, &f, batch, n_bytes, l->opt.ctx->roster.timeouts.session_idle_ms,
-                             &l->diag));
-    CSL_SECRET(f->payload, f->h.n);
-    enum csl_err err = csl_unpack_bits_strict(x, f->payload, f->h.n, n, bits, &l->diag);
-    csl_frame_in_free(f);
-    return err;
-}
-
-static enum csl_err input_of(struct csl_lane *l, struct csl_talk *from, uint64_t *x, size_t n,
-                             uint32_t batch) {
-    unsigned bits = csl_plan_input_bits(&l->opt.package->plan);
-    enum csl_err err = l->is_last ? input_from_vector(l, from, x, n, batch, bits)
-                                  : input_from_seed(l, from, x, n, batch, bits);
-    /* a peer that has its own may have lost patience first */
-    return err == CSL_OK ? CSL_OK
-                         : csl_fail_context(&l->diag, err, "waiting for the input of %s", from->peer);
-}
-
-/* One owner's boxes into the inputs. */
-static enum csl_err input_part(struct csl_lane *l, struct csl__batch *b, size_t part) {
-    const struct csl_plan *plan = &l->opt.package->plan;
-    size_t n = csl_part_elements(&l->parts.at[part]), whole = csl_plan_n_inputs(plan);
-    uint32_t *positions = malloc(2 * n * sizeof *positions);
-    uint64_t *x = csl_secret_alloc((size_t)b->count * n, sizeof *x);
-    enum csl_err err = positions == NULL || x == NULL
-                           ? csl_fail(&l->diag, CSL_ENOMEM, "no memory for a batch of %u", b->count)
-                           : input_of(l, csl__lane_owner(l, part), x, (size_t)b->count * n, b->number);
-    if (err == CSL_OK) {
-        csl_part_positions(&l->parts.at[part], plan, positions, positions + n);
-        for (uint32_t row = 0; row < b->count; row++) {
-            for (size_t i = 0; i < n; i++) {
-                b->x[row * whole + positions[n + i]] = x[row * n + i];
-            }
-        }
-    }
-    free(positions);
-    csl_secret_free(x);
-    return err;
-}
-
-static enum csl_err take_input(struct csl_lane *l, struct csl__batch *b) {
-    const struct csl_plan *plan = &l->opt.package->plan;
-    b->n_x = (size_t)b->count * csl_plan_n_inputs(plan);
-    b->n_y = (size_t)b->count * (l->opt.request.reveal_label ? 1 : csl_plan_n_outputs(plan));
-    b->x = csl_secret_alloc(b->n_x, sizeof *b->x);
-    b->y = csl_secret_alloc(b->n_y, sizeof *b->y);
-    if (b->x == NULL || b->y == NULL) {
-        return csl_fail(&l->diag, CSL_ENOMEM, "no memory for a batch of %u", b->count);
-    }
-    if (l->parts.n == 0) {
-        TRY(input_of(l, &l->client, b->x, b->n_x, b->number));
-    }
-    for (size_t i = 0; i < l->parts.n; i++) {
-        TRY(input_part(l, b, i));
-    }
-    b->input_ns = csl_monotonic_ns();
-    return CSL_OK;
 }
 
 /* ---- The evaluation and the output (O1) ---- */
@@ -152,6 +72,7 @@ static void first_round_failed(struct csl_lane *l, const struct csl__batch *b, e
 
 static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
     uint64_t before[CSL_MAX_PARTIES];
+    TRY(csl_audit_link_begin(l->audit, &b->record, l->openings));
     for (unsigned i = 0; i < l->n_parties; i++) {
         before[i] = sent_to(l, i);
     }
@@ -189,10 +110,20 @@ static enum csl_err send_output(struct csl_lane *l, struct csl__batch *b) {
     csl_pack_bits(packed, b->y, b->n_y, bits - cut);
     CSL_PUBLIC(packed, n); /* to its one recipient */
     enum csl_err err = csl_talk_send_data(&l->client, b->number, packed, n, &l->diag);
-    csl_secret_free(packed);
+    b->record.output_share = packed; /* for its commitment */
+    b->record.n_output = n;
     b->output_ns = csl_monotonic_ns();
     b->online_bytes += CSL_FRAME_HEADER_BYTES + n;
     return err;
+}
+
+/* Signatures that follow the output go out for certain, and are of this batch. */
+static void count_signatures(const struct csl_lane *l, struct csl__batch *b) {
+    enum { EACH = CSL_FRAME_HEADER_BYTES + CSL_SIGNATURE_BYTES };
+    if (l->sign == CSL_SIGN_AFTER_OUTPUT) {
+        b->online_bytes += (uint64_t)EACH * (l->n_parties - 1);
+        b->max_link_bytes += EACH;
+    }
 }
 
 static enum csl_err report(struct csl_lane *l, const struct csl__batch *b) {
@@ -208,6 +139,11 @@ static enum csl_err report(struct csl_lane *l, const struct csl__batch *b) {
     body.input_ns = b->input_ns;
     body.output_ns = b->output_ns;
     body.max_link_bytes = b->max_link_bytes;
+    if (l->sign != CSL_SIGN_OFF) {
+        body.salt = csl_bytes(b->record.output_salt, sizeof b->record.output_salt);
+        body.statement = csl_bytes(b->record.output.statement, b->record.output.n);
+        body.signature = csl_bytes(b->record.output.signature, CSL_SIGNATURE_BYTES);
+    }
     return csl_talk_send(&l->client, &m, &l->diag);
 }
 
@@ -218,10 +154,18 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     }
     TRY(csl__lane_prepare(l, b));
     TRY(give_credit(l, b));
-    TRY(take_input(l, b));
+    TRY(csl__lane_input(l, b));
+    if (l->sign == CSL_SIGN_BEFORE_OUTPUT) {
+        TRY(csl__lane_verify_inputs(l, b));
+    }
     TRY(evaluate(l, b));
     TRY(send_output(l, b));
+    if (l->sign != CSL_SIGN_OFF) {
+        TRY(csl__lane_sign_output(l, b));
+    }
+    count_signatures(l, b);
     TRY(report(l, b));
+    TRY(csl__lane_log_batch(l, b));
     l->batches++;
     l->inferences += b->count;
     return CSL_OK;

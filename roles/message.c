@@ -1,13 +1,16 @@
 #include "roles/message.h"
 
+#include "audit/note.h"
+#include "audit/statement.h"
 #include "crypto/secret.h"
 #include "crypto/sign.h"
+#include "mpc/check.h"
 #include "mpc/share.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_MAX = 2048, ENVELOPE_MAX = 4096, PLAN_MAX = 1 << 18 };
+enum { SALT = 32, TEXT_MAX = 2048, ENVELOPE_MAX = 4096, PLAN_MAX = 1 << 18 };
 
 struct check {
     const char *message;
@@ -54,6 +57,47 @@ static void positive(struct check *c, const char *field, uint64_t v, uint64_t ma
     }
 }
 
+/* Of n bytes, or not there. */
+static void optional(struct check *c, const char *field, const ProtobufCBinaryData *b, size_t n) {
+    if (b->len != 0) {
+        exact(c, field, b, n);
+    }
+}
+
+/* A statement with its signature and, where there is one, its salt: all of them or none. */
+static void check_signed(struct check *c, const ProtobufCBinaryData *salt,
+                         const ProtobufCBinaryData *statement, const ProtobufCBinaryData *signature) {
+    if (salt != NULL) {
+        optional(c, "salt", salt, SALT);
+    }
+    optional(c, "signature", signature, CSL_SIGNATURE_BYTES);
+    if (statement->len > CSL_STATEMENT_MAX) {
+        fail(c, "statement", "is too long");
+    }
+    bool there = statement->len != 0;
+    if ((signature->len != 0) != there || (salt != NULL && (salt->len != 0) != there)) {
+        fail(c, "statement", "comes without signature or salt, or they without it");
+    }
+}
+
+/* A signed note: text of several lines, or "" where that is allowed. */
+static void check_note(struct check *c, const char *field, const char *note, bool must) {
+    size_t n = strlen(note);
+    if (n >= CSL_NOTE_MAX || (must && n == 0)) {
+        fail(c, field, n == 0 ? "is empty" : "is too long");
+    }
+}
+
+static void check_proof(struct check *c, const ProtobufCBinaryData *proof, size_t n) {
+    if (n > CSL_MERKLE_PROOF_MAX) {
+        fail(c, "proof", "is too long");
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        exact(c, "proof", &proof[i], CSL_MERKLE_BYTES);
+    }
+}
+
 static void check_grant(struct check *c, const Csl__Pb__EpochGrant *g) {
     exact(c, "dealer_nonce", &g->dealer_nonce, CSL_NONCE_BYTES);
     bounded(c, "sealed_seed", &g->sealed_seed, ENVELOPE_MAX);
@@ -80,6 +124,8 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         exact(c, "package_digest", &m->session_ready->package_digest, CSL_DIGEST_BYTES);
         exact(c, "epoch_id", &m->session_ready->epoch_id, CSL_DIGEST_BYTES);
         bounded(c, "manifest", &m->session_ready->manifest, PLAN_MAX);
+        exact(c, "manifest_signature", &m->session_ready->manifest_signature, CSL_SIGNATURE_BYTES);
+        optional(c, "session", &m->session_ready->session, CSL_DIGEST_BYTES);
         break;
     case CSL__PB__CONTROL__KIND_PREPARE:
         positive(c, "batch", m->prepare->batch, UINT32_MAX);
@@ -87,7 +133,11 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         break;
     case CSL__PB__CONTROL__KIND_INPUT:
         positive(c, "batch", m->input->batch, UINT32_MAX);
-        exact(c, "seed", &m->input->seed, CSL_SHARE_SEED_BYTES);
+        optional(c, "seed", &m->input->seed, CSL_SHARE_SEED_BYTES);
+        check_signed(c, &m->input->salt, &m->input->statement, &m->input->signature);
+        break;
+    case CSL__PB__CONTROL__KIND_BATCH_DONE:
+        check_signed(c, &m->batch_done->salt, &m->batch_done->statement, &m->batch_done->signature);
         break;
     case CSL__PB__CONTROL__KIND_OPEN_CORRECTIONS:
         exact(c, "session_id", &m->open_corrections->session_id, CSL_SESSION_ID_BYTES);
@@ -96,8 +146,56 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         bounded(c, "plan", &m->open_corrections->plan, PLAN_MAX);
         positive(c, "max_batch", m->open_corrections->max_batch, 1 << 16);
         break;
+    case CSL__PB__CONTROL__KIND_DEALT:
+        bounded(c, "statement", &m->dealt->statement, CSL_STATEMENT_MAX);
+        exact(c, "signature", &m->dealt->signature, CSL_SIGNATURE_BYTES);
+        break;
     default:
         break;
+    }
+}
+
+static void check_share_model(struct check *c, const Csl__Pb__ShareModel *m) {
+    bounded(c, "manifest", &m->manifest, PLAN_MAX);
+    exact(c, "signature", &m->signature, CSL_SIGNATURE_BYTES);
+    check_note(c, "checkpoint", m->checkpoint, false);
+    check_proof(c, m->proof, m->n_proof);
+}
+
+static void check_announcement(struct check *c, const Csl__Pb__OpeningAnnounced *m) {
+    exact(c, "package_digest", &m->package_digest, CSL_DIGEST_BYTES);
+    exact(c, "session_id", &m->session_id, CSL_SESSION_ID_BYTES);
+    exact(c, "judge", &m->judge, CSL_SPKI_BYTES);
+    check_signed(c, NULL, &m->consent, &m->consent_signature);
+}
+
+/* Checkpoints and openings, daemon to daemon. */
+static void check_audit_kinds(struct check *c, const csl_control *m) {
+    switch (m->kind_case) {
+    case CSL__PB__CONTROL__KIND_ADD_CHECKPOINT:
+        check_note(c, "note", m->add_checkpoint->note, true);
+        check_proof(c, m->add_checkpoint->proof, m->add_checkpoint->n_proof);
+        break;
+    case CSL__PB__CONTROL__KIND_COSIGNED:
+        check_note(c, "note", m->cosigned->note, true);
+        break;
+    case CSL__PB__CONTROL__KIND_WITNESS_REFUSES:
+        check_note(c, "note", m->witness_refuses->note, false);
+        text(c, "reason", m->witness_refuses->reason, TEXT_MAX);
+        break;
+    case CSL__PB__CONTROL__KIND_OPENING_ANNOUNCED:
+        check_announcement(c, m->opening_announced);
+        break;
+    case CSL__PB__CONTROL__KIND_OPENINGS_KNOWN:
+        if (m->openings_known->n_parties > CSL_MAX_PARTIES) {
+            fail(c, "parties", "has a wrong count");
+        }
+        for (size_t i = 0; i < m->openings_known->n_parties && c->err == CSL_OK; i++) {
+            text(c, "parties", m->openings_known->parties[i], CSL_NAME_MAX);
+        }
+        break;
+    default:
+        check_session_kinds(c, m);
     }
 }
 
@@ -120,16 +218,17 @@ static void check_kind(struct check *c, const csl_control *m) {
         exact(c, "session_id", &m->corrections_wanted->session_id, CSL_SESSION_ID_BYTES);
         break;
     case CSL__PB__CONTROL__KIND_WANT_CORRECTIONS:
-        positive(c, "count", m->want_corrections->count, 1 << 16);
+        positive(c, "count", m->want_corrections->count, (1 << 16) + CSL_CHECK_MAX_ROWS);
         break;
     case CSL__PB__CONTROL__KIND_SHARE_MODEL:
-        bounded(c, "manifest", &m->share_model->manifest, PLAN_MAX);
+        check_share_model(c, m->share_model);
         break;
     case CSL__PB__CONTROL__KIND_MODEL_STORED:
         exact(c, "package_digest", &m->model_stored->package_digest, CSL_DIGEST_BYTES);
+        check_note(c, "checkpoint", m->model_stored->checkpoint, false);
         break;
     default:
-        check_session_kinds(c, m);
+        check_audit_kinds(c, m);
     }
 }
 
@@ -159,6 +258,9 @@ void csl_message_free(csl_control *m) {
     if (m != NULL) {
         if (m->kind_case == CSL__PB__CONTROL__KIND_INPUT) {
             csl_wipe(m->input->seed.data, m->input->seed.len);
+            csl_wipe(m->input->salt.data, m->input->salt.len);
+        } else if (m->kind_case == CSL__PB__CONTROL__KIND_BATCH_DONE) {
+            csl_wipe(m->batch_done->salt.data, m->batch_done->salt.len);
         }
         csl__pb__control__free_unpacked(m, NULL);
     }

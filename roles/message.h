@@ -20,7 +20,7 @@ typedef Csl__Pb__Control csl_control;
 /* Decodes and checks one control message. *out is freed with csl_message_free.
  * CSL_EPROTO names the message and the field. */
 enum csl_err csl_message_decode(csl_control **out, const uint8_t *p, size_t n, struct csl_diag *diag);
-void csl_message_free(csl_control *m); /* NULL is allowed; an input's seed is wiped */
+void csl_message_free(csl_control *m); /* NULL is allowed; seeds and salts are wiped */
 
 /* Packs into a malloc'ed buffer of *n bytes (the caller frees), or CSL_ENOMEM. */
 enum csl_err csl_message_encode(uint8_t **out, size_t *n, const csl_control *m);

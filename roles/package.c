@@ -1,99 +1,13 @@
 #include "roles/package.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/bytes.h"
+#include "crypto/envelope.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
-#include "roles/message.h"
-#include "roles/plan_codec.h"
-
-enum { MANIFEST_VERSION = 1 };
-
-/* ---- Manifest ---- */
-
-static enum csl_err manifest_fields(struct csl_manifest *out, const Csl__Pb__ModelManifest *m,
-                                    struct csl_diag *diag) {
-    if (m->version != MANIFEST_VERSION) {
-        return csl_fail(diag, CSL_EDATA, "model manifest: version %u, this program knows %d", m->version,
-                        MANIFEST_VERSION);
-    }
-    if (strlen(m->name) > CSL_MODEL_NAME_MAX || m->name[0] == '\0' || !csl_name_valid(m->owner)) {
-        return csl_fail(diag, CSL_EDATA, "model manifest: field name or owner is not a name");
-    }
-    (void)snprintf(out->name, sizeof out->name, "%s", m->name);
-    (void)snprintf(out->owner, sizeof out->owner, "%s", m->owner);
-    if (m->nonce.len != sizeof out->nonce || m->n_share_commitments < 2 ||
-        m->n_share_commitments > CSL_MAX_PARTIES) {
-        return csl_fail(diag, CSL_EDATA,
-                        "model manifest: field nonce or share_commitments has a wrong length");
-    }
-    memcpy(out->nonce, m->nonce.data, sizeof out->nonce);
-    out->n_parties = (unsigned)m->n_share_commitments;
-    for (unsigned i = 0; i < out->n_parties; i++) {
-        if (m->share_commitments[i].len != CSL_DIGEST_BYTES) {
-            return csl_fail(diag, CSL_EDATA, "model manifest: share_commitments[%u] has a wrong length", i);
-        }
-        memcpy(out->commitments[i], m->share_commitments[i].data, CSL_DIGEST_BYTES);
-    }
-    return csl_plan_from_message(&out->plan, m->plan, diag);
-}
-
-enum csl_err csl_manifest_decode(struct csl_manifest *out, const uint8_t *bytes, size_t n,
-                                 struct csl_diag *diag) {
-    memset(out, 0, sizeof *out);
-    Csl__Pb__ModelManifest *m = n > CSL_MANIFEST_MAX ? NULL : csl__pb__model_manifest__unpack(NULL, n, bytes);
-    if (m == NULL) {
-        return csl_fail(diag, CSL_EDATA, "a model manifest of %zu bytes cannot be decoded", n);
-    }
-    enum csl_err err = manifest_fields(out, m, diag);
-    csl__pb__model_manifest__free_unpacked(m, NULL);
-    if (err == CSL_OK) {
-        err = csl_sha256_once(out->digest, bytes, n);
-    }
-    if (err != CSL_OK) {
-        memset(out, 0, sizeof *out);
-    }
-    return err;
-}
-
-static enum csl_err pack_manifest(uint8_t **bytes, size_t *n, struct csl_manifest *m, Csl__Pb__Plan *plan) {
-    ProtobufCBinaryData commitments[CSL_MAX_PARTIES];
-    for (unsigned i = 0; i < m->n_parties; i++) {
-        commitments[i] = csl_bytes(m->commitments[i], CSL_DIGEST_BYTES);
-    }
-    Csl__Pb__ModelManifest pb = CSL__PB__MODEL_MANIFEST__INIT;
-    pb.version = MANIFEST_VERSION;
-    pb.name = m->name;
-    pb.owner = m->owner;
-    pb.plan = plan;
-    pb.nonce = csl_bytes(m->nonce, sizeof m->nonce);
-    pb.n_share_commitments = m->n_parties;
-    pb.share_commitments = commitments;
-    uint8_t *p = malloc(csl__pb__model_manifest__get_packed_size(&pb) + 1);
-    if (p == NULL) {
-        return CSL_ENOMEM;
-    }
-    size_t size = csl__pb__model_manifest__pack(&pb, p);
-    enum csl_err err = csl_sha256_once(m->digest, p, size);
-    if (err != CSL_OK) {
-        free(p);
-        return err;
-    }
-    *bytes = p;
-    *n = size;
-    return CSL_OK;
-}
-
-enum csl_err csl_manifest_encode(uint8_t **bytes, size_t *n, struct csl_manifest *m) {
-    Csl__Pb__Plan *plan;
-    TRY(csl_plan_to_message(&plan, &m->plan));
-    enum csl_err err = pack_manifest(bytes, n, m, plan);
-    csl__pb__plan__free_unpacked(plan, NULL);
-    return err;
-}
+#include "roles/reseal.h"
 
 /* ---- Parts ---- */
 
@@ -129,6 +43,15 @@ enum csl_err csl_part_commit(uint8_t out[CSL_DIGEST_BYTES], const uint8_t nonce[
     return err;
 }
 
+enum csl_err csl_part_aad(uint8_t out[CSL_DIGEST_BYTES], const uint8_t nonce[32], unsigned party) {
+    static const char label[] = "consilium/package"; /* with its final 0 */
+    uint8_t text[sizeof label + 32 + 4];
+    memcpy(text, label, sizeof label);
+    memcpy(text + sizeof label, nonce, 32);
+    csl_store_u32(text + sizeof label + 32, party);
+    return csl_sha256_once(out, text, sizeof text);
+}
+
 enum csl_err csl_package_share(struct csl_model_share *out, const struct csl_package *p, unsigned party,
                                struct csl_diag *diag) {
     const uint8_t *share = p->part + CSL_SALT_BYTES;
@@ -138,7 +61,7 @@ enum csl_err csl_package_share(struct csl_model_share *out, const struct csl_pac
     return csl_model_share_decode(out, &p->plan, share, p->n_part - CSL_SALT_BYTES, diag);
 }
 
-/* ---- Package ---- */
+/* ---- Opening ---- */
 
 static enum csl_err check_part(const struct csl_package *p, const struct csl_manifest *m, unsigned party,
                                struct csl_diag *diag) {
@@ -158,31 +81,69 @@ static enum csl_err check_part(const struct csl_package *p, const struct csl_man
     return CSL_OK;
 }
 
-static enum csl_err fill_package(struct csl_package *p, const struct csl_context *ctx,
-                                 const uint8_t *manifest, size_t n_manifest, const uint8_t *part,
-                                 size_t n_part, struct csl_diag *diag) {
-    struct csl_manifest m;
-    TRY(csl_manifest_decode(&m, manifest, n_manifest, diag));
-    if (m.n_parties != ctx->roster.n_parties) {
-        return csl_fail(diag, CSL_EDATA, "model %s is shared among %u parties, the roster has %u", m.name,
-                        m.n_parties, ctx->roster.n_parties);
+static enum csl_err open_part(struct csl_package *p, const struct csl_manifest *m,
+                              const struct csl_context *ctx, const Csl__Pb__ModelPackage *file,
+                              struct csl_diag *diag) {
+    uint8_t aad[CSL_DIGEST_BYTES];
+    struct csl_diag why = {""};
+    size_t n;
+    enum csl_err err = csl_envelope_plain_size(&n, file->sealed.data, file->sealed.len, &why);
+    if (err != CSL_OK) {
+        return csl_fail(diag, err, "model %s: the sealed part: %s", p->name, why.text);
     }
-    p->refs = 1;
-    memcpy(p->name, m.name, sizeof p->name);
-    memcpy(p->owner, m.owner, sizeof p->owner);
-    memcpy(p->digest, m.digest, sizeof p->digest);
-    p->plan = m.plan;
-    p->n_parties = m.n_parties;
-    p->manifest = malloc(n_manifest);
-    p->part = csl_secret_alloc(n_part, 1);
-    if (p->manifest == NULL || p->part == NULL) {
+    TRY(csl_part_aad(aad, m->nonce, file->party));
+    p->part = csl_secret_alloc(n + 1, 1);
+    if (p->part == NULL) {
         return CSL_ENOMEM;
     }
-    memcpy(p->manifest, manifest, n_manifest);
-    p->n_manifest = n_manifest;
-    memcpy(p->part, part, n_part);
-    p->n_part = n_part;
-    return check_part(p, &m, (unsigned)ctx->self->party, diag);
+    p->n_part = n;
+    err = csl_envelope_open(p->part, &p->n_part, ctx->site.wrap_key, CSL_PART_LABEL, aad, sizeof aad,
+                            file->sealed.data, file->sealed.len, &why);
+    return err != CSL_EAUTH
+               ? err
+               : csl_fail(diag, err, "model %s: the sealed part does not open with the wrapping key of %s",
+                          p->name, ctx->self->name);
+}
+
+/* Whom the package is for, before anything is decrypted. */
+static enum csl_err check_party(const struct csl_manifest *m, const struct csl_context *ctx,
+                                const Csl__Pb__ModelPackage *file, struct csl_diag *diag) {
+    if (ctx->self->party < 0) {
+        return csl_fail(diag, CSL_EPERM, "%s is no party in the roster: model packages are theirs",
+                        ctx->self->name);
+    }
+    if (file->party != (unsigned)ctx->self->party) {
+        return csl_fail(diag, CSL_EAUTH, "model %s: this is the package of party %u (%s); %s is party %d",
+                        m->name, file->party, file->party < m->n_parties ? m->parties[file->party] : "nobody",
+                        ctx->self->name, ctx->self->party);
+    }
+    return CSL_OK;
+}
+
+static enum csl_err fill_package(struct csl_package *p, struct csl_manifest *m, const struct csl_context *ctx,
+                                 const Csl__Pb__ModelPackage *file, struct csl_diag *diag) {
+    p->refs = 1;
+    TRY(csl_manifest_decode(m, file->manifest.data, file->manifest.len, diag));
+    TRY(csl_manifest_verify(m, file->manifest.data, file->manifest.len, file->signature.data,
+                            file->signature.len, &ctx->roster, diag));
+    TRY(check_party(m, ctx, file, diag));
+    TRY(csl_sha256_once(p->sealed_digest, file->sealed.data, file->sealed.len));
+    TRY(csl_reseal_check(m, file, p->sealed_digest, ctx->self, diag));
+    memcpy(p->name, m->name, sizeof p->name);
+    memcpy(p->owner, m->owner, sizeof p->owner);
+    memcpy(p->digest, m->digest, sizeof p->digest);
+    memcpy(p->signature, file->signature.data, sizeof p->signature);
+    p->expires_ms = m->expires_ms;
+    p->plan = m->plan;
+    p->n_parties = m->n_parties;
+    p->n_manifest = file->manifest.len;
+    p->manifest = malloc(p->n_manifest);
+    if (p->manifest == NULL) {
+        return CSL_ENOMEM;
+    }
+    memcpy(p->manifest, file->manifest.data, p->n_manifest);
+    TRY(open_part(p, m, ctx, file, diag));
+    return check_part(p, m, file->party, diag);
 }
 
 static void package_free(struct csl_package *p) {
@@ -191,20 +152,23 @@ static void package_free(struct csl_package *p) {
     free(p);
 }
 
-enum csl_err csl_package_new(struct csl_package **out, const struct csl_context *ctx, const uint8_t *manifest,
-                             size_t n_manifest, const uint8_t *part, size_t n_part, struct csl_diag *diag) {
+enum csl_err csl_package_open(struct csl_package **out, const struct csl_context *ctx,
+                              const Csl__Pb__ModelPackage *file, struct csl_diag *diag) {
     *out = NULL;
     struct csl_package *p = calloc(1, sizeof *p);
-    if (p == NULL) {
-        return CSL_ENOMEM;
-    }
-    enum csl_err err = fill_package(p, ctx, manifest, n_manifest, part, n_part, diag);
-    if (err != CSL_OK) {
+    struct csl_manifest *m = malloc(sizeof *m);
+    enum csl_err err = p == NULL || m == NULL ? CSL_ENOMEM : fill_package(p, m, ctx, file, diag);
+    free(m);
+    if (err == CSL_OK) {
+        *out = p;
+    } else if (p != NULL) {
         package_free(p);
-        return err;
     }
-    *out = p;
-    return CSL_OK;
+    return err;
+}
+
+enum csl_err csl_package_check_expiry(const struct csl_package *p, struct csl_diag *diag) {
+    return csl_seal_check_expiry(p->name, p->owner, p->expires_ms, diag);
 }
 
 struct csl_package *csl_package_ref(struct csl_package *p) {

@@ -1,11 +1,13 @@
 #include "roles/party_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/cpu.h"
 #include "crypto/rand.h"
 
-enum { TICK_MS = 250 };
+enum { TICK_MS = 250, LOOK_MS = 1000 };
 
 /* ---- Epochs ---- */
 
@@ -82,6 +84,9 @@ static enum csl_err may(void *arg, const struct csl_member *from, Csl__Pb__Purpo
     case CSL__PB__PURPOSE__PURPOSE_CORRECTIONS:
         ok = dealer_expected(p, from);
         break;
+    case CSL__PB__PURPOSE__PURPOSE_AUDIT:
+        ok = from->party >= 0 && from != p->ctx->self;
+        break;
     default:
         break;
     }
@@ -103,6 +108,9 @@ static void on_conn(void *arg, struct csl_conn *conn, const struct csl_member *f
     } else if (hello->purpose == CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL &&
                request->kind_case == CSL__PB__CONTROL__KIND_SHARE_MODEL) {
         csl__party_share_model(p, conn, from, request->share_model);
+    } else if (hello->purpose == CSL__PB__PURPOSE__PURPOSE_AUDIT &&
+               request->kind_case == CSL__PB__CONTROL__KIND_OPENING_ANNOUNCED) {
+        csl__party_told(p, conn, from, request->opening_announced);
     } else {
         csl_conn_refuse(conn, CSL_EPROTO, "the first message does not fit the purpose of the connection");
     }
@@ -123,7 +131,13 @@ static void on_peer(void *arg, const struct csl_member *peer, bool up, const cha
 /* ---- Life ---- */
 
 static void on_tick(uv_timer_t *timer) {
-    csl__party_tick(timer->data);
+    struct csl_party *p = timer->data;
+    csl__party_tick(p);
+    uint64_t now = uv_now(csl_daemon_loop(p->daemon));
+    if (now - p->looked_ms >= LOOK_MS) {
+        p->looked_ms = now;
+        csl__party_look_for_models(p);
+    }
 }
 
 static void on_stop(void *arg) {
@@ -131,15 +145,41 @@ static void on_stop(void *arg) {
     p->stopping = true;
     csl__party_stop_sessions(p);
     csl__party_stop_storing(p);
+    csl__party_stop_told(p);
     uv_close((uv_handle_t *)&p->tick, NULL);
 }
 
-static const struct csl_daemon_ops ops = {
-    .may = may, .on_conn = on_conn, .on_peer = on_peer, .on_control = on_control, .on_stop = on_stop};
+/* Sessions that began while a restarted daemon had not shown its ledger yet end with it. */
+static void on_witnessed(void *arg) {
+    struct csl_party *p = arg;
+    struct csl_diag diag = {""};
+    enum csl_err err = csl_daemon_admits(p->daemon, &diag);
+    for (struct csl_running *r = p->running; err == CSL_EAUTH && r != NULL; r = r->next) {
+        csl_lane_interrupt(r->lane, err, diag.text);
+    }
+    csl__party_admit(p);
+}
+
+static const struct csl_daemon_ops ops = {.may = may,
+                                          .on_conn = on_conn,
+                                          .on_peer = on_peer,
+                                          .on_control = on_control,
+                                          .on_witnessed = on_witnessed,
+                                          .on_stop = on_stop};
+
+/* What this site chose beside the roster: sessions' statements name its digest. */
+static enum csl_err configure(struct csl_context *ctx, const struct csl_party_options *opt,
+                              struct csl_diag *diag) {
+    char settings[64];
+    (void)snprintf(settings, sizeof settings, "wait=%s cpu=%s", opt->wait == CSL_WAIT_SPIN ? "spin" : "block",
+                   csl_cpu_name(csl_cpu_level()));
+    return csl_context_configure(ctx, settings, diag);
+}
 
 enum csl_err csl_party_run(struct csl_context *ctx, const struct csl_party_options *opt,
                            struct csl_diag *diag) {
     TRY(csl_context_require(ctx, CSL_ROLE_PARTY, diag));
+    TRY(configure(ctx, opt, diag));
     struct csl_party *p = calloc(1, sizeof *p);
     if (p == NULL) {
         return CSL_ENOMEM;
@@ -147,6 +187,8 @@ enum csl_err csl_party_run(struct csl_context *ctx, const struct csl_party_optio
     p->ctx = ctx;
     p->wait = opt->wait;
     enum csl_err err = CSL_OK;
+    TRY_OUT(csl_logbook_open(&p->logbook, ctx, CSL_LOGBOOK_SYNC_MS, diag));
+    ctx->logbook = &p->logbook;
     TRY_OUT(csl_store_init(&p->store, ctx, diag));
     TRY_OUT(csl_daemon_new(&p->daemon, ctx, &ops, p, &opt->daemon, diag));
     (void)uv_timer_init(csl_daemon_loop(p->daemon), &p->tick);
@@ -159,6 +201,8 @@ out:
     csl_daemon_free(p->daemon);
     drop_epoch(p);
     csl_store_clear(&p->store);
+    ctx->logbook = NULL;
+    csl_logbook_close(&p->logbook);
     free(p);
     return err;
 }

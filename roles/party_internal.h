@@ -4,6 +4,7 @@
 #define CSL_ROLES_PARTY_INTERNAL_H
 
 #include "roles/lane.h"
+#include "roles/logbook.h"
 #include "roles/party.h"
 
 enum {
@@ -14,6 +15,7 @@ enum {
 
 struct csl_party;
 struct csl_storing;
+struct csl_told;
 
 /* A client's request that waits for a lane or an epoch. */
 struct csl_waiting {
@@ -44,6 +46,7 @@ struct csl_party {
     struct csl_context *ctx;
     struct csl_daemon *daemon;
     enum csl_wait wait;
+    struct csl_logbook logbook; /* before the store, which asks it what was accepted */
     struct csl_store store;
     struct csl_party_epoch *epoch; /* NULL: none now */
     uint64_t epoch_wanted;         /* number of the epoch that is being made; 0: none */
@@ -58,7 +61,11 @@ struct csl_party {
     unsigned n_recent;           /* ever */
     struct csl_storing *storing; /* models that are being received */
     unsigned n_storing;
-    uv_timer_t tick; /* deadlines of what waits and what is parked */
+    struct csl_told *told; /* openings of views that are being counted */
+    unsigned n_told;
+    bool refreshing;    /* a thread looks for new model files */
+    uint64_t looked_ms; /* loop time: when we last looked */
+    uv_timer_t tick;    /* deadlines of what waits and what is parked */
     bool stopping;
 };
 
@@ -75,5 +82,11 @@ void csl__party_stop_sessions(struct csl_party *p);
 void csl__party_share_model(struct csl_party *p, struct csl_conn *conn, const struct csl_member *owner,
                             const Csl__Pb__ShareModel *m);
 void csl__party_stop_storing(struct csl_party *p);
+
+/* party_audit.c */
+void csl__party_told(struct csl_party *p, struct csl_conn *conn, const struct csl_member *from,
+                     const Csl__Pb__OpeningAnnounced *m);
+void csl__party_stop_told(struct csl_party *p);
+void csl__party_look_for_models(struct csl_party *p);
 
 #endif

@@ -25,8 +25,14 @@ static void unlink_waiting(struct csl_waiting *w) {
     w->party->n_waiting--;
 }
 
+static void log_refusal(struct csl_party *p, const struct csl_member *client, enum csl_err err,
+                        const char *reason) {
+    csl_log("session of %s refused: %s", client->name, reason);
+    csl_logbook_refused(&p->logbook, client->name, "a session", err, reason);
+}
+
 static void refuse_waiting(struct csl_waiting *w, enum csl_err err, const char *reason) {
-    csl_log("session of %s refused: %s", w->client->name, reason);
+    log_refusal(w->party, w->client, err, reason);
     unlink_waiting(w);
     csl_conn_refuse(w->conn, err, reason);
     free(w);
@@ -82,8 +88,9 @@ void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const s
     enum csl_err err = judge(p, &request, client, m, &diag);
     struct csl_waiting *w = err == CSL_OK ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
-        csl_log("session of %s refused: %s", client->name, diag.text);
-        csl_conn_refuse(conn, err == CSL_OK ? CSL_ENOMEM : err, diag.text);
+        err = err == CSL_OK ? CSL_ENOMEM : err;
+        log_refusal(p, client, err, diag.text[0] != '\0' ? diag.text : csl_err_text(err));
+        csl_conn_refuse(conn, err, diag.text);
         return;
     }
     memcpy(p->recent[p->n_recent++ % CSL_RECENT_MAX], m->session_id.data, CSL_SESSION_ID_BYTES);
@@ -164,6 +171,7 @@ static void lane_done(void *arg) {
     }
     *at = r->next;
     p->n_running--;
+    csl_daemon_logged(p->daemon);
     csl_lane_free(r->lane);
     free(r);
     if (!p->stopping) {
@@ -226,18 +234,28 @@ static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_pa
     p->n_running++;
 }
 
+/* Nothing runs unlogged, or beside a ledger that was rolled back. */
+static void refuse_unlogged(struct csl_party *p) {
+    struct csl_diag diag = {""};
+    enum csl_err err = csl_daemon_admits(p->daemon, &diag);
+    while (err != CSL_OK && p->waiting != NULL) {
+        refuse_waiting(p->waiting, err, diag.text);
+    }
+}
+
 void csl__party_admit(struct csl_party *p) {
     struct csl_waiting *next;
+    const char *unseen;
+    refuse_unlogged(p);
     for (struct csl_waiting *w = p->waiting; w != NULL; w = next) {
         next = w->next;
-        struct csl_package *package = csl_store_get(&p->store, w->request.model);
-        if (package == NULL) {
-            char text[256];
-            (void)snprintf(text, sizeof text,
-                           "model %s was not shared with %s; its owner runs `consilium model share`",
-                           w->request.model, p->ctx->self->name);
-            refuse_waiting(w, CSL_EUNAVAILABLE, text);
-        } else if (p->epoch == NULL || p->n_running >= p->ctx->roster.limits.lanes) {
+        struct csl_package *package;
+        struct csl_diag why = {""};
+        enum csl_err err = csl_store_find(&p->store, &package, w->request.model, &why);
+        if (err != CSL_OK) {
+            refuse_waiting(w, err, why.text);
+        } else if (p->epoch == NULL || p->n_running >= p->ctx->roster.limits.lanes ||
+                   csl_daemon_unseen(p->daemon, &unseen)) {
             csl_package_unref(package);
             return; /* later, in order */
         } else {
@@ -250,12 +268,20 @@ void csl__party_admit(struct csl_party *p) {
 
 static void refuse_late(struct csl_party *p, struct csl_waiting *w) {
     char text[512], missing[300];
+    const char *unseen;
     if (p->epoch == NULL) {
         csl_daemon_missing(p->daemon, missing, sizeof missing);
         (void)snprintf(text, sizeof text, "%s has no correlations: %s%s; `consilium doctor` says why",
                        p->ctx->self->name,
                        missing[0] != '\0' ? "it is not connected to " : "the dealer lacks a party",
                        missing[0] != '\0' ? missing : "");
+        refuse_waiting(w, CSL_EUNAVAILABLE, text);
+    } else if (csl_daemon_unseen(p->daemon, &unseen)) {
+        (void)snprintf(
+            text, sizeof text,
+            "%s has not shown %s the checkpoint of its ledger: its daemon is not connected here, or "
+            "its disk does not answer; `consilium doctor` says more",
+            unseen, p->ctx->self->name);
         refuse_waiting(w, CSL_EUNAVAILABLE, text);
     } else {
         (void)snprintf(text, sizeof text, "all %u lanes of %s are busy; try again later",

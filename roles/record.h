@@ -6,6 +6,7 @@
 
 #include "audit/statement.h"
 #include "mpc/epoch.h"
+#include "nn/infer.h"
 #include "roles/parts.h"
 
 struct csl_record_input { /* of one owner of the input */
@@ -13,12 +14,13 @@ struct csl_record_input { /* of one owner of the input */
     uint8_t salt[32];
     uint8_t *share; /* secret: 32-byte seed of the batch, or the packed values at the last party */
     size_t n;
+    size_t each;          /* values of one inference that this owner shares */
     uint8_t *commitments; /* count x 32, ours (I1) */
 };
 
 /* One opening: our message, and each peer's. Public among the parties; no outsider may see them. */
 struct csl_record_round {
-    size_t n;                           /* bytes of each */
+    size_t n;                           /* bytes of each, without the signature */
     uint8_t *messages[CSL_MAX_PARTIES]; /* ours at our own number; one allocation, at messages[0] */
 };
 
@@ -47,7 +49,8 @@ struct csl_record {
     struct csl_signed output;
 };
 
-void csl_record_clear(struct csl_record *r); /* may be zero */
+/* May be zero. What is secret was allocated by csl_secret_alloc, the rest by malloc. */
+void csl_record_clear(struct csl_record *r);
 
 /* Of the session, beside the batches. */
 struct csl_session_record {
@@ -59,5 +62,12 @@ struct csl_session_record {
     unsigned n_parties;
 };
 void csl_session_record_clear(struct csl_session_record *r);
+
+/* Fields of the session's statement: SHA-256("consilium/nonces" 0 | nonces), and
+ * SHA-256("consilium/masked-weights" 0 | nonces | E of every layer as little-endian u64). */
+CSL_MUST_CHECK enum csl_err csl_nonces_digest(uint8_t out[CSL_DIGEST_BYTES], const uint8_t *nonces,
+                                              unsigned n_parties);
+CSL_MUST_CHECK enum csl_err csl_weights_digest(uint8_t out[CSL_DIGEST_BYTES], const uint8_t *nonces,
+                                               unsigned n_parties, const struct csl_model_share *share);
 
 #endif

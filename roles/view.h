@@ -90,11 +90,11 @@ void csl_opened_view_clear(struct csl_opened_view *o); /* may be zero */
 CSL_MUST_CHECK enum csl_err csl_opened_view_write(const char *path, const struct csl_opened_view *head,
                                                   struct csl_view_reader *v, EVP_PKEY *judge,
                                                   EVP_PKEY *sign_key, struct csl_diag *diag);
-/* At the judge: head, and that the party that it names signed the file with the roster's key (CSL_EAUTH). */
-CSL_MUST_CHECK enum csl_err csl_opened_view_read(struct csl_opened_view *head, const char *path,
-                                                 const struct csl_roster *roster, struct csl_diag *diag);
-/* Then its records, opened with the judge's key, as those of an own view. */
-CSL_MUST_CHECK enum csl_err csl_opened_view_reader(struct csl_view_reader **out, const char *path,
-                                                   EVP_PKEY *judge, struct csl_diag *diag);
+/* At the judge: the head, and that the party that it names signed the file with the roster's key (CSL_EAUTH).
+ * judge: the private key; CSL_EAUTH when the view is sealed to another. No record is opened before it is
+ * read. */
+CSL_MUST_CHECK enum csl_err csl_opened_view_open(struct csl_view_reader **out, struct csl_opened_view *head,
+                                                 const char *path, const struct csl_roster *roster,
+                                                 EVP_PKEY *judge, struct csl_diag *diag);
 
 #endif

@@ -143,6 +143,34 @@ static enum csl_err check_file(struct csl__onnx *o, int fd, size_t n, const stru
     return CSL_OK;
 }
 
+static enum csl_err note_file(struct csl_onnx_files *f, const char *location) {
+    for (size_t i = 0; f != NULL && i < f->n; i++) {
+        if (strcmp(f->names[i], location) == 0) {
+            return CSL_OK;
+        }
+    }
+    char **names = f == NULL ? NULL : realloc(f->names, (f->n + 1) * sizeof *names);
+    if (names != NULL) {
+        f->names = names;
+        names[f->n] = strdup(location);
+    }
+    if (f != NULL && (names == NULL || names[f->n] == NULL)) {
+        return CSL_ENOMEM;
+    }
+    if (f != NULL) {
+        f->n++;
+    }
+    return CSL_OK;
+}
+
+void csl_onnx_files_clear(struct csl_onnx_files *f) {
+    for (size_t i = 0; i < f->n; i++) {
+        free(f->names[i]);
+    }
+    free(f->names);
+    *f = (struct csl_onnx_files){0};
+}
+
 enum csl_err csl__onnx_external(struct csl__onnx *o, uint8_t **bytes, size_t n,
                                 const Csl__Onnx__Tensor *proto, const char *name, struct csl_diag *diag) {
     *bytes = NULL;
@@ -154,6 +182,7 @@ enum csl_err csl__onnx_external(struct csl__onnx *o, uint8_t **bytes, size_t n,
     }
     struct place place;
     TRY(read_place(&place, proto, name, diag));
+    TRY(note_file(o->files, place.location));
     const char *why;
     int fd = open_below(&why, o->folder, place.location);
     if (fd < 0) {

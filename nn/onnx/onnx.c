@@ -234,13 +234,15 @@ static enum csl_err build(struct csl__onnx *o, struct csl_diag *diag) {
     return note_unknown(o);
 }
 
-static enum csl_err import(struct csl_graph **graph, struct csl_issues *issues, const uint8_t *bytes,
-                           size_t n, int folder, size_t max_external, struct csl_diag *diag) {
+static enum csl_err import(struct csl_graph **graph, struct csl_issues *issues, struct csl_onnx_files *files,
+                           const uint8_t *bytes, size_t n, int folder, size_t max_external,
+                           struct csl_diag *diag) {
     *graph = NULL;
     struct budget budget = {.left = ((size_t)64 << 20) + 4 * n};
     ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
     Csl__Onnx__Model *model = csl__onnx__model__unpack(&allocator, n, bytes);
-    struct csl__onnx o = {.issues = issues, .model = model, .folder = folder, .external_left = max_external};
+    struct csl__onnx o = {
+        .issues = issues, .model = model, .folder = folder, .external_left = max_external, .files = files};
     enum csl_err err = CSL_OK;
     if (model == NULL) {
         return csl_fail(diag, CSL_EDATA,
@@ -264,7 +266,7 @@ out:
 
 enum csl_err csl_onnx_import(struct csl_graph **graph, struct csl_issues *issues, const uint8_t *bytes,
                              size_t n, struct csl_diag *diag) {
-    return import(graph, issues, bytes, n, -1, 0, diag);
+    return import(graph, issues, NULL, bytes, n, -1, 0, diag);
 }
 
 /* The folder of a file, opened; -1: it cannot be, or has no name that fits. */
@@ -299,8 +301,9 @@ static enum csl_err read_file(uint8_t **bytes, size_t *n, FILE *f, const char *p
     return CSL_OK;
 }
 
-enum csl_err csl_onnx_import_file(struct csl_graph **graph, struct csl_issues *issues, const char *path,
-                                  size_t max_bytes, struct csl_diag *diag) {
+static enum csl_err import_file(struct csl_graph **graph, struct csl_issues *issues,
+                                struct csl_onnx_files *files, const char *path, size_t max_bytes,
+                                struct csl_diag *diag) {
     *graph = NULL;
     uint8_t *bytes = NULL;
     size_t n = 0;
@@ -312,7 +315,7 @@ enum csl_err csl_onnx_import_file(struct csl_graph **graph, struct csl_issues *i
     }
     TRY_OUT(read_file(&bytes, &n, f, path, max_bytes, diag));
     folder = open_folder(path);
-    err = import(graph, issues, bytes, n, folder, max_bytes, diag);
+    err = import(graph, issues, files, bytes, n, folder, max_bytes, diag);
     if (folder >= 0) {
         (void)close(folder);
     }
@@ -325,5 +328,24 @@ out:
     }
     free(bytes);
     (void)fclose(f);
+    return err;
+}
+
+enum csl_err csl_onnx_import_file(struct csl_graph **graph, struct csl_issues *issues, const char *path,
+                                  size_t max_bytes, struct csl_diag *diag) {
+    return import_file(graph, issues, NULL, path, max_bytes, diag);
+}
+
+enum csl_err csl_onnx_external_files(struct csl_onnx_files *out, const char *path, size_t max_bytes,
+                                     struct csl_diag *diag) {
+    struct csl_issues issues = {0};
+    struct csl_graph *graph = NULL;
+    *out = (struct csl_onnx_files){0};
+    enum csl_err err = import_file(&graph, &issues, out, path, max_bytes, diag);
+    csl_graph_free(graph);
+    csl_issues_clear(&issues);
+    if (err != CSL_OK) {
+        csl_onnx_files_clear(out);
+    }
     return err;
 }

@@ -38,4 +38,14 @@ CSL_MUST_CHECK enum csl_err csl_onnx_import(struct csl_graph **graph, struct csl
 CSL_MUST_CHECK enum csl_err csl_onnx_import_file(struct csl_graph **graph, struct csl_issues *issues,
                                                  const char *path, size_t max_bytes, struct csl_diag *diag);
 
+/* The external files that csl_onnx_import_file reads for this model, as the model names them (relative to its
+ * folder), each once; for those who keep a model whole. Errors as there, but for what cannot be run. */
+struct csl_onnx_files {
+    char **names;
+    size_t n;
+};
+CSL_MUST_CHECK enum csl_err csl_onnx_external_files(struct csl_onnx_files *out, const char *path,
+                                                    size_t max_bytes, struct csl_diag *diag);
+void csl_onnx_files_clear(struct csl_onnx_files *f); /* may be zero */
+
 #endif

@@ -27,8 +27,9 @@ struct csl__onnx {
     struct csl_graph *graph;
     struct csl_issues *issues;
     const Csl__Onnx__Model *model;
-    int folder;           /* of external data; -1: there is none */
-    size_t external_left; /* bytes of external data that may still be read */
+    int folder;                   /* of external data; -1: there is none */
+    size_t external_left;         /* bytes of external data that may still be read */
+    struct csl_onnx_files *files; /* notes the names of the external files that were read; or NULL */
     size_t n_steps; /* nodes and their tensors so far: functions that call functions must not multiply */
     size_t n_calls;
 };

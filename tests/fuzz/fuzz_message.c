@@ -27,6 +27,15 @@ static int refused(enum csl_err err, const void *out, const struct csl_diag *dia
     return 0;
 }
 
+/* All three or none. */
+static void check_signed(const ProtobufCBinaryData *salt, const ProtobufCBinaryData *statement,
+                         const ProtobufCBinaryData *signature) {
+    bool there = statement->len != 0;
+    if (salt->len != (there ? 32 : 0) || signature->len != (there ? 64 : 0) || statement->len > 8192) {
+        abort();
+    }
+}
+
 static void check_kind(const csl_control *m) {
     switch (m->kind_case) {
     case CSL__PB__CONTROL__KIND_FAILURE:
@@ -42,7 +51,17 @@ static void check_kind(const csl_control *m) {
         }
         break;
     case CSL__PB__CONTROL__KIND_INPUT:
-        if (m->input->seed.len != 32) {
+        if (m->input->seed.len != 32 && m->input->seed.len != 0) {
+            abort();
+        }
+        check_signed(&m->input->salt, &m->input->statement, &m->input->signature);
+        break;
+    case CSL__PB__CONTROL__KIND_BATCH_DONE:
+        check_signed(&m->batch_done->salt, &m->batch_done->statement, &m->batch_done->signature);
+        break;
+    case CSL__PB__CONTROL__KIND_SESSION_READY:
+        if ((m->session_ready->session.len != 0 && m->session_ready->session.len != 32) ||
+            m->session_ready->manifest_signature.len != 64) {
             abort();
         }
         break;

@@ -1,9 +1,12 @@
 /* A whole inference with every share, seed and mask marked secret: input, linear, ReLU, truncation, linear,
- * output; and convolutions, a maximum and an arg-max; comparisons in both forms. In the ct preset it runs
- * under valgrind, which reports each branch or index on a secret, and each share that leaves unopened.
- * `test_ct_flow leak` is the negative control: a party sends a share that nobody opened; it must be reported.
+ * output; and convolutions, a maximum and an arg-max; comparisons in both forms; and the check of the dealer.
+ * In the ct preset it runs under valgrind, which reports each branch or index on a secret, and each share
+ * that leaves unopened. `test_ct_flow leak` is the negative control: a party sends a share that nobody
+ * opened; it must be reported.
  */
+#include "crypto/hash.h"
 #include "crypto/secret.h"
+#include "mpc/check.h"
 #include "mpc/epoch.h"
 #include "mpc/share.h"
 #include "parties.h"
@@ -126,6 +129,61 @@ static void flow(unsigned n, enum csl_form form) {
     free_shares(c.out, n);
 }
 
+/* ---- the check of the dealer ---- */
+
+enum { CHECKED = 2, DEALT = 5 };
+
+static enum csl_err check_dealer(struct party *p) {
+    struct flow *c = p->arg;
+    unsigned me = p->s.self, n = p->s.n_parties;
+    uint8_t coin[CSL_COIN_BYTES], own[CHECKED * CSL_CHECK_KEY_BYTES], matrix[32], bits[32];
+    uint8_t opened[CSL_MAX_PARTIES * sizeof own], seed[CSL_INDEX_SEED_BYTES];
+    uint32_t rows[CHECKED];
+    size_t chunk = csl_correction_bytes(c->demands, 4);
+    TRY(csl_check_toss(&p->s, coin, NULL));
+    TRY(csl_check_choose(rows, CHECKED, DEALT, coin));
+    for (size_t i = 0; i < CHECKED; i++) {
+        test_seed(seed, 6, rows[i], me);
+        memcpy(own + i * CSL_CHECK_KEY_BYTES, seed + CSL_SEED_BYTES, CSL_SEED_BYTES);
+        TRY(csl_sha256_once(own + i * CSL_CHECK_KEY_BYTES + CSL_SEED_BYTES, seed, CSL_SEED_BYTES));
+    }
+    TRY(csl_check_open(&p->s, opened, own, CHECKED, 0));
+    for (size_t i = 0; i < CHECKED && me + 1 == n; i++) {
+        uint8_t *corrections = malloc(chunk);
+        assert_non_null(corrections);
+        TRY(csl_corr_corrections(corrections, chunk, p->corr, rows[i], NULL));
+        TRY(csl_correction_digests(matrix, bits, c->demands, 4, corrections, chunk));
+        CSL_PUBLIC(bits, sizeof bits);
+        CSL_PUBLIC(corrections, chunk); /* of a row that is discarded */
+        TRY(csl_check_bits(c->demands, 4, n, opened + i * CSL_CHECK_KEY_BYTES, sizeof own, bits, corrections,
+                           NULL));
+        free(corrections);
+    }
+    TRY(csl_check_sacrifice(&p->s, p->corr, rows, CHECKED, coin, &c->keys[me], c->mask_id));
+    return csl_corr_discard(p->corr, rows, CHECKED, NULL);
+}
+
+static void check_flow(unsigned n) {
+    struct flow c = {.masks = {NULL}};
+    uint64_t w0[K * H], w1[H * O];
+    test_random(w0, K * H, 10, 1);
+    test_random(w1, H * O, 4, 2);
+    set_up(&c, n, CSL_FORM_LAN, w0, w1);
+    /* here the second layer's mask has the number that it has in a plan (K5) */
+    assert_int_equal(csl_weight_mask_sum(c.masks[3], c.keys, n, c.mask_id, 1, H * O, L), CSL_OK);
+    struct parties all;
+    parties_init(&all, n);
+    parties_deal(&all, c.demands, 4, (const uint64_t *const *)c.masks, DEALT, 6);
+    parties_run_ok(&all, check_dealer, &c);
+    assert_int_equal(csl_corr_batch(all.party[0].corr), DEALT - CHECKED);
+    parties_clear(&all);
+    free(c.masks[0]);
+    free(c.masks[3]);
+    free_shares(c.w[0], n);
+    free_shares(c.w[1], n);
+    free_shares(c.out, n);
+}
+
 /* ---- a convolution, a maximum and an arg-max ---- */
 
 /* 5 x 4 x 2 through a 3 x 3 kernel with padding, and through groups and depthwise, to pairs of pixels. */
@@ -230,6 +288,12 @@ static void convolution_and_maximum(void **state) {
     pool_flow(3, CSL_FORM_WAN);
 }
 
+static void dealer_is_checked(void **state) {
+    (void)state;
+    check_flow(2);
+    check_flow(3);
+}
+
 static void whole_flow(void **state) {
     (void)state;
     flow(2, CSL_FORM_LAN);
@@ -258,7 +322,7 @@ static void leak_a_share(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest good[] = {cmocka_unit_test(whole_flow),
+    const struct CMUnitTest good[] = {cmocka_unit_test(whole_flow), cmocka_unit_test(dealer_is_checked),
                                       cmocka_unit_test(convolution_and_maximum)};
     const struct CMUnitTest bad[] = {cmocka_unit_test(leak_a_share)};
     return argc > 1 && strcmp(argv[1], "leak") == 0 ? cmocka_run_group_tests(bad, NULL, NULL)

@@ -110,9 +110,9 @@ static struct job *job_new(const struct built *b, unsigned n, enum csl_profile p
     job->n_y = (size_t)BATCH * (label ? 1 : csl_plan_n_outputs(&b->plan));
     parties_init(&job->all, n);
     for (unsigned p = 0; p < n; p++) {
-        uint8_t seed[CSL_INDEX_SEED_BYTES];
-        test_seed(seed, 99, 0, p);
-        memcpy(job->keys[p].mask_key, seed, sizeof job->keys[p].mask_key);
+        uint8_t keys[CSL_INDEX_SEED_BYTES];
+        test_seed(keys, 99, 0, p);
+        memcpy(job->keys[p].mask_key, keys, sizeof job->keys[p].mask_key);
     }
     share_model(job, n);
     deal(job, salt);

@@ -93,26 +93,28 @@ static void while_connecting(void **state) {
     killed_at("hospital-c", "mesh:1", "");
 }
 
-/* Round 1 is the agreement, round 2 the masked weights. */
+/* Round 1 is the agreement, round 2 the masked weights, round 3 the signatures of the session. */
 static void while_setting_up(void **state) {
     (void)state;
     killed_at("hospital-b", "round:1", ""); /* the others may be connecting still */
     killed_at("hospital-a", "round:2", "round 2|round 1");
+    killed_at("hospital-c", "round:3", "round 3|round 2");
 }
 
 static void while_correlations_are_made(void **state) {
     (void)state;
     killed_at("hospital-b", "prepare:1", "");
     killed_at("hospital-c", "prepare:1", "");
+    killed_at("hospital-a", "round:4", "round 4|round 3"); /* the dealer's statement */
 }
 
 /* It had all messages of the round before, but of the two others one may still have waited for the other's
  * then. */
 static void in_a_round(void **state) {
     (void)state;
-    killed_at("hospital-a", "round:3", "round 3|round 2");
-    killed_at("hospital-b", "round:5", "round 5|round 4");
-    killed_at("hospital-c", "round:7", "round 7|round 6");
+    killed_at("hospital-a", "round:5", "round 5|round 4");
+    killed_at("hospital-b", "round:7", "round 7|round 6");
+    killed_at("hospital-c", "round:9", "round 9|round 8"); /* with the signatures */
 }
 
 static void between_batches(void **state) {
@@ -138,11 +140,11 @@ static void between_batches(void **state) {
 static void hangs_in_a_round(void **state) {
     (void)state;
     struct attempt a;
-    instrument("hospital-b", "round:4");
+    instrument("hospital-b", "round:6");
     attempt_start(&a, &world);
     world_wait_stopped(&world, "hospital-b");
     time_t from = now();
-    FAILED2(attempt_join(&a), &a.diag, CSL_EPEER, CSL_ETIMEOUT, "hospital-b", "round 4|round 3");
+    FAILED2(attempt_join(&a), &a.diag, CSL_EPEER, CSL_ETIMEOUT, "hospital-b", "round 6|round 5");
     assert_true(now() - from <= SECONDS);
     world_signal(&world, "hospital-b", SIGCONT);
     world_session(&world); /* it finds its place again */

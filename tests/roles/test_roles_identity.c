@@ -8,7 +8,9 @@
 
 #include <openssl/pem.h>
 
+#include "audit/statement.h"
 #include "crypto/cert.h"
+#include "crypto/envelope.h"
 #include "roles/package.h"
 
 static struct world world;
@@ -205,13 +207,28 @@ static void purposes(void **state) {
 
 /* A manifest that is good in form. */
 static uint8_t *manifest(size_t *n, const char *owner, const char *name) {
-    struct csl_manifest m = {.n_parties = world.n};
+    struct csl_manifest m = {.n_parties = world.n, .expires_ms = UINT64_MAX};
     uint8_t *bytes;
     m.plan = world.net->plan;
+    for (unsigned i = 0; i < world.n; i++) {
+        (void)snprintf(m.parties[i], sizeof m.parties[i], "%s", csl_federation_party_name(world.fed, i));
+    }
     (void)snprintf(m.owner, sizeof m.owner, "%s", owner);
     (void)snprintf(m.name, sizeof m.name, "%s", name);
     assert_int_equal(csl_manifest_encode(&bytes, n, &m), CSL_OK);
     return bytes;
+}
+
+/* Signed by the site that sends it. */
+static void send_manifest(struct fake *f, const uint8_t *bytes, size_t n) {
+    struct csl_diag diag = {""};
+    uint8_t signature[CSL_SIGNATURE_BYTES];
+    must(csl_statement_sign_bytes(signature, CSL_STATEMENT_MANIFEST, bytes, n, f->ctx->site.sign_key, &diag),
+         &diag, "sign");
+    CSL_CONTROL(m, body, ShareModel, SHARE_MODEL, SHARE_MODEL, share_model);
+    body.manifest = csl_bytes(bytes, n);
+    body.signature = csl_bytes(signature, sizeof signature);
+    must(csl_talk_send(&f->talks[0], &m, &diag), &diag, "send");
 }
 
 static enum csl_err share_as(const struct csl_context *ctx, const char *owner, const char *name,
@@ -221,9 +238,7 @@ static enum csl_err share_as(const struct csl_context *ctx, const char *owner, c
     fake_dial(&f, 0, CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL);
     size_t n;
     uint8_t *bytes = manifest(&n, owner, name);
-    CSL_CONTROL(m, body, ShareModel, SHARE_MODEL, SHARE_MODEL, share_model);
-    body.manifest = csl_bytes(bytes, n);
-    must(csl_talk_send(&f.talks[0], &m, diag), diag, "send");
+    send_manifest(&f, bytes, n);
     enum csl_err err = fake_end(&f, 0, diag);
     free(bytes);
     fake_close(&f);
@@ -245,21 +260,26 @@ static void owner_of_another_model(void **state) {
     csl_context_free(&ctx);
 }
 
-/* A part that is not the one that the manifest commits to. */
+/* A sealed part that is not the one that the manifest names. */
 static void part_of_another_sharing(void **state) {
     (void)state;
     struct csl_diag diag = {""};
     struct fake f;
-    uint8_t part[64] = {7};
-    size_t n;
+    uint8_t part[CSL_SALT_BYTES + CSL_SEED_BYTES] = {7};
+    size_t n, n_env;
+    const struct csl_member *party = csl_roster_party(&world.owner.roster, 0);
     fake_open(&f, &world, &world.owner);
     fake_dial(&f, 0, CSL__PB__PURPOSE__PURPOSE_SHARE_MODEL);
     uint8_t *bytes = manifest(&n, "model-owner", MODEL);
-    CSL_CONTROL(m, body, ShareModel, SHARE_MODEL, SHARE_MODEL, share_model);
-    body.manifest = csl_bytes(bytes, n);
-    must(csl_talk_send(&f.talks[0], &m, &diag), &diag, "send");
-    fake_send(&f, 0, CSL_FRAME_DATA, 0, part, csl_part_bytes(&world.net->plan, world.n, 0));
-    FAILED(fake_end(&f, 0, &diag), &diag, CSL_EAUTH, "hospital-a", MODEL, "commits");
+    send_manifest(&f, bytes, n);
+    must(csl_envelope_size(&n_env, sizeof part, party->wrap_key, &diag), &diag, "size");
+    uint8_t *env = calloc(n_env, 1);
+    assert_non_null(env);
+    must(csl_envelope_seal(env, &n_env, party->wrap_key, CSL_PART_LABEL, part, 1, part, sizeof part, &diag),
+         &diag, "seal");
+    fake_send(&f, 0, CSL_FRAME_DATA, 0, env, n_env);
+    FAILED(fake_end(&f, 0, &diag), &diag, CSL_EAUTH, "hospital-a", MODEL, "sealed part");
+    free(env);
     free(bytes);
     fake_close(&f);
 }
@@ -482,7 +502,8 @@ static void copy(const char *from, const char *to) {
     assert_int_equal(fclose(out), 0);
 }
 
-/* One party restored an old backup of its models. */
+/* One party restored an old backup of its models: its ledger does not let it serve that. Where it takes the
+ * old package in again, the others notice. */
 static void other_model_at_one(void **state) {
     (void)state;
     struct csl_diag diag = {""};
@@ -495,6 +516,17 @@ static void other_model_at_one(void **state) {
     world_session(&world);
     world_kill(&world, "hospital-b");
     copy(old, now);
+    world_spawn(&world, "hospital-b");
+    fake_open(&f, &world, &world.clinic);
+    fake_dial(&f, 1, CSL__PB__PURPOSE__PURPOSE_CLIENT);
+    fake_ask(&f, 1, MODEL, 1);
+    FAILED(fake_end(&f, 1, &diag), &diag, CSL_EAUTH, "hospital-b", MODEL, "newest entry");
+    fake_close(&f);
+    world_kill(&world, "hospital-b");
+    const char *args[] = {"model", "install", old, "--json", NULL};
+    json_t *doc;
+    must(csl_federation_run_as(world.fed, &doc, "hospital-b", args, &diag), &diag, "install");
+    json_decref(doc);
     world_spawn(&world, "hospital-b");
     (void)!world_try(&world, &diag); /* waits for the new epoch, too */
     ask_all(&f, 2);

@@ -1,6 +1,8 @@
 /* Sessions that go well: every number of parties, batches, clients side by side, and what they cost. */
 #include "world.h"
 
+#include "roles/dealt.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,27 +168,40 @@ static void no_lane_for_long(void **state) {
 
 /* ---- Cost ---- */
 
-/* AGREE_BYTES of roles/lane_open.c: session id, digests, stream, one flag. */
-enum { AGREEMENT = 16 + 4 * 32 + 4 + 1, HEADER = CSL_FRAME_HEADER_BYTES };
+/* AGREE_BYTES of roles/lane_open.c: session id, digests, stream, one flag; nonce, program, configuration,
+ * seed. Then everybody's signature of the session's statement. */
+enum {
+    AGREEMENT = 16 + 4 * 32 + 4 + 1 + 4 * 32,
+    HEADER = CSL_FRAME_HEADER_BYTES,
+    SIGNED = CSL_SIGNATURE_BYTES + HEADER
+};
 
 static void check_cost(const struct world *w, const struct csl_plan *plan, const struct csl_batch_stats *s,
                        bool opened_weights) {
     struct csl_cost cost;
     assert_int_equal(csl_plan_cost(plan, &cost, w->n, s->count, CSL_PROFILE_LAN, false), CSL_OK);
-    uint64_t openings = cost.rounds - 1;
-    uint64_t link = cost.online_bytes + openings * HEADER;
+    uint32_t sign = w->clinic.roster.audit.sign;
+    if (sign != CSL_ROSTER_SIGN_OFF) {
+        csl_cost_add_signatures(&cost, w->n);
+    }
+    uint64_t messages = cost.rounds - 1 + (sign == CSL_ROSTER_SIGN_AFTER); /* the last round is the output */
+    uint64_t link = cost.online_bytes + messages * HEADER;
     assert_int_equal(s->rounds, cost.rounds);
     assert_int_equal(s->max_link_bytes, link);
     assert_int_equal(s->online_bytes, (w->n - 1) * link + cost.output_bytes + HEADER);
-    assert_int_equal(s->offline_bytes, cost.offline_bytes + (uint64_t)s->count * HEADER);
-    uint64_t setup = AGREEMENT + HEADER + (opened_weights ? cost.open_weights_bytes + HEADER : 0);
+    uint64_t dealt = sign == CSL_ROSTER_SIGN_OFF ? 0 : CSL_DEALT_RECORD_BYTES + HEADER;
+    dealt *= w->n - 1; /* the dealer's statement */
+    assert_int_equal(s->offline_bytes, cost.offline_bytes + (uint64_t)s->count * HEADER + dealt);
+    uint64_t setup = AGREEMENT + HEADER + SIGNED + (opened_weights ? cost.open_weights_bytes + HEADER : 0);
     assert_int_equal(s->setup_bytes, (w->n - 1) * setup);
 }
 
 /* Exactly the formulas of nn/plan.h and frame headers; weights are opened once an epoch. */
-static void cost_is_the_plans(void **state) {
-    (void)state;
-    open_parties(3);
+static void cost_is_the_plans(uint32_t sign) {
+    struct csl_audit_policy audit = {.sign = sign, .views_mib = 1, .colluding = 1};
+    struct csl_federation_options opt = world_options(3);
+    opt.audit = &audit;
+    world_open(&world, &opt);
     for (int session = 0; session < 3; session++) {
         struct csl_client *c = world_client(&world, 16);
         for (uint32_t count = 1; count <= 16; count += 5) {
@@ -204,6 +219,21 @@ static void cost_is_the_plans(void **state) {
     world_infer(&world, c, 1, &s);
     check_cost(&world, csl_client_plan(c), &s, true);
     csl_client_close(c);
+}
+
+static void cost_unsigned(void **state) {
+    (void)state;
+    cost_is_the_plans(CSL_ROSTER_SIGN_OFF);
+}
+
+static void cost_signed_after(void **state) {
+    (void)state;
+    cost_is_the_plans(CSL_ROSTER_SIGN_AFTER);
+}
+
+static void cost_signed_before(void **state) {
+    (void)state;
+    cost_is_the_plans(CSL_ROSTER_SIGN_BEFORE);
 }
 
 static double number(const json_t *doc, const char *key) {
@@ -277,7 +307,9 @@ int main(void) {
         cmocka_unit_test_teardown(two_clients, stop),
         cmocka_unit_test_teardown(more_clients_than_lanes, stop),
         cmocka_unit_test_teardown(no_lane_for_long, stop),
-        cmocka_unit_test_teardown(cost_is_the_plans, stop),
+        cmocka_unit_test_teardown(cost_unsigned, stop),
+        cmocka_unit_test_teardown(cost_signed_after, stop),
+        cmocka_unit_test_teardown(cost_signed_before, stop),
         cmocka_unit_test_teardown(network_a, stop),
         cmocka_unit_test_teardown(overridden_directions, stop),
     };

@@ -32,11 +32,15 @@ static bool same(const char *what, double announced, double counted) {
     return false;
 }
 
-static bool agree(const json_t *cost, const json_t *counted, unsigned parties, unsigned batch) {
+static bool agree(const json_t *announced, const json_t *counted, unsigned parties, unsigned batch) {
+    const json_t *cost = json_object_get(announced, "cost"), *audit = json_object_get(announced, "audit");
     double rounds = number(cost, "rounds");
     double link = number(cost, "online_bytes_per_link") + FRAME_HEADER * (rounds - 1); /* the last: output */
     double output = number(cost, "output_bytes") + FRAME_HEADER;
-    double offline = number(cost, "offline_bytes") + (double)FRAME_HEADER * batch;
+    double rows = batch + number(audit, "check_rows"); /* that are dealt */
+    double dealt =
+        number(audit, "offline_bytes_per_link") + FRAME_HEADER * number(audit, "offline_exchanges");
+    double offline = number(cost, "offline_bytes") + FRAME_HEADER * rows + dealt * (parties - 1);
     bool ok = same("images", batch, number(counted, "images"));
     ok = same("rounds", rounds, number(counted, "rounds")) && ok;
     ok = same("online, a link", link, number(counted, "online_bytes_per_link") * batch) && ok;
@@ -48,21 +52,21 @@ static bool agree(const json_t *cost, const json_t *counted, unsigned parties, u
 }
 
 static bool check(const struct net *net, const char *images, unsigned parties, unsigned batch,
-                  const char *reveal) {
+                  const char *reveal, const char *audit) {
     char common[512];
     (void)snprintf(common, sizeof common,
-                   "--normalize none --interval 0:1 --parties %u --batch %u --reveal %s --json", parties,
-                   batch, reveal);
+                   "--normalize none --interval 0:1 --parties %u --batch %u --reveal %s %s --json", parties,
+                   batch, reveal, audit);
     json_t *announced =
         run_json("'%s' model check tests/corpus/onnx/%s.onnx %s", CSL_PROGRAM, net->name, common);
     json_t *counted = run_json("'%s' simulate --model tests/corpus/onnx/%s.onnx --images '%s' --count %u %s",
                                CSL_PROGRAM, net->name, images, batch, common);
-    bool ok = announced != NULL && counted != NULL &&
-              agree(json_object_get(announced, "cost"), counted, parties, batch);
+    bool ok = announced != NULL && counted != NULL && agree(announced, counted, parties, batch);
     /* A client that asked for the class has no logits to compare. */
     bool logits = number(counted, "max_logit_error") > 0;
     ok = ok && logits == (strcmp(reveal, "logits") == 0);
-    printf("%s, %u parties, batch %u, %s: %s\n", net->name, parties, batch, reveal, ok ? "same" : "FAILED");
+    printf("%s, %u parties, batch %u, %s, %s: %s\n", net->name, parties, batch, reveal, audit,
+           ok ? "same" : "FAILED");
     json_decref(announced);
     json_decref(counted);
     return ok;
@@ -79,8 +83,8 @@ static bool check_net(const struct net *net, unsigned parties) {
     write_npy(images, x, MAX_BATCH, net->inputs);
     bool ok = true;
     for (unsigned batch = 1; batch <= MAX_BATCH; batch += MAX_BATCH - 1) {
-        ok = check(net, images, parties, batch, "logits") && ok;
-        ok = check(net, images, parties, batch, "label") && ok;
+        ok = check(net, images, parties, batch, "logits", "--sign off") && ok;
+        ok = check(net, images, parties, batch, "label", "--sign before-output --check-rows 2") && ok;
     }
     (void)unlink(images);
     return ok;

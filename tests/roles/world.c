@@ -8,6 +8,7 @@
 
 #include "crypto/rand.h"
 #include "mpc/pack.h"
+#include "roles/input_share.h"
 
 enum { MAX_BATCH = 16 };
 
@@ -340,6 +341,10 @@ void fake_expect(struct fake *f, unsigned i, int kind) {
     must(csl_talk_expect(&f->talks[i], &m, kind, FAKE_WAIT_MS, &diag), &diag, csl_message_kind_name(kind));
     if (kind == CSL__PB__CONTROL__KIND_SESSION_READY) {
         memcpy(f->epoch_id, m->session_ready->epoch_id.data, sizeof f->epoch_id);
+        f->sign = m->session_ready->session.len != 0;
+        if (f->sign) {
+            memcpy(f->session, m->session_ready->session.data, sizeof f->session);
+        }
     }
     csl_message_free(m);
 }
@@ -385,20 +390,64 @@ void fake_prepare_all(struct fake *f, uint32_t batch, uint32_t count) {
     }
 }
 
-void fake_input(struct fake *f, unsigned i, uint32_t batch, uint32_t count) {
+void fake_sign(struct fake_statement *out, const struct fake *f, uint32_t batch, uint32_t count) {
+    static const uint64_t zeros[MAX_BATCH * N_IN];
+    uint8_t leaves[MAX_BATCH * CSL_MERKLE_BYTES], roots[CSL_MAX_PARTIES][CSL_MERKLE_BYTES];
+    ProtobufCBinaryData list[CSL_MAX_PARTIES];
+    struct csl_diag diag = {""};
+    *out = (struct fake_statement){.salt = {7}, .seed = {1, 2, 3}};
+    assert_true(count <= MAX_BATCH);
+    for (unsigned i = 0; i < f->w->n; i++) {
+        bool last = i + 1 == f->w->n;
+        must(csl_input_leaves(leaves, out->salt, last ? NULL : out->seed, zeros, count, N_IN,
+                              csl_plan_input_bits(f->plan)),
+             &diag, "leaves");
+        must(csl_merkle_root(roots[i], leaves, count), &diag, "root");
+        list[i] = csl_bytes(roots[i], CSL_MERKLE_BYTES);
+    }
+    Csl__Audit__InputStatement m = CSL__AUDIT__INPUT_STATEMENT__INIT;
+    m.session = csl_bytes(f->session, sizeof f->session);
+    m.batch = batch;
+    m.count = count;
+    m.n_roots = f->w->n;
+    m.roots = list;
+    must(csl_statement_sign(&out->s, CSL_STATEMENT_INPUT, &m.base, f->ctx->site.sign_key, &diag), &diag,
+         "sign");
+}
+
+void fake_send_input(struct fake *f, unsigned i, uint32_t batch, const struct fake_statement *s) {
+    uint8_t seed[32] = {1, 2, 3};
+    CSL_CONTROL(m, body, Input, INPUT, INPUT, input);
+    body.batch = batch;
     if (i + 1 < f->w->n) {
-        uint8_t seed[32] = {1, 2, 3};
-        CSL_CONTROL(m, body, Input, INPUT, INPUT, input);
-        body.batch = batch;
         body.seed = csl_bytes(seed, sizeof seed);
-        send_control(f, i, &m);
-    } else {
-        size_t n;
-        assert_int_equal(csl_pack_size(&n, (size_t)count * N_IN, csl_plan_input_bits(f->plan)), CSL_OK);
-        uint8_t *zeros = calloc(n, 1);
-        assert_non_null(zeros);
-        fake_send(f, i, CSL_FRAME_DATA, batch, zeros, n);
-        free(zeros);
+    }
+    if (s != NULL) {
+        body.salt = csl_bytes(s->salt, sizeof s->salt);
+        body.statement = csl_bytes(s->s.statement, s->s.n);
+        body.signature = csl_bytes(s->s.signature, sizeof s->s.signature);
+    }
+    send_control(f, i, &m);
+}
+
+void fake_send_vector(struct fake *f, unsigned i, uint32_t batch, uint32_t count) {
+    size_t n;
+    assert_int_equal(csl_pack_size(&n, (size_t)count * N_IN, csl_plan_input_bits(f->plan)), CSL_OK);
+    uint8_t *zeros = calloc(n, 1);
+    assert_non_null(zeros);
+    fake_send(f, i, CSL_FRAME_DATA, batch, zeros, n);
+    free(zeros);
+}
+
+void fake_input(struct fake *f, unsigned i, uint32_t batch, uint32_t count) {
+    struct fake_statement s = {.s = {.statement = NULL}};
+    if (f->sign) {
+        fake_sign(&s, f, batch, count);
+    }
+    fake_send_input(f, i, batch, f->sign ? &s : NULL);
+    csl_signed_clear(&s.s);
+    if (i + 1 == f->w->n) {
+        fake_send_vector(f, i, batch, count);
     }
 }
 

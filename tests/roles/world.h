@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "../nn/nets.h"
+#include "audit/statement.h"
 #include "cli/federation.h"
 #include "roles/client.h"
 #include "roles/owner.h"
@@ -97,6 +98,8 @@ struct fake {
     struct csl_talk talks[CSL_MAX_PARTIES];
     uint8_t id[CSL_SESSION_ID_BYTES];
     uint8_t epoch_id[CSL_DIGEST_BYTES]; /* of SessionReady */
+    uint8_t session[CSL_DIGEST_BYTES];  /* likewise; zero where nothing is signed */
+    bool sign;
     struct csl_plan *plan;
 };
 enum { FAKE_WAIT_MS = 30000 };
@@ -115,8 +118,17 @@ enum csl_err fake_end(struct fake *f, unsigned i, struct csl_diag *diag);
 void fake_session(struct fake *f, uint32_t max_batch);
 void fake_prepare(struct fake *f, unsigned i, uint32_t batch, uint32_t count);
 void fake_prepare_all(struct fake *f, uint32_t batch, uint32_t count); /* and takes the credits */
-/* Some input, good in form, of one party. */
+/* Some input, good in form, of one party: seeds that begin with 1, 2, 3, and zeros for the last party. */
 void fake_input(struct fake *f, unsigned i, uint32_t batch, uint32_t count);
+/* What is signed of it: the fields of Input, in memory that the caller keeps while the message is in use. */
+struct fake_statement {
+    uint8_t salt[32], seed[32];
+    struct csl_signed s;
+};
+void fake_sign(struct fake_statement *out, const struct fake *f, uint32_t batch, uint32_t count);
+/* Input as fake_input sends it, with this statement (NULL: none); of the last party without its DATA. */
+void fake_send_input(struct fake *f, unsigned i, uint32_t batch, const struct fake_statement *s);
+void fake_send_vector(struct fake *f, unsigned i, uint32_t batch, uint32_t count);
 void fake_input_all(struct fake *f, uint32_t batch, uint32_t count);
 void fake_send(struct fake *f, unsigned i, enum csl_frame_type type, uint32_t seq, const void *p, size_t n);
 

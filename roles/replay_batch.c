@@ -1,0 +1,321 @@
+/* A batch of a view against what others signed: the dealer, the input's owners, and every party its head. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/secret.h"
+#include "mpc/pack.h"
+#include "roles/dealt.h"
+#include "roles/input_share.h"
+#include "roles/replay_internal.h"
+
+#define MISMATCH(r, b, ...) CSL__STOP(r, CSL_VERDICT_MISMATCH, (r)->opt.party, (b)->batch, __VA_ARGS__)
+
+/* ---- The dealer: seeds and corrections ---- */
+
+static enum csl_err check_leaves(struct csl_replay *r, const struct csl_record *b) {
+    uint8_t leaf[CSL_MERKLE_BYTES];
+    for (uint32_t row = 0; row < b->count; row++) {
+        size_t at = (size_t)(b->counters[row] - b->first) * CSL_MERKLE_BYTES;
+        TRY(csl_dealt_seed_leaf(leaf, b->seeds + (size_t)row * CSL_INDEX_SEED_BYTES));
+        if (memcmp(leaf, b->seed_leaves + at, sizeof leaf) != 0) {
+            return MISMATCH(r, b, "the view's seed of inference %u is not the one that the dealer signed",
+                            row + 1);
+        }
+        if (!r->is_last) {
+            continue;
+        }
+        TRY(csl_dealt_corrections_leaf(leaf, r->demands, r->n_demands,
+                                       b->corrections + (size_t)row * b->n_corrections, b->n_corrections));
+        if (memcmp(leaf, b->correction_leaves + at, sizeof leaf) != 0) {
+            return MISMATCH(
+                r, b, "the view's corrections of inference %u are not those that the dealer signed", row + 1);
+        }
+    }
+    return CSL_OK;
+}
+
+static enum csl_err check_dealt(struct csl_replay *r, const struct csl_record *b) {
+    const Csl__Audit__SessionStatement *s = r->statement;
+    struct csl_dealt d = {
+        .stream = s->stream, .first = b->first, .total = b->total, .n_parties = r->n_parties};
+    struct csl_diag why = {""};
+    memcpy(d.session_id, s->session_id.data, sizeof d.session_id);
+    memcpy(d.epoch_id, s->epoch_id.data, sizeof d.epoch_id);
+    memcpy(d.package_digest, r->manifest.digest, sizeof d.package_digest);
+    TRY(csl_demands_digest(d.demands_digest, r->demands, r->n_demands));
+    if (b->seeds == NULL || b->seed_leaves == NULL || b->counters == NULL ||
+        (r->is_last && (b->corrections == NULL || b->correction_leaves == NULL ||
+                        b->n_corrections != csl_correction_bytes(r->demands, r->n_demands)))) {
+        return MISMATCH(r, b, "the view lacks seeds or corrections");
+    }
+    enum csl_err err =
+        csl_dealt_verify(&b->dealt, &d, r->self, b->seed_leaves, r->is_last ? b->correction_leaves : NULL,
+                         csl_roster_dealer(r->opt.roster), &why);
+    if (err != CSL_OK) {
+        return err == CSL_ENOMEM
+                   ? err
+                   : MISMATCH(r, b, "the view's seeds are not what the dealer signed: %s", why.text);
+    }
+    r->report->signatures++;
+    return check_leaves(r, b);
+}
+
+/* ---- The input ---- */
+
+struct owner {
+    const struct csl_member *member;
+    uint32_t part; /* number from 1 on; 0: the whole input */
+    size_t each;   /* values of an inference */
+};
+
+static struct owner owner_of(const struct csl_replay *r, size_t i) {
+    if (r->parts.n == 0) {
+        return (struct owner){csl_roster_member(r->opt.roster, r->statement->client), 0,
+                              csl_plan_n_inputs(&r->manifest.plan)};
+    }
+    return (struct owner){r->parts.at[i].owner, (uint32_t)i + 1, csl_part_elements(&r->parts.at[i])};
+}
+
+/* The share of one owner's values, count x each, and its commitments. */
+static enum csl_err expand_input(struct csl_replay *r, const struct csl_record *b,
+                                 const struct csl_record_input *in, size_t each, uint64_t *x,
+                                 uint8_t *leaves) {
+    unsigned bits = csl_plan_input_bits(&r->manifest.plan);
+    if (!r->is_last) {
+        if (in->n != CSL_SHARE_SEED_BYTES) {
+            return MISMATCH(r, b, "the view's input share is no seed");
+        }
+        TRY(csl_input_expand(x, in->share, b->count, each, bits));
+        return csl_input_leaves(leaves, in->salt, in->share, NULL, b->count, each, bits);
+    }
+    if (csl_unpack_bits_strict(x, in->share, in->n, b->count * each, bits, NULL) != CSL_OK) {
+        return MISMATCH(r, b, "the view's input share has a wrong length");
+    }
+    return csl_input_leaves(leaves, in->salt, NULL, x, b->count, each, bits);
+}
+
+static bool input_fits(const struct csl_replay *r, const struct csl_record *b, const struct owner *o,
+                       const Csl__Audit__InputStatement *m, const uint8_t root[CSL_MERKLE_BYTES]) {
+    return csl__is_digest(&m->session, r->view->record.digest) && m->batch == b->batch &&
+           m->count == b->count && m->part == o->part && m->n_roots == r->n_parties &&
+           csl__is_digest(&m->roots[r->self], root);
+}
+
+static enum csl_err check_input(struct csl_replay *r, const struct csl_record *b, size_t i, uint64_t *x,
+                                uint8_t *leaves) {
+    const struct csl_record_input *in = &b->inputs[i];
+    struct owner o = owner_of(r, i);
+    uint8_t root[CSL_MERKLE_BYTES];
+    Csl__Audit__InputStatement *m = NULL;
+    if (o.member == NULL || csl_statement_verify(CSL_STATEMENT_INPUT, in->statement.statement,
+                                                 in->statement.n, in->statement.signature,
+                                                 CSL_SIGNATURE_BYTES, o.member->sign_key, NULL) != CSL_OK) {
+        return MISMATCH(r, b, "the view's input statement is not signed by %s",
+                        o.member == NULL ? r->statement->client : o.member->name);
+    }
+    r->report->signatures++;
+    CSL__CHECK(r, expand_input(r, b, in, o.each, x, leaves));
+    TRY(csl_merkle_root(root, leaves, b->count));
+    bool fits = csl_input_statement_decode(&m, in->statement.statement, in->statement.n, NULL) == CSL_OK &&
+                input_fits(r, b, &o, m, root);
+    csl_statement_free(m);
+    return fits
+               ? CSL_OK
+               : MISMATCH(r, b, "the view's input share is not the one that %s committed to", o.member->name);
+}
+
+/* Into the inputs of the network, HWC. */
+static enum csl_err place(const struct csl_replay *r, const struct csl_record *b, size_t i, uint64_t *x,
+                          const uint64_t *part) {
+    size_t whole = csl_plan_n_inputs(&r->manifest.plan), each = owner_of(r, i).each;
+    if (r->parts.n == 0) {
+        memcpy(x, part, b->count * whole * sizeof *x);
+        return CSL_OK;
+    }
+    uint32_t *positions = malloc(2 * each * sizeof *positions);
+    if (positions == NULL) {
+        return CSL_ENOMEM;
+    }
+    csl_part_positions(&r->parts.at[i], &r->manifest.plan, positions, positions + each);
+    for (uint32_t row = 0; row < b->count; row++) {
+        for (size_t k = 0; k < each; k++) {
+            x[row * whole + positions[each + k]] = part[row * each + k];
+        }
+    }
+    free(positions);
+    return CSL_OK;
+}
+
+static enum csl_err check_inputs(struct csl_replay *r, const struct csl_record *b, uint64_t *x) {
+    if (b->n_inputs != (r->parts.n == 0 ? 1 : r->parts.n)) {
+        return MISMATCH(r, b, "the view has the inputs of %zu owners", b->n_inputs);
+    }
+    size_t n = (size_t)b->count * csl_plan_n_inputs(&r->manifest.plan);
+    uint64_t *part = csl_secret_alloc(n, sizeof *part);
+    uint8_t *leaves = malloc((size_t)b->count * CSL_MERKLE_BYTES);
+    enum csl_err err = part == NULL || leaves == NULL ? CSL_ENOMEM : CSL_OK;
+    for (size_t i = 0; i < b->n_inputs && err == CSL_OK && !r->stopped; i++) {
+        err = check_input(r, b, i, part, leaves);
+        if (err == CSL_OK && !r->stopped) {
+            err = place(r, b, i, x, part);
+        }
+    }
+    csl_secret_free(part);
+    free(leaves);
+    return err;
+}
+
+/* ---- Heads ---- */
+
+static enum csl_err inputs_digest(uint8_t out[CSL_DIGEST_BYTES], const struct csl_record *b) {
+    struct csl_sha256 h = {0};
+    enum csl_err err = csl_sha256_init(&h);
+    for (size_t i = 0; i < b->n_inputs && err == CSL_OK; i++) {
+        err = csl_sha256_update(&h, b->inputs[i].statement.statement, b->inputs[i].statement.n);
+    }
+    if (err == CSL_OK) {
+        err = csl_sha256_final(&h, out);
+    }
+    csl_sha256_clear(&h);
+    return err;
+}
+
+/* The messages of this batch onto party p's chain. */
+static enum csl_err chain(struct csl_replay *r, const struct csl_record *b, unsigned p) {
+    for (size_t k = 0; k < b->n_rounds; k++) {
+        TRY(csl_transcript_add(&r->chains[p], b->batch, (uint32_t)k + 1, b->rounds[k].messages[p],
+                               b->rounds[k].n));
+    }
+    return CSL_OK;
+}
+
+static bool head_fits(const struct csl_replay *r, const struct csl_record *b, unsigned p,
+                      const Csl__Audit__HeadStatement *m, const uint8_t *dealt, const uint8_t *inputs) {
+    return csl__is_digest(&m->session, r->view->record.digest) && m->party == p && m->batch == b->batch &&
+           m->count == b->count && m->rounds == b->n_rounds && csl__is_digest(&m->head, r->chains[p].head) &&
+           csl__is_digest(&m->dealt_digest, dealt) && csl__is_digest(&m->inputs_digest, inputs);
+}
+
+static enum csl_err check_head(struct csl_replay *r, const struct csl_record *b, unsigned p,
+                               const uint8_t *dealt, const uint8_t *inputs) {
+    const struct csl_signed *head = &b->heads[p];
+    const struct csl_member *m = csl_roster_party(r->opt.roster, p);
+    Csl__Audit__HeadStatement *statement = NULL;
+    if (head->statement == NULL) {
+        return CSL__STOP(r, CSL_VERDICT_INCOMPLETE, m->name, b->batch,
+                         "%s signed nothing of this batch: no more can be said of it", m->name);
+    }
+    if (csl_statement_verify(CSL_STATEMENT_HEAD, head->statement, head->n, head->signature,
+                             CSL_SIGNATURE_BYTES, m->sign_key, NULL) != CSL_OK) {
+        return MISMATCH(r, b, "the view's head of %s does not carry its signature", m->name);
+    }
+    r->report->signatures++;
+    TRY(chain(r, b, p));
+    bool fits = csl_head_statement_decode(&statement, head->statement, head->n, NULL) == CSL_OK &&
+                head_fits(r, b, p, statement, dealt, inputs);
+    csl_statement_free(statement);
+    if (fits) {
+        return CSL_OK;
+    }
+    return p == r->self ? MISMATCH(r, b, "what %s shows as sent is not what it signed", m->name)
+                        : MISMATCH(r, b, "what %s shows as received from %s is not what %s signed",
+                                   r->opt.party, m->name, m->name);
+}
+
+static enum csl_err check_heads(struct csl_replay *r, const struct csl_record *b) {
+    uint8_t dealt[CSL_DIGEST_BYTES], inputs[CSL_DIGEST_BYTES];
+    TRY(csl_sha256_once(dealt, b->dealt.statement, b->dealt.n));
+    TRY(inputs_digest(inputs, b));
+    for (unsigned p = 0; p < r->n_parties; p++) {
+        CSL__CHECK(r, check_head(r, b, p, dealt, inputs));
+    }
+    return CSL_OK;
+}
+
+/* ---- What others know of it ---- */
+
+/* Another statement of the same party about the same thing, with its signature. */
+static bool contradicts(const Csl__Audit__Signed *other, const struct csl_signed *ours,
+                        enum csl_statement what, EVP_PKEY *key) {
+    bool same =
+        other->statement.len == ours->n && memcmp(other->statement.data, ours->statement, ours->n) == 0;
+    return !same && csl_statement_verify(what, other->statement.data, other->statement.len,
+                                         other->signature.data, other->signature.len, key, NULL) == CSL_OK;
+}
+
+/* A head leaf's statements are about its session and batch only if they say so. */
+static bool is_head_of(const Csl__Audit__Signed *s, const struct csl_replay *r, unsigned p, uint32_t batch) {
+    Csl__Audit__HeadStatement *m = NULL;
+    bool is = csl_head_statement_decode(&m, s->statement.data, s->statement.len, NULL) == CSL_OK &&
+              csl__is_digest(&m->session, r->view->record.digest) && m->party == p && m->batch == batch;
+    csl_statement_free(m);
+    return is;
+}
+
+static bool is_output_of(const Csl__Audit__Signed *s, const struct csl_replay *r, uint32_t batch) {
+    Csl__Audit__OutputStatement *m = NULL;
+    bool is = csl_output_statement_decode(&m, s->statement.data, s->statement.len, NULL) == CSL_OK &&
+              csl__is_digest(&m->session, r->view->record.digest) && m->party == r->self && m->batch == batch;
+    csl_statement_free(m);
+    return is;
+}
+
+static enum csl_err compare_heads(struct csl_replay *r, const struct csl_record *b,
+                                  const struct csl__replay_leaf *l, bool *known) {
+    const Csl__Audit__HeadsLeaf *heads = l->leaf->heads;
+    for (unsigned p = 0; p < r->n_parties && p < heads->n_heads; p++) {
+        const struct csl_member *m = csl_roster_party(r->opt.roster, p);
+        const Csl__Audit__Signed *other = heads->heads[p];
+        if (!is_head_of(other, r, p, b->batch)) {
+            continue;
+        }
+        if (contradicts(other, &b->heads[p], CSL_STATEMENT_HEAD, m->sign_key)) {
+            return CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, m->name, b->batch,
+                             "%s signed two different heads of this batch: one is in the view of %s, the "
+                             "other in the ledger of %s",
+                             m->name, r->opt.party, l->site);
+        }
+        bool same = other->statement.len == b->heads[p].n &&
+                    memcmp(other->statement.data, b->heads[p].statement, b->heads[p].n) == 0;
+        *known = *known || (p == r->self && same && strcmp(l->site, r->opt.party) != 0);
+    }
+    return CSL_OK;
+}
+
+/* A head that only its own party shows may have been signed for this occasion. */
+static enum csl_err check_bundles(struct csl_replay *r, const struct csl_record *b) {
+    bool known = false;
+    for (size_t i = 0; i < r->n_leaves; i++) {
+        const struct csl__replay_leaf *l = &r->leaves[i];
+        if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_HEADS && l->leaf->heads->batch == b->batch) {
+            CSL__CHECK(r, compare_heads(r, b, l, &known));
+        } else if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_OUTPUT && l->leaf->output->output != NULL &&
+                   is_output_of(l->leaf->output->output, r, b->batch) &&
+                   contradicts(l->leaf->output->output, &b->output, CSL_STATEMENT_OUTPUT,
+                               r->member->sign_key)) {
+            return CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, r->opt.party, b->batch,
+                             "%s signed two different commitments to its output share: one is in its view, "
+                             "the other in the ledger of %s",
+                             r->opt.party, l->site);
+        }
+    }
+    return known ? CSL_OK
+                 : CSL__STOP(r, CSL_VERDICT_INCOMPLETE, r->opt.party, b->batch,
+                             "no other site's bundle holds the head that %s signed; give the bundle of "
+                             "another party of the session",
+                             r->opt.party);
+}
+
+enum csl_err csl__replay_check_batch(struct csl_replay *r, const struct csl_record *b, uint64_t *x) {
+    if (b->batch != r->batches + 1) {
+        return MISMATCH(r, b, "the view goes on with batch %u where %u is due", b->batch, r->batches + 1);
+    }
+    if (r->statement->sign == CSL_SIGN_OFF) {
+        return CSL__STOP(r, CSL_VERDICT_INCOMPLETE, "", b->batch,
+                         "nothing of this session's batches was signed (audit.sign of the roster was off)");
+    }
+    CSL__CHECK(r, check_dealt(r, b));
+    CSL__CHECK(r, check_inputs(r, b, x));
+    CSL__CHECK(r, check_heads(r, b));
+    return check_bundles(r, b);
+}

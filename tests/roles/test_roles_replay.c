@@ -1,0 +1,361 @@
+/* Views are opened to a judge, counted, and replayed, by the commands and over real daemons; parties that lie
+ * are named. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/pem.h>
+
+#include "cli/run_args.h"
+#include "roles/recipient.h"
+
+enum { SESSION_TEXT = 33, ROOM = 1200 };
+
+static struct csl_federation_options options(unsigned n, const struct csl_audit_policy *audit) {
+    struct csl_federation_options opt = world_options(n);
+    opt.audit = audit;
+    return opt;
+}
+
+static struct csl_audit_policy policy(uint32_t colluding) {
+    return (struct csl_audit_policy){
+        .sign = CSL_ROSTER_SIGN_BEFORE, .check_rows = 0, .views_mib = 16, .colluding = colluding};
+}
+
+/* ---- The commands ---- */
+
+static void file_of(char out[ROOM], const struct world *w, const char *name) {
+    (void)snprintf(out, ROOM, "%s/%s", csl_federation_dir(w->fed), name);
+}
+
+static void judge_open(char dir[ROOM], const struct world *w, const char *name) {
+    struct csl_diag diag = {""};
+    file_of(dir, w, name);
+    must(csl_recipient_keygen(dir, "judge", &diag), &diag, "judge");
+}
+
+/* The last session of every party, and its id. */
+static void export_all(struct world *w, char session[SESSION_TEXT]) {
+    for (unsigned i = 0; i < w->n; i++) {
+        char path[ROOM], name[80];
+        struct csl_diag diag = {""};
+        struct csl_run_args r = {.n = 0};
+        json_t *doc = NULL;
+        (void)snprintf(name, sizeof name, "%u.bundle", i);
+        file_of(path, w, name);
+        csl_run_args_add(&r, "audit");
+        csl_run_args_add(&r, "export");
+        csl_run_args_add(&r, "--last");
+        csl_run_args_option(&r, "--out", path);
+        csl_run_args_add(&r, "--json");
+        (void)remove(path);
+        must(csl_federation_run_as(w->fed, &doc, csl_federation_party_name(w->fed, i), r.at, &diag), &diag,
+             "export");
+        (void)snprintf(session, SESSION_TEXT, "%s", json_string_value(json_object_get(doc, "session")));
+        json_decref(doc);
+    }
+}
+
+static enum csl_err open_view(struct world *w, const char *party, const char *session, const char *key,
+                              const char *consent, const char *out, struct csl_diag *diag) {
+    struct csl_run_args r = {.n = 0};
+    json_t *doc = NULL;
+    csl_run_args_add(&r, "audit");
+    csl_run_args_add(&r, "open");
+    csl_run_args_option(&r, "--session", session);
+    csl_run_args_option(&r, "--judge", key);
+    csl_run_args_option(&r, "--out", out);
+    if (consent != NULL) {
+        csl_run_args_option(&r, "--consent", consent);
+    }
+    csl_run_args_add(&r, "--json");
+    enum csl_err err = csl_federation_run_as(w->fed, &doc, party, r.at, diag);
+    json_decref(doc);
+    return err;
+}
+
+static void consent(struct world *w, const char *party, const char *session, const char *key,
+                    const char *out) {
+    struct csl_run_args r = {.n = 0};
+    struct csl_diag diag = {""};
+    json_t *doc = NULL;
+    csl_run_args_add(&r, "audit");
+    csl_run_args_add(&r, "consent");
+    csl_run_args_option(&r, "--model", MODEL);
+    csl_run_args_option(&r, "--session", session);
+    csl_run_args_option(&r, "--party", party);
+    csl_run_args_option(&r, "--judge", key);
+    csl_run_args_option(&r, "--out", out);
+    csl_run_args_add(&r, "--json");
+    must(csl_federation_run(w->fed, &doc, CSL_FEDERATION_OWNER, r.at, &diag), &diag, "consent");
+    json_decref(doc);
+}
+
+/* The verdict; doc is the report. */
+static enum csl_err replay(struct world *w, const char *party, const char *view, const char *judge,
+                           json_t **doc, int *code, struct csl_diag *diag) {
+    struct csl_run_args r = {.n = 0};
+    char roster[1024], paths[CSL_MAX_PARTIES][ROOM];
+    world_path(roster, w, "clinic", "roster.yaml");
+    csl_run_args_add(&r, "audit");
+    csl_run_args_add(&r, "replay");
+    csl_run_args_option(&r, "--party", party);
+    csl_run_args_option(&r, "--view", view);
+    csl_run_args_option(&r, "--key", judge);
+    csl_run_args_option(&r, "--roster", roster);
+    csl_run_args_add(&r, "--json");
+    for (unsigned i = 0; i < w->n; i++) {
+        char name[80];
+        (void)snprintf(name, sizeof name, "%u.bundle", i);
+        file_of(paths[i], w, name);
+        csl_run_args_add(&r, paths[i]);
+    }
+    *doc = NULL;
+    return csl_federation_run_tool(w->fed, doc, code, r.at, diag);
+}
+
+static enum csl_err replay_fails(struct world *w, const char *party, const char *view, const char *judge,
+                                 struct csl_diag *diag) {
+    json_t *doc = NULL;
+    int code;
+    enum csl_err err = replay(w, party, view, judge, &doc, &code, diag);
+    json_decref(doc); /* the error as a document */
+    return err;
+}
+
+static void verdict_is(struct world *w, const char *party, const char *view, const char *judge, int want,
+                       const char *who, int round, const char *step) {
+    struct csl_diag diag = {""};
+    json_t *doc = NULL;
+    int code = -1;
+    must(replay(w, party, view, judge, &doc, &code, &diag), &diag, "replay");
+    const char *named = json_string_value(json_object_get(doc, "party"));
+    char *text = json_dumps(doc, 0);
+    if (code != want || (who == NULL) != (named == NULL) || (who != NULL && strcmp(who, named) != 0)) {
+        fail_msg("exit %d instead of %d: %s", code, want, text);
+    }
+    if (who != NULL) {
+        assert_int_equal(json_integer_value(json_object_get(doc, "round")), round);
+        assert_string_equal(json_string_value(json_object_get(doc, "step")), step);
+        assert_int_equal(json_integer_value(json_object_get(doc, "batch")), 1);
+    }
+    free(text);
+    json_decref(doc);
+}
+
+/* A command's error comes back by its exit code, which these two share. */
+#define REFUSED_77(err, diag, ...) FAILED2(err, diag, CSL_EPERM, CSL_EAUTH, __VA_ARGS__)
+
+/* ---- Tests ---- */
+
+/* Three parties, one of which may collude: one share may be opened. */
+static void openings_are_counted(void **state) {
+    (void)state;
+    struct world w;
+    struct csl_audit_policy audit = policy(1);
+    struct csl_federation_options opt = options(3, &audit);
+    char judge[ROOM], key[ROOM + 32], view[ROOM], other[ROOM], agreed[ROOM], session[SESSION_TEXT];
+    struct csl_diag diag = {""};
+    world_open(&w, &opt);
+    judge_open(judge, &w, "judge");
+    (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
+    file_of(view, &w, "a.view");
+    file_of(other, &w, "b.view");
+    file_of(agreed, &w, "b.consent");
+    world_session(&w);
+    export_all(&w, session);
+    must(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
+    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    REFUSED_77(open_view(&w, "hospital-b", session, key, NULL, other, &diag), &diag, "hospital-a, hospital-b",
+               "at most 1", "share the model anew", "audit consent");
+    world_session(&w); /* over all sessions of the package */
+    export_all(&w, session);
+    REFUSED_77(open_view(&w, "hospital-b", session, key, NULL, other, &diag), &diag, "anew");
+    FAILED(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, CSL_ECREATE, "overwritten");
+    consent(&w, "hospital-b", session, key, agreed);
+    REFUSED_77(open_view(&w, "hospital-c", session, key, agreed, other, &diag), &diag, "another opening");
+    must(open_view(&w, "hospital-b", session, key, agreed, other, &diag), &diag, "open with consent");
+    verdict_is(&w, "hospital-b", other, judge, 0, NULL, 0, NULL);
+    world_share(&w); /* anew */
+    world_session(&w);
+    export_all(&w, session);
+    file_of(view, &w, "c.view");
+    must(open_view(&w, "hospital-c", session, key, NULL, view, &diag), &diag, "open after sharing anew");
+    verdict_is(&w, "hospital-c", view, judge, 0, NULL, 0, NULL);
+    world_close(&w);
+}
+
+static void two_parties_need_consent(void **state) {
+    (void)state;
+    struct world w;
+    struct csl_audit_policy audit = policy(1);
+    audit.sign = CSL_ROSTER_SIGN_AFTER;
+    struct csl_federation_options opt = options(2, &audit);
+    char judge[ROOM], key[ROOM + 32], view[ROOM], agreed[ROOM], session[SESSION_TEXT];
+    struct csl_diag diag = {""};
+    world_open(&w, &opt);
+    judge_open(judge, &w, "judge");
+    (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
+    file_of(view, &w, "a.view");
+    file_of(agreed, &w, "a.consent");
+    world_session(&w);
+    export_all(&w, session);
+    REFUSED_77(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag,
+               "model-owner must consent");
+    consent(&w, "hospital-a", session, key, agreed);
+    must(open_view(&w, "hospital-a", session, key, agreed, view, &diag), &diag, "open");
+    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    world_close(&w);
+}
+
+static void write_pem(const char *path, EVP_PKEY *key) {
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_int_equal(PEM_write_PUBKEY(f, key), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void who_must_agree(void **state) {
+    (void)state;
+    struct world w;
+    struct csl_audit_policy audit = policy(0);
+    audit.check_rows = 2; /* of what is dealt, some is discarded */
+    struct csl_federation_options opt = options(3, &audit);
+    char judge[ROOM], other[ROOM], key[ROOM + 32], member[ROOM], view[ROOM], session[SESSION_TEXT];
+    struct csl_diag diag = {""};
+    world_open(&w, &opt);
+    judge_open(judge, &w, "judge");
+    judge_open(other, &w, "other-judge");
+    (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
+    file_of(view, &w, "a.view");
+    file_of(member, &w, "member.pem");
+    world_session(&w);
+    export_all(&w, session);
+    write_pem(member, csl_roster_dealer(&w.clinic.roster)->wrap_key); /* never to a member */
+    REFUSED_77(open_view(&w, "hospital-a", session, member, NULL, view, &diag), &diag, "dealer",
+               "cert recipient");
+    FAILED(open_view(&w, "hospital-a", "00112233445566778899aabbccddeeff", key, NULL, view, &diag), &diag,
+           CSL_ENOINPUT, "no view of this session");
+    world_kill(&w, "hospital-c"); /* who cannot be told cannot count */
+    enum csl_err err = open_view(&w, "hospital-a", session, key, NULL, view, &diag);
+    assert_true(err != CSL_OK);
+    FAILED(err, &diag, err, "hospital-c", "stays closed");
+    world_spawn(&w, "hospital-c");
+    must(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
+    REFUSED_77(replay_fails(&w, "hospital-a", view, other, &diag), &diag, "another judge");
+    FAILED(replay_fails(&w, "hospital-b", view, judge, &diag), &diag, CSL_EUSAGE, "of hospital-a");
+    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    world_close(&w);
+}
+
+struct opener {
+    struct world *w;
+    const char *party, *session, *key;
+    char out[ROOM];
+    enum csl_err err;
+    struct csl_diag diag;
+    pthread_t thread;
+};
+static void *open_in_thread(void *arg) {
+    struct opener *o = arg;
+    o->err = open_view(o->w, o->party, o->session, o->key, NULL, o->out, &o->diag);
+    return NULL;
+}
+
+/* Two at once, of which one may: never both. */
+static void two_at_once(void **state) {
+    (void)state;
+    struct world w;
+    struct csl_audit_policy audit = policy(1);
+    struct csl_federation_options opt = options(3, &audit);
+    char judge[ROOM], key[ROOM + 32], session[SESSION_TEXT];
+    world_open(&w, &opt);
+    judge_open(judge, &w, "judge");
+    (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
+    world_session(&w);
+    export_all(&w, session);
+    struct opener o[2] = {{.w = &w, .party = "hospital-a"}, {.w = &w, .party = "hospital-b"}};
+    for (int i = 0; i < 2; i++) {
+        o[i].session = session;
+        o[i].key = key;
+        file_of(o[i].out, &w, i == 0 ? "a.view" : "b.view");
+        assert_int_equal(pthread_create(&o[i].thread, NULL, open_in_thread, &o[i]), 0);
+    }
+    unsigned opened = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(o[i].thread, NULL), 0);
+        opened += o[i].err == CSL_OK;
+        if (o[i].err != CSL_OK) {
+            REFUSED_77(o[i].err, &o[i].diag, "share the model anew");
+        }
+    }
+    assert_true(opened <= 1);
+    world_close(&w);
+}
+
+/* A lie that is signed is named; the others are not. */
+static void liars_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *option, *value;
+        int round;
+        const char *step;
+    } lies[] = {{"--lie", "round:1", 1, "hidden"}, {"--lie", "round:2", 2, "relu"},
+                {"--lie", "round:3", 3, "relu"},   {"--lie", "round:4", 4, "relu"},
+                {"--lie", "round:5", 5, "out"},    {"--lie-output", "yes", 0, "output"}};
+    struct world w;
+    struct csl_audit_policy audit = policy(0);
+    struct csl_federation_options opt = options(3, &audit);
+    char judge[ROOM], key[ROOM + 32], view[ROOM], session[SESSION_TEXT], name[32];
+    struct csl_diag diag = {""};
+    world_open(&w, &opt);
+    judge_open(judge, &w, "judge");
+    (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
+    for (int i = 0; i < (int)(sizeof lies / sizeof *lies); i++) {
+        float x[N_IN] = {0};
+        double logits[N_OUT];
+        struct csl_batch_stats stats;
+        world_kill(&w, "hospital-b");
+        world_spawn_hostile(&w, "hospital-b", (const char *const[]){lies[i].option, lies[i].value, NULL});
+        struct csl_client *c = world_client(&w, 1); /* nobody notices */
+        must(world_client_infer(c, logits, &stats, x, 1, &diag), &diag, "infer");
+        csl_client_close(c);
+        export_all(&w, session);
+        (void)snprintf(name, sizeof name, "b%d.view", i);
+        file_of(view, &w, name);
+        must(open_view(&w, "hospital-b", session, key, NULL, view, &diag), &diag, "open");
+        verdict_is(&w, "hospital-b", view, judge, 2, "hospital-b", lies[i].round, lies[i].step);
+    }
+    file_of(view, &w, "a.view"); /* of the last session */
+    must(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
+    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    world_close(&w);
+}
+
+/* Signatures that do not fit, or none: no output is released, and the sentence names who. */
+static void no_signature_no_output(void **state) {
+    (void)state;
+    static const char *const faults[][3] = {
+        {"--lie-unsigned", "round:1", NULL}, {"--lie-unsigned", "round:5", NULL}, {"--no-sign", "yes", NULL}};
+    struct world w;
+    struct csl_federation_options opt = options(3, NULL);
+    struct csl_diag diag = {""};
+    world_open(&w, &opt);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        world_kill(&w, "hospital-b");
+        world_spawn_hostile(&w, "hospital-b", faults[i]);
+        FAILED(world_try(&w, &diag), &diag, CSL_EAUTH, "hospital-b", "not released");
+    }
+    world_close(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(openings_are_counted), cmocka_unit_test(two_parties_need_consent),
+        cmocka_unit_test(who_must_agree),       cmocka_unit_test(two_at_once),
+        cmocka_unit_test(liars_are_named),      cmocka_unit_test(no_signature_no_output),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
