@@ -72,6 +72,15 @@ enum csl_err csl_profile_parse(enum csl_profile *out, const char *name, struct c
     return csl_fail(diag, CSL_EUSAGE, "the profile \"%.20s\" is not known; there are lan and wan", name);
 }
 
+enum csl_err csl_profile_option(bool *automatic, enum csl_profile *out, const char *name,
+                                struct csl_diag *diag) {
+    *out = CSL_PROFILE_LAN;
+    *automatic = name == NULL || strcmp(name, "auto") == 0;
+    return *automatic || csl_profile_parse(out, name, NULL) == CSL_OK
+               ? CSL_OK
+               : csl_fail(diag, CSL_EUSAGE, "--profile is auto, lan or wan, not \"%.40s\"", name);
+}
+
 /* A product's fraction bits below the activations' are not compared; outputs without any are doubled, so
  * that there is a bit to cut, and the comparison is exact. */
 struct csl__label csl__label_params(const struct csl_plan *plan) {

@@ -174,6 +174,9 @@ enum csl_profile { CSL_PROFILE_LAN, CSL_PROFILE_WAN, CSL_PROFILE_COUNT };
 const char *csl_profile_name(enum csl_profile p); /* "lan", "wan" */
 /* CSL_EUSAGE for another name. */
 CSL_MUST_CHECK enum csl_err csl_profile_parse(enum csl_profile *out, const char *name, struct csl_diag *diag);
+/* An option "auto", "lan" or "wan"; NULL: auto, for which *out is LAN and of no meaning. */
+CSL_MUST_CHECK enum csl_err csl_profile_option(bool *automatic, enum csl_profile *out, const char *name,
+                                               struct csl_diag *diag);
 
 /* What one inference batch over the plan costs; payload bytes, without frames and TLS. */
 struct csl_cost {

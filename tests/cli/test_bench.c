@@ -71,7 +71,7 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
                                  CSL_PROGRAM, same, parties, batch, sign);
     json_t *doc =
         run_json("'%s' bench infer --model " MODEL " %s --parties %u --batch %u --count %d --net %s "
-                 "--wait %s --sign %s --quick --json",
+                 "--wait %s --sign %s --profile lan --quick --json",
                  CSL_PROGRAM, same, parties, batch, BATCHES, net, wait, sign);
     assert_non_null(announced);
     assert_non_null(doc);
@@ -208,7 +208,10 @@ static void test_all(void **state) {
     for (size_t i = 0; i < json_array_size(infer); i++) {
         json_t *row = json_array_get(infer, i);
         assert_null(json_object_get(row, "error"));
-        exactly(row, "rounds", 10); /* network A: docs/protocol.md, Cost */
+        /* Network A: docs/protocol.md, Cost. Elsewhere than over the wan a busy machine may look far away. */
+        bool wan = strcmp(json_string_value(at(row, "profile")), "wan") == 0;
+        assert_true(wan || strcmp(json_string_value(at(at(row, "workload"), "net")), "wan") != 0);
+        exactly(row, "rounds", wan ? 8 : 10);
         figure(row, "ratio");
     }
     assert_true(json_array_size(at(doc, "relu")) > 0);
