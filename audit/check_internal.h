@@ -14,6 +14,7 @@ enum {
     CSL__PARTS_MAX = 16,
     CSL__BATCH_MAX = 1 << 16, /* inferences in one batch */
     CSL__CHECK_ROWS_MAX = 64,
+    CSL__PROFILE_MAX = 1, /* enum csl_profile of nn/plan.h */
     CSL__ROUNDS_MAX = 1 << 20,
     CSL__MODEL_NAME_MAX = 64,
     CSL__TEXT_MAX = 512

@@ -115,6 +115,7 @@ static void check_session(struct csl__check *c, const Csl__Audit__SessionStateme
     check_session_parties(c, m);
     csl__check_range(c, "check_rows", m->check_rows, 0, CSL__CHECK_ROWS_MAX);
     csl__check_range(c, "sign", m->sign, CSL_SIGN_OFF, CSL_SIGN_BEFORE_OUTPUT);
+    csl__check_range(c, "profile", m->profile, 0, CSL__PROFILE_MAX);
 }
 
 static void check_dealt(struct csl__check *c, const Csl__Audit__DealtStatement *m) {

@@ -7,6 +7,7 @@
 #include "audit/note.h"
 #include "audit/statement.h"
 #include "cli/hex.h"
+#include "nn/plan.h"
 
 enum { SHORT = 6 }; /* bytes of a hash that people are shown */
 
@@ -154,6 +155,7 @@ static void session_facts(json_t *o, const Csl__Audit__SessionLeaf *leaf) {
         json_string(m->sign == CSL_SIGN_OFF            ? "off"
                     : m->sign == CSL_SIGN_AFTER_OUTPUT ? "after-output"
                                                        : "before-output"));
+    put(o, "profile", json_string(csl_profile_name((enum csl_profile)m->profile)));
     put(o, "signatures", json_integer((json_int_t)leaf->n_signatures));
     put_parties(o, m);
     csl_statement_free(m);

@@ -22,13 +22,13 @@ static void add_linear(struct csl_bench_work *w, const struct csl_demand *d, uin
 }
 
 enum csl_err csl_bench_work_of(struct csl_bench_work *out, const struct csl_plan *plan, unsigned n_parties,
-                               uint32_t batch) {
+                               uint32_t batch, enum csl_profile profile) {
     struct csl_cost cost;
     size_t n = 0;
     memset(out, 0, sizeof *out);
-    TRY(csl_plan_cost(plan, &cost, n_parties, batch, false));
+    TRY(csl_plan_cost(plan, &cost, n_parties, batch, profile, false));
     struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
-    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, false, demands, &n);
+    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, profile, false, demands, &n);
     for (size_t i = 0; i < n && err == CSL_OK; i++) {
         if (demands[i].kind == CSL_DEMAND_LINEAR) {
             add_linear(out, &demands[i], batch);

@@ -31,7 +31,7 @@ struct csl_bench_work {
 
 /* Rounds and bytes by csl_plan_cost, products and weights by the plan's demands. */
 CSL_MUST_CHECK enum csl_err csl_bench_work_of(struct csl_bench_work *out, const struct csl_plan *plan,
-                                              unsigned n_parties, uint32_t batch);
+                                              unsigned n_parties, uint32_t batch, enum csl_profile profile);
 
 /* What a party polling, a party sleeping, and the better of both can reach. */
 enum csl_bench_way { CSL_BENCH_SPIN, CSL_BENCH_BLOCK, CSL_BENCH_BEST };

@@ -21,7 +21,8 @@ struct run {
     struct csl_diag *diag;
     struct csl_plan *plan;
     const struct csl_bench_profile *net;
-    uint64_t count; /* batches */
+    uint64_t count;           /* batches */
+    enum csl_profile profile; /* the parties' choice, once they ran */
     struct csl_federation *fed;
     struct csl_bench_net *between;
     struct csl_bench_machine machine;
@@ -61,6 +62,8 @@ static enum csl_err check(struct run *x) {
     if (strcmp(o->wait, "spin") != 0 && strcmp(o->wait, "block") != 0) {
         return csl_fail(x->diag, CSL_EUSAGE, "--wait is spin or block, not \"%.40s\"", o->wait);
     }
+    bool automatic;
+    TRY(csl_profile_option(&automatic, &x->profile, o->profile, x->diag));
     if (!csl_roster_sign_parse(&sign, o->sign)) {
         return csl_fail(x->diag, CSL_EUSAGE, "--sign is after-output, before-output or off, not \"%.40s\"",
                         o->sign);
@@ -130,6 +133,7 @@ static enum csl_err start(struct run *x) {
                                         .model = "network",
                                         .max_batch = (uint32_t)(x->o->batch > 256 ? x->o->batch : 256),
                                         .wait = x->o->wait,
+                                        .profile = x->o->profile,
                                         .keys = x->o->keys,
                                         .audit = &audit,
                                         .via = x->net != NULL ? through : NULL,
@@ -171,6 +175,8 @@ static enum csl_err infer(struct run *x) {
     csl_run_args_add(&a, "--quiet");
     csl_run_args_add(&a, "--json");
     TRY(csl_federation_run(x->fed, &x->measured, CSL_FEDERATION_CLIENT, a.at, x->diag));
+    const char *profile = json_string_value(json_object_get(x->measured, "profile"));
+    TRY(csl_profile_parse(&x->profile, profile != NULL ? profile : "", x->diag));
     uint64_t images = (uint64_t)json_integer_value(json_object_get(x->measured, "images"));
     return images == x->count * x->o->batch
                ? CSL_OK
@@ -192,9 +198,10 @@ static json_int_t a_batch(const struct run *x, const char *key) {
 
 static json_t *workload_json(const struct run *x) {
     const struct csl_bench_infer *o = x->o;
-    return json_pack("{s:s, s:i, s:i, s:i, s:s, s:s, s:s}", "model", o->model, "parties", (int)o->parties,
-                     "batch", (int)o->batch, "batches", (int)x->count, "net",
-                     x->net != NULL ? x->net->name : "loopback", "wait", o->wait, "sign", o->sign);
+    return json_pack("{s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:s}", "model", o->model, "parties",
+                     (int)o->parties, "batch", (int)o->batch, "batches", (int)x->count, "net",
+                     x->net != NULL ? x->net->name : "loopback", "wait", o->wait, "sign", o->sign, "profile",
+                     csl_profile_name(x->profile));
 }
 
 static json_t *offline_json(const struct run *x) {
@@ -211,15 +218,15 @@ static json_t *report(const struct run *x, const struct csl_bench_work *work) {
                                                     spins ? CSL_BENCH_SPIN : CSL_BENCH_BLOCK);
     const json_t *online = json_object_get(x->measured, "online_ms");
     double batch = (double)x->o->batch, median = json_number_value(json_object_get(online, "median"));
-    json_t *doc =
-        json_pack("{s:s, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f}", "version",
-                  CSL_VERSION, "workload", workload_json(x), "median_ms", median, "p95_ms",
-                  json_number_value(json_object_get(online, "p95")), "bound_ms", best.bound_ms, "ratio",
-                  median / best.bound_ms, "bound_same_wait_ms", own.bound_ms, "ratio_same_wait",
-                  median / own.bound_ms, "images_per_s", batch * 1e3 / median, "sustained_images_per_s",
-                  number(x, "images_per_s"), "rounds", (json_int_t)number(x, "rounds"), "bytes_per_party",
-                  a_batch(x, "online_bytes_per_party"), "bytes_per_link", a_batch(x, "online_bytes_per_link"),
-                  "client_ms", number(x, "client_ms"), "setup_ms", number(x, "setup_ms"));
+    json_t *doc = json_pack(
+        "{s:s, s:o, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f}", "version",
+        CSL_VERSION, "workload", workload_json(x), "profile", csl_profile_name(x->profile), "median_ms",
+        median, "p95_ms", json_number_value(json_object_get(online, "p95")), "bound_ms", best.bound_ms,
+        "ratio", median / best.bound_ms, "bound_same_wait_ms", own.bound_ms, "ratio_same_wait",
+        median / own.bound_ms, "images_per_s", batch * 1e3 / median, "sustained_images_per_s",
+        number(x, "images_per_s"), "rounds", (json_int_t)number(x, "rounds"), "bytes_per_party",
+        a_batch(x, "online_bytes_per_party"), "bytes_per_link", a_batch(x, "online_bytes_per_link"),
+        "client_ms", number(x, "client_ms"), "setup_ms", number(x, "setup_ms"));
     if (doc != NULL) {
         (void)json_object_set_new(doc, "offline", offline_json(x));
         (void)json_object_set(doc, "peak_rss_kib", x->rss);
@@ -241,18 +248,23 @@ static enum csl_err measure_machine(struct run *x, const struct csl_bench_work *
     }
     x->machine.cpu.weights_bytes_per_s =
         work->weight_bytes != 0 ? csl_bench_read_rate(work->weight_bytes, x->o->quick) : 0;
-    return csl_bench_offline(&x->offline, x->plan, n, x->o->quick, x->diag);
+    return CSL_OK;
 }
 
 static enum csl_err run_all(struct run *x, struct csl_bench_work *work) {
     TRY(check(x));
     TRY(compile(x));
-    TRY(csl_bench_work_of(work, x->plan, (unsigned)x->o->parties, (uint32_t)x->o->batch));
-    work->net = x->net;
-    TRY(measure_machine(x, work));
+    unsigned n = (unsigned)x->o->parties;
+    TRY(csl_bench_work_of(work, x->plan, n, (uint32_t)x->o->batch, x->profile));
+    TRY(measure_machine(x, work)); /* takes the weights from it, which both profiles share */
     TRY(start(x));
     TRY(share(x));
-    return infer(x);
+    TRY(infer(x));
+    csl_federation_stop(x->fed, x->rss);
+    x->fed = NULL;
+    TRY(csl_bench_work_of(work, x->plan, n, (uint32_t)x->o->batch, x->profile));
+    work->net = x->net;
+    return csl_bench_offline(&x->offline, x->plan, x->profile, n, x->o->quick, x->diag);
 }
 
 enum csl_err csl_bench_infer(json_t **doc, const struct csl_bench_infer *o, struct csl_diag *diag) {

@@ -10,6 +10,7 @@ struct csl_bench_infer {
     const char *model, *normalize, *interval;
     const char *net;                           /* "lan", "wan"; NULL: loopback */
     const char *wait;                          /* "spin", "block" */
+    const char *profile;                       /* "auto", "lan", "wan"; NULL: auto */
     const char *sign;                          /* "after-output", "before-output", "off" */
     struct csl_list images;                    /* none: random inputs */
     uint64_t parties, batch, count, frac_bits; /* count: batches; 0: by their size */
@@ -31,6 +32,7 @@ struct csl_bench_offline {
     uint64_t correction_bytes;
 };
 CSL_MUST_CHECK enum csl_err csl_bench_offline(struct csl_bench_offline *out, const struct csl_plan *plan,
-                                              unsigned n_parties, bool quick, struct csl_diag *diag);
+                                              enum csl_profile profile, unsigned n_parties, bool quick,
+                                              struct csl_diag *diag);
 
 #endif

@@ -14,6 +14,8 @@ static const struct csl_opt opts[] = {
                "lan: 0.5 ms RTT, 1 Gb/s; wan: 40 ms, 400 Mb/s; default: loopback"),
     CSL_STRING(struct csl_bench_infer, wait, "wait", "spin|block", false,
                "how parties wait for each other; default: spin"),
+    CSL_STRING(struct csl_bench_infer, profile, "profile", "auto|lan|wan", false,
+               "fewest bytes, fewest rounds, or by the measured round trip; default: auto"),
     CSL_STRING(struct csl_bench_infer, sign, "sign", "WHEN", false,
                "after-output, before-output or off; default: after-output"),
     CSL_LIST(struct csl_bench_infer, images, "images", "FILE", false, "inputs; default: random ones"),
@@ -28,8 +30,8 @@ static const struct csl_opt opts[] = {
     CSL_OPTS_END};
 static const struct csl_spec spec = {
     .name = "bench infer",
-    .synopsis = "--model MODEL [--parties N] [--batch B] [--net lan|wan] [--wait spin|block] [--count C] "
-                "[--json]",
+    .synopsis = "--model MODEL [--parties N] [--batch B] [--net lan|wan] [--wait spin|block] "
+                "[--profile lan|wan] [--count C] [--json]",
     .text = "Measures this machine, derives the least time that the workload could take on it, then runs the "
             "workload\n"
             "among real processes: online time of a batch (median, 95th percentile), its ratio to the bound, "

@@ -27,7 +27,7 @@ static void clear(struct offline *x) {
 }
 
 /* Masks and seeds of no session: any will do. */
-static enum csl_err make(struct offline *x, const struct csl_plan *plan) {
+static enum csl_err make(struct offline *x, const struct csl_plan *plan, enum csl_profile profile) {
     static const uint8_t seed[CSL_SEED_BYTES] = {1};
     struct csl_prg prg;
     x->demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *x->demands);
@@ -35,7 +35,7 @@ static enum csl_err make(struct offline *x, const struct csl_plan *plan) {
     if (x->demands == NULL || x->masks == NULL) {
         return CSL_ENOMEM;
     }
-    TRY(csl_plan_demands(plan, false, x->demands, &x->n_demands));
+    TRY(csl_plan_demands(plan, profile, false, x->demands, &x->n_demands));
     x->row_bytes = csl_correction_bytes(x->demands, x->n_demands);
     size_t fit = ROOM / (x->row_bytes + csl_corr_bytes(x->demands, x->n_demands, 1) + 1);
     x->rows = fit > ROWS_MAX ? ROWS_MAX : fit < 1 ? 1 : fit;
@@ -84,12 +84,13 @@ static void keep_best(double *rate, size_t rows, double seconds) {
     *rate = here > *rate ? here : *rate;
 }
 
-enum csl_err csl_bench_offline(struct csl_bench_offline *out, const struct csl_plan *plan, unsigned n_parties,
-                               bool quick, struct csl_diag *diag) {
+enum csl_err csl_bench_offline(struct csl_bench_offline *out, const struct csl_plan *plan,
+                               enum csl_profile profile, unsigned n_parties, bool quick,
+                               struct csl_diag *diag) {
     struct offline x = {.n_parties = n_parties};
     enum csl_err err = CSL_OK;
     memset(out, 0, sizeof *out);
-    TRY_OUT(make(&x, plan));
+    TRY_OUT(make(&x, plan, profile));
     out->correction_bytes = x.row_bytes;
     for (int turn = 0; turn < (quick ? 1 : 5); turn++) {
         double seconds, from = csl_bench_now_s();

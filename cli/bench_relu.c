@@ -144,19 +144,21 @@ static enum csl_err party(struct csl_link *link, void *arg, struct csl_diag *dia
 
 /* ---- The check ---- */
 
-/* The floor of ReLU, or one more (step T5); of max(z, 0) either, the larger but for 2^f (step M1). */
+/* ReLU to nearest, or one unit off (step T5); of max(z, 0) either, the larger but for 2^f (step M1). */
 static bool right(const struct job *j, uint64_t z, uint64_t y) {
     unsigned bits = (unsigned)(j->o.k + j->o.f), f = (unsigned)j->o.f;
     uint64_t half = (uint64_t)1 << (bits - 1), cut = (uint64_t)1 << f;
-    if (z < half && z >= half - cut) { /* above the range */
+    bool max = j->demand.kind == CSL_DEMAND_MAX;
+    uint64_t margin = max || f <= CSL_GUARD_BITS ? 0 : cut / 2;
+    if ((z < half && z > half - cut - margin) || (z >= half && z < half + margin)) { /* outside the range */
         return true;
     }
-    if (j->demand.kind == CSL_DEMAND_MAX) {
+    if (max) {
         bool near = z < cut || z >= 2 * half - cut;
         return y == z ? z < half || near : y == 0 && (z >= half || near);
     }
-    uint64_t floor = z < half ? z >> f : 0;
-    return y == floor || y == floor + 1;
+    uint64_t nearest = z < half ? (z + cut / 2) >> f : 0;
+    return y + 1 == nearest || y == nearest || y == nearest + 1;
 }
 
 static enum csl_err check(const struct job *j, struct csl_diag *diag) {
@@ -213,10 +215,10 @@ static json_t *report(const struct job *j, const struct csl_bench_machine *m) {
         .n_parties = (unsigned)j->o.parties, .openings = p->rounds, .bytes = p->bytes};
     struct csl_bench_bound b = csl_bench_bound_of(m, &work, CSL_BENCH_BEST);
     double count = (double)j->o.count, best, median = median_s(j, &best) * 1e3;
-    json_t *doc =
-        json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:s, s:i}", "version", CSL_VERSION, "step",
-                  j->o.max ? "max" : "relu", "count", (json_int_t)j->o.count, "parties", (int)j->o.parties,
-                  "k", (int)j->o.k, "f", (int)j->o.f, "wait", j->o.wait, "runs", (int)j->o.runs);
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:s, s:i}", "version", CSL_VERSION, "step",
+                            j->o.max ? "max" : "relu", "form", j->o.wan ? "wan" : "lan", "count",
+                            (json_int_t)j->o.count, "parties", (int)j->o.parties, "k", (int)j->o.k, "f",
+                            (int)j->o.f, "wait", j->o.wait, "runs", (int)j->o.runs);
     json_t *rest = json_pack("{s:f, s:f, s:f, s:f, s:f, s:i, s:I, s:f, s:f, s:f, s:o, s:o}", "median_ms",
                              median, "best_ms", best * 1e3, "ns_each", median * 1e6 / count, "bound_ms",
                              b.bound_ms, "ratio", median / b.bound_ms, "rounds", (int)p->rounds,
@@ -249,6 +251,7 @@ static const struct csl_opt opts[] = {
     CSL_UINT(struct csl_bench_relu, f, "f", "BITS", 1, 20, "bits that are cut off; default 16"),
     CSL_UINT(struct csl_bench_relu, runs, "runs", "R", 1, RUNS_MAX, "default by their size"),
     CSL_FLAG(struct csl_bench_relu, max, "max", "max(a, b) instead, as pooling takes it: nothing is cut off"),
+    CSL_FLAG(struct csl_bench_relu, wan, "wan", "the wan form: two rounds, and more corrections"),
     CSL_STRING(struct csl_bench_relu, wait, "wait", "spin|block", false, "how parties wait; default: spin"),
     CSL_FLAG(struct csl_bench_relu, quick, "quick", "two runs and a tenth of the probes, for a try"),
     CSL_OPTS_END};
@@ -272,6 +275,7 @@ static enum csl_err measure(json_t **doc, struct job *j, struct csl_diag *diag) 
     uint32_t n = (uint32_t)j->o.count;
     unsigned k = (unsigned)j->o.k, f = (unsigned)j->o.f;
     j->demand = j->o.max ? csl_demand_max(n, k, f) : csl_demand_relu(n, k, f, k + f);
+    j->demand = j->o.wan ? csl_demand_wan(j->demand) : j->demand;
     TRY(csl_demand_check(&j->demand, diag));
     TRY(csl_bench_machine_measure(&m, (unsigned)j->o.parties, j->o.quick, diag));
     j->outputs = csl_bench_shared_alloc(outputs);

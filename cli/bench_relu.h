@@ -13,6 +13,7 @@ struct csl_bench_relu {
     uint64_t runs;    /* 0: by their size */
     const char *wait; /* "spin", "block" */
     bool max;         /* max(a, b) of pairs instead */
+    bool wan;         /* the wan form: two rounds */
     bool quick;
 };
 

@@ -16,7 +16,8 @@ static enum csl_err add_check(struct csl_check_audit *a, struct csl_model_report
     struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
     size_t n = 0;
     enum csl_err err =
-        demands == NULL ? CSL_ENOMEM : csl_plan_demands(&report->plan, report->reveal_label, demands, &n);
+        demands == NULL ? CSL_ENOMEM
+                        : csl_plan_demands(&report->plan, report->profile, report->reveal_label, demands, &n);
     if (err == CSL_OK && (a->rows != 0 || a->sign != CSL_ROSTER_SIGN_OFF)) {
         a->dealt_bytes = csl_dealt_bytes(demands, n, a->rows, total);
         a->dealt_exchanges = 1 + (a->rows != 0 ? csl_check_rounds(demands, n) : 0);

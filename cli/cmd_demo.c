@@ -41,6 +41,7 @@ static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, cons
                                         .model = "network",
                                         .dir = o->dir,
                                         .max_batch = 256,
+                                        .profile = "lan",
                                         .audit = &defaults.audit};
     return csl_federation_start(fed, &fo, &cli->diag);
 }

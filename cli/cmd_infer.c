@@ -279,10 +279,11 @@ static json_t *summary_json(const struct run *x) {
     struct timing t = timing_of(r);
     struct bytes b = bytes_of(r);
     json_t *doc =
-        json_pack("{s:s, s:i, s:s, s:I, s:I, s:i, s:f, s:f, s:f, s:I}", "version", CSL_VERSION, "parties",
-                  (int)x->ctx.roster.n_parties, "model", x->o.model, "images", (json_int_t)r->n, "batches",
-                  (json_int_t)r->n_batches, "rounds", (int)r->batches[0].rounds, "online_bytes_per_party",
-                  b.online, "online_bytes_per_link", b.link, "offline_bytes_per_party", b.offline,
+        json_pack("{s:s, s:i, s:s, s:I, s:I, s:i, s:s, s:f, s:f, s:f, s:I}", "version", CSL_VERSION,
+                  "parties", (int)x->ctx.roster.n_parties, "model", x->o.model, "images", (json_int_t)r->n,
+                  "batches", (json_int_t)r->n_batches, "rounds", (int)r->batches[0].rounds, "profile",
+                  csl_profile_name(r->batches[0].profile), "online_bytes_per_party", b.online,
+                  "online_bytes_per_link", b.link, "offline_bytes_per_party", b.offline,
                   "setup_bytes_per_party", (json_int_t)r->batches[0].setup_bytes);
     if (doc != NULL) {
         (void)json_object_set_new(doc, "setup_ms", json_real((double)r->open_ns / 1e6));

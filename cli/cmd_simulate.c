@@ -7,9 +7,10 @@
 #include "cli/commands.h"
 #include "cli/federation.h"
 #include "cli/run_args.h"
+#include "nn/plan.h"
 
 struct options {
-    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait, *sign;
+    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait, *sign, *profile;
     struct csl_list images;
     uint64_t parties, count, batch, frac_bits, check_rows;
     bool keep;
@@ -79,11 +80,15 @@ static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, cons
         return csl_fail(&cli->diag, CSL_EUSAGE, "--sign is before-output, after-output or off, not \"%.40s\"",
                         o->sign);
     }
+    bool automatic;
+    enum csl_profile profile;
+    TRY(csl_profile_option(&automatic, &profile, o->profile, &cli->diag));
     struct csl_federation_options fo = {.n_parties = (unsigned)o->parties,
                                         .model = "network",
                                         .dir = o->dir,
                                         .max_batch = (uint32_t)(o->batch > 256 ? o->batch : 256),
                                         .wait = o->wait,
+                                        .profile = o->profile,
                                         .audit = &audit};
     return csl_federation_start(fed, &fo, &cli->diag);
 }
@@ -107,6 +112,8 @@ static const struct csl_opt simulate_opts[] = {
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_UINT(struct options, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
     CSL_STRING(struct options, wait, "wait", "spin|block", false, "how parties wait; default: block"),
+    CSL_STRING(struct options, profile, "profile", "auto|lan|wan", false,
+               "fewest bytes, fewest rounds, or by the measured round trip; default: lan, as all are near"),
     CSL_STRING(struct options, sign, "sign", "WHEN", false,
                "parties sign what they sent: before-output (default), after-output, off"),
     CSL_UINT(struct options, check_rows, "check-rows", "N", 0, 64,
@@ -161,7 +168,7 @@ static enum csl_err simulate(struct csl_cli *cli, const struct options *o) {
 }
 
 int cmd_simulate(struct csl_cli *cli, int argc, char **argv) {
-    struct options o = {.parties = 3, .batch = 1, .normalize = "unit"};
+    struct options o = {.parties = 3, .batch = 1, .normalize = "unit", .profile = "lan"};
     int code;
     if (!csl_args_parse(cli, &simulate_spec, &o, NULL, argc, argv, &code)) {
         return code;

@@ -367,6 +367,7 @@ enum csl_err csl_federation_start(struct csl_federation **out, const struct csl_
     }
     fed->n_parties = opt->n_parties;
     fed->wait = opt->wait;
+    fed->profile = opt->profile;
     for (size_t i = 0; i < CSL_FED_MEMBERS_MAX; i++) {
         fed->members[i].listen_fd = -1;
         fed->members[i].port_fd = -1;

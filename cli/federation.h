@@ -34,6 +34,7 @@ struct csl_federation_options {
     uint32_t max_batch;                   /* roster limit */
     uint32_t lanes;                       /* roster limit; 0: the default */
     const char *wait;                     /* party --wait option, or NULL */
+    const char *profile;                  /* party --profile option, or NULL */
     const struct csl_audit_policy *audit; /* the roster's; NULL: the defaults */
 
     /* A network between the processes: via[i] gets the port at which others reach the daemon that listens on

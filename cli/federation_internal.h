@@ -25,7 +25,7 @@ struct csl_federation {
     char dir[CSL_PATH_MAX - 128];
     bool remove_dir;
     char program[CSL_PATH_MAX];
-    const char *wait;
+    const char *wait, *profile;
     unsigned n_parties;
     size_t n_members;
     struct csl_fed_member members[CSL_FED_MEMBERS_MAX]; /* parties, dealer, owner, client, extras */

@@ -83,6 +83,10 @@ enum csl_err csl_federation_spawn(struct csl_federation *fed, const char *name, 
         argv[n++] = "--wait";
         argv[n++] = fed->wait;
     }
+    if (fed->profile != NULL && m->roles != CSL_ROLE_DEALER) {
+        argv[n++] = "--profile";
+        argv[n++] = fed->profile;
+    }
     for (; args != NULL && *args != NULL && n < ARGS_MAX; args++) {
         argv[n++] = *args;
     }

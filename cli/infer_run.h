@@ -33,7 +33,7 @@ struct csl_comparison {
     size_t agree;                  /* secure class == float class */
     size_t correct, plain_correct; /* of those with a label */
     double max_logit_error;        /* against the float network */
-    double max_fixed_error;        /* against the fixed-point floor reference */
+    double max_fixed_error;        /* against the fixed-point reference */
     double max_bound_use;          /* the largest error in parts of its stated bound: never above 1 */
 };
 void csl_comparison_clear(struct csl_comparison *c);

@@ -14,7 +14,7 @@ struct csl_accuracy {
                                               the last step of a node; -1: not the end of a node */
 };
 
-/* images: normalised. labels may be empty. Truncations take the floor, as csl_eval_fixed without an oracle.
+/* images: normalised. labels may be empty. Truncations round to nearest, as csl_eval_fixed without an oracle.
  */
 CSL_MUST_CHECK enum csl_err csl_accuracy_measure(struct csl_accuracy *out, const struct csl_network *net,
                                                  const struct csl_plan *plan,

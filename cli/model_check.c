@@ -14,6 +14,8 @@ static const struct csl_opt check_opts[] = {
     CSL_UINT(struct csl_model_opts, batch, "batch", "N", 1, 65536, "for the costs; default 1"),
     CSL_STRING(struct csl_model_opts, reveal, "reveal", "logits|label", false,
                "for the costs; default: logits"),
+    CSL_STRING(struct csl_model_opts, profile, "profile", "lan|wan", false,
+               "for the costs: fewest bytes or fewest rounds; default: lan"),
     CSL_STRING(struct csl_model_opts, sign, "sign", "WHEN", false,
                "the roster's audit.sign, for the costs: before-output (default), after-output, off"),
     CSL_UINT(struct csl_model_opts, check_rows, "check-rows", "N", 0, 64,
@@ -21,7 +23,8 @@ static const struct csl_opt check_opts[] = {
     CSL_OPTS_END};
 static const struct csl_spec check_spec = {
     .name = "model check",
-    .synopsis = "MODEL --normalize HOW [--images FILE... [--labels FILE]] [--parties N] [--batch N] [--json]",
+    .synopsis = "MODEL --normalize HOW [--images FILE... [--labels FILE]] [--parties N] [--batch N] "
+                "[--profile wan] [--json]",
     .text =
         "Says whether the network can be evaluated, before anything is shared: its steps with the widths "
         "that interval\n"
@@ -103,9 +106,9 @@ static json_t *report_json(const struct csl_model_report *r, const struct csl_ch
         (void)json_array_append_new(issues, json_pack("{s:s, s:s, s:s, s:s}", "node", x->node, "op", x->op,
                                                       "reason", x->reason, "hint", x->hint));
     }
-    json_t *doc =
-        json_pack("{s:s, s:b, s:i, s:i, s:o, s:o}", "version", CSL_VERSION, "runs", r->ok, "parties",
-                  (int)r->n_parties, "batch", (int)r->batch, "steps", steps, "unsupported", issues);
+    json_t *doc = json_pack("{s:s, s:b, s:i, s:i, s:s, s:o, s:o}", "version", CSL_VERSION, "runs", r->ok,
+                            "parties", (int)r->n_parties, "batch", (int)r->batch, "profile",
+                            csl_profile_name(r->profile), "steps", steps, "unsupported", issues);
     if (doc != NULL && r->ok) {
         (void)json_object_set_new(doc, "ranges_from_samples", json_boolean(r->plan.from_samples));
         (void)json_object_set_new(doc, "input_shape", shape_json(&r->plan));
@@ -146,8 +149,10 @@ static enum csl_err make_report(struct csl_model_report *report, struct csl_chec
     enum csl_err err = CSL_OK;
     TRY_OUT(csl_model_options(&po, &ranges, m->net, &m->choice, diag));
     bool label = o->reveal != NULL && strcmp(o->reveal, "label") == 0;
+    enum csl_profile profile = CSL_PROFILE_LAN;
+    TRY_OUT(o->profile == NULL ? CSL_OK : csl_profile_parse(&profile, o->profile, diag));
     TRY_OUT(csl_model_report_make(report, &weights, m->net, &m->issues, &po, (unsigned)o->parties,
-                                  (uint32_t)o->batch, label, diag));
+                                  (uint32_t)o->batch, profile, label, diag));
     TRY_OUT(csl_check_audit_add(audit, report, o->sign, (uint32_t)o->check_rows, diag));
     if (report->ok && m->images.count != 0) {
         TRY_OUT(csl_images_for(&normalised, &m->images, &m->choice.input, csl_plan_n_inputs(&report->plan),

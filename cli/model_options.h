@@ -8,7 +8,7 @@
 
 /* One for the group; each command uses some of it. */
 struct csl_model_opts {
-    const char *normalize, *interval, *npy, *labels, *reveal, *sign;
+    const char *normalize, *interval, *npy, *labels, *reveal, *sign, *profile;
     const char *site, *roster, *name, *out, *sealed, *to, *key, *successor;
     struct csl_list images;
     uint64_t parties, batch, frac_bits, count, days, check_rows;

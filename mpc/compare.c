@@ -13,10 +13,12 @@ enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s,
                                .batch = batch,
                                .count = t->demand.count,
                                .n_words = csl__bits_words(t->demand.count),
+                               .n_inputs = 2 * (t->demand.trunc.n_digits - 1u),
                                .shift = shift,
                                .one = s->self == 0};
     csl__products_init(&j->products, t->demand.trunc.n_digits);
-    size_t n_c = batch * j->count, n_x = batch * j->products.n_inputs * j->n_words, n_b = batch * j->n_words;
+    j->n_inputs += csl__compare_is_wan(j); /* l_{D-1} too */
+    size_t n_c = batch * j->count, n_x = batch * j->n_inputs * j->n_words, n_b = batch * j->n_words;
     j->c = csl__arena_take(&s->scratch, n_c + n_extra + n_x + n_b);
     if (j->c == NULL) {
         return csl_session_fail(s, CSL_ENOMEM, "compare: no memory for %zu elements", n_c);
@@ -29,11 +31,12 @@ enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s,
 
 /* T2: the inputs of the comparison, from the tables at the public digits of c'. */
 static void read_digits(const struct csl__compare *j) {
-    unsigned n_e = j->products.n_digits - 1, shift = j->shift;
+    unsigned n_e = j->params->n_digits - 1u, shift = j->shift;
     for (unsigned digit = 0; digit <= n_e; shift += j->params->digit_bits[digit++]) {
         for (size_t row = 0; row < j->batch; row++) {
-            uint64_t *x = j->x + row * j->products.n_inputs * j->n_words;
-            uint64_t *lt = digit < n_e ? x + (n_e + digit) * j->n_words : j->b + row * j->n_words;
+            uint64_t *x = j->x + row * j->n_inputs * j->n_words;
+            uint64_t *lt =
+                n_e + digit < j->n_inputs ? x + (n_e + digit) * j->n_words : j->b + row * j->n_words;
             uint64_t *eq = digit > 0 ? x + (digit - 1) * j->n_words : NULL;
             j->kernels->read_table(lt, eq, csl__corr_row(j->t, CSL_RELU_TABLE + digit, row),
                                    j->c + row * j->count, j->count, shift, j->params->digit_bits[digit],
@@ -42,18 +45,25 @@ static void read_digits(const struct csl__compare *j) {
     }
 }
 
-/* T3: u = open(<x> ^ <m>), then <lt> is local. With one digit there is nothing to combine, and no round. */
-static enum csl_err combine_digits(const struct csl__compare *j) {
-    if (j->products.n_inputs == 0) {
+/* T3: u = open(<x> ^ <m>) */
+static enum csl_err open_inputs(struct csl__compare *j) {
+    _Static_assert((int)CSL_RELU_M == (int)CSL_WAN_M && (int)CSL_RELU_TABLE == (int)CSL_WAN_TABLE,
+                   "fields of both forms");
+    struct csl_round *round = csl_round_begin(j->s);
+    size_t h = csl_round_open_bits(round, j->x, j->t->data[CSL_RELU_M], j->batch * j->n_inputs, j->count);
+    TRY(csl_round_flush(round));
+    j->u = csl_round_bits(round, h);
+    return CSL_OK;
+}
+
+/* T3: then <lt> is local. With one digit there is nothing to combine, and no round. */
+static enum csl_err combine_digits(struct csl__compare *j) {
+    if (j->n_inputs == 0) {
         return CSL_OK;
     }
-    size_t planes = j->batch * j->products.n_inputs;
-    struct csl_round *round = csl_round_begin(j->s);
-    size_t h = csl_round_open_bits(round, j->x, j->t->data[CSL_RELU_M], planes, j->count);
-    TRY(csl_round_flush(round));
-    const uint64_t *u = csl_round_bits(round, h);
+    TRY(open_inputs(j));
     for (size_t row = 0; row < j->batch; row++) {
-        j->kernels->combine(j->b + row * j->n_words, u + row * j->products.n_inputs * j->n_words,
+        j->kernels->combine(j->b + row * j->n_words, j->u + row * j->n_inputs * j->n_words,
                             csl__corr_row(j->t, CSL_RELU_M, row), csl__corr_row(j->t, CSL_RELU_PRODUCTS, row),
                             &j->products, j->n_words, 0 - j->one);
     }
@@ -65,14 +75,20 @@ static enum csl_err open_sign(struct csl__compare *j) {
     unsigned top = j->shift + j->params->k - 1u;
     for (size_t row = 0; row < j->batch; row++) {
         uint64_t *b = j->b + row * j->n_words;
-        const uint64_t *s = csl__corr_row(j->t, CSL_RELU_S_BIT, row), *c = j->c + row * j->count;
+        const uint64_t *c = j->c + row * j->count;
+        bool is_relu = j->t->demand.kind == CSL_DEMAND_RELU;
+        const uint64_t *s =
+            csl__corr_row(j->t, is_relu ? (unsigned)CSL_RELU_S : (unsigned)CSL_RELU_S_BIT, row);
         for (size_t w = 0; w < j->n_words; w++) {
             size_t n = j->count - 64 * w < 64 ? j->count - 64 * w : 64;
-            uint64_t signs = 0;
+            uint64_t signs = 0, s_bits = is_relu ? 0 : s[w];
             for (size_t i = 0; i < n; i++) {
                 signs |= (c[64 * w + i] >> top & 1) << i;
             }
-            b[w] ^= s[w] ^ (signs & (0 - j->one));
+            for (size_t i = 0; is_relu && i < n; i++) { /* the low bits of additive shares are XOR shares */
+                s_bits |= (s[64 * w + i] & 1) << i;
+            }
+            b[w] ^= s_bits ^ (signs & (0 - j->one));
         }
     }
     struct csl_round *round = csl_round_begin(j->s);
@@ -86,6 +102,36 @@ enum csl_err csl__compare_sign(struct csl__compare *j) {
     read_digits(j);
     TRY(combine_digits(j));
     return open_sign(j);
+}
+
+enum csl_err csl__compare_inputs(struct csl__compare *j) {
+    read_digits(j);
+    return open_inputs(j);
+}
+
+void csl__compare_select(const struct csl__compare *j, uint64_t *y, const uint64_t *opened,
+                         const struct csl__compare_fields *f) {
+    const struct csl__corr_demand *t = j->t;
+    bool wrap = t->data[CSL_WAN_S_M] != NULL;
+    struct csl__relu_select k = {.n_words = j->n_words,
+                                 .top_shift = j->shift + j->params->k - 1u,
+                                 .n = j->count,
+                                 .k = j->params->k,
+                                 .out_bits = f->bits,
+                                 .one = j->one};
+    csl__monomials_init(&k.monomials, j->params->n_digits);
+    for (size_t row = 0; row < j->batch; row++) {
+        k.c = opened + row * j->count;
+        k.top = j->c + row * j->count;
+        k.u = j->u + row * j->n_inputs * j->n_words;
+        k.s = csl__corr_row(t, CSL_WAN_S, row);
+        k.r = csl__corr_row(t, f->r, row);
+        k.s_r = csl__corr_row(t, f->s_r, row);
+        k.a = csl__corr_row(t, CSL_WAN_A, row);
+        k.a_r = csl__corr_row(t, f->a_r, row);
+        k.s_m = wrap ? csl__corr_row(t, CSL_WAN_S_M, row) : NULL;
+        j->kernels->select(y + row * j->count, &k);
+    }
 }
 
 enum csl_err csl__step_run(struct csl_session *s, struct csl_corr *corr, size_t demand,

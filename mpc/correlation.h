@@ -26,11 +26,14 @@
 enum {
     CSL_MAX_DIGITS = 6,
     CSL_MAX_DIGIT_BITS = 6,
+    CSL_WAN_MAX_DIGITS = 4,
+    CSL_WAN_MAX_DIGIT_BITS = 9,
+    CSL_GUARD_BITS = 4, /* of the f that a truncation cuts, so many are opened (T1) */
     CSL_MAX_DEMANDS = 4096,
     CSL_MAX_FIELDS = 16,
     CSL_MAX_DIM = 1 << 24,
     CSL_MAX_BATCH = 1 << 20,
-    CSL_DEMAND_BYTES = 76,     /* of a demand, encoded */
+    CSL_DEMAND_BYTES = 77,     /* of a demand, encoded */
     CSL_INDEX_SEED_BYTES = 64, /* matrix key 32 | bits key 32 (step K3) */
 };
 
@@ -42,9 +45,12 @@ enum csl_demand_kind {
     CSL_DEMAND_ARGMAX /* the same, and the payload (a class number) of the larger one */
 };
 
-/* Of a ReLU or truncation (steps T): l = k + f bits are opened, f are cut off, the result lives mod
- * 2^out_bits. digit_bits: widths of the digits of the low k-1 bits, low digit first; none for a
- * truncation without ReLU. */
+/* How a comparison runs: fewest bytes (rounds c, u, e), or fewest rounds (c, u) with more corrections. */
+enum csl_form { CSL_FORM_LAN, CSL_FORM_WAN };
+
+/* Of a ReLU or truncation (steps T): of l = k + f bits the top k + min(f, CSL_GUARD_BITS) are opened, f are
+ * cut off, the result lives mod 2^out_bits. digit_bits: widths of the digits of the low k-1 bits, low digit
+ * first; none for a truncation without ReLU. */
 struct csl_trunc_params {
     uint8_t k;
     uint8_t f;
@@ -59,6 +65,7 @@ struct csl_demand {
     uint8_t bits;                  /* LINEAR: everything is mod 2^bits; ARGMAX: ring of the payload, 1..16 */
     uint32_t count;                /* others: elements (pairs) an inference */
     struct csl_trunc_params trunc; /* MAX, ARGMAX: out_bits = l = k + f */
+    uint8_t form;                  /* RELU, MAX, ARGMAX: enum csl_form; LAN for others */
 };
 
 /* The default digits: as few as hold k-1 bits at 6 a digit, spread evenly, the low ones wider (k = 24: 6 6 6
@@ -73,10 +80,22 @@ struct csl_demand csl_demand_argmax(uint32_t count, unsigned k, unsigned f, unsi
 struct csl_demand csl_demand_relu(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
 struct csl_demand csl_demand_trunc(uint32_t count, unsigned k, unsigned f, unsigned out_bits);
 
+/* The wan form of a RELU, MAX or ARGMAX with its default digits: as few as hold k-1 bits at 8, 8, 9, 9 a
+ * digit for one to four of them (k = 24: 8 8 7). Other kinds are returned as they are. */
+struct csl_demand csl_demand_wan(struct csl_demand d);
+
+/* Bits of the opened c below the k that are compared: all f of a maximum, the guard bits of the others. r and
+ * c have k more. */
+static inline unsigned csl_demand_low_bits(const struct csl_demand *d) {
+    bool whole = d->kind == CSL_DEMAND_MAX || d->kind == CSL_DEMAND_ARGMAX || d->trunc.f < CSL_GUARD_BITS;
+    return whole ? d->trunc.f : CSL_GUARD_BITS;
+}
+
 /* CSL_EDATA with the reason unless: dimensions in 1..CSL_MAX_DIM; LINEAR: 1 <= bits <= 64; RELU and TRUNC: f
  * >= 1, k >= 2, k + f <= 62, k <= out_bits <= 64; RELU: 1..6 digits of 1..6 bits which hold exactly k-1 bits
- * (k <= 37); TRUNC: no digits; MAX, ARGMAX: as RELU with out_bits = k + f; ARGMAX: 1 <= bits <= 16; LINEAR:
- * csl_conv_check(). Demands may come from outside: every function below checks them by this. */
+ * (k <= 37), in the wan form 1..4 digits of 1..9 bits; TRUNC: no digits; MAX, ARGMAX: as RELU with out_bits =
+ * k + f; ARGMAX: 1 <= bits <= 16; LINEAR: csl_conv_check(). Demands may come from outside: every function
+ * below checks them by this. */
 CSL_MUST_CHECK enum csl_err csl_demand_check(const struct csl_demand *d, struct csl_diag *diag);
 
 /* ---- fields ---- */
@@ -93,17 +112,18 @@ enum csl_field_form {
 enum csl_linear_field { CSL_LINEAR_A, CSL_LINEAR_C, CSL_LINEAR_N_FIELDS };
 enum csl_trunc_field { CSL_TRUNC_R, CSL_TRUNC_R_HIGH, CSL_TRUNC_S, CSL_TRUNC_N_FIELDS };
 enum csl_relu_field {
-    CSL_RELU_R,     /* own: r mod 2^l */
+    CSL_RELU_R,     /* own: r mod 2^(k + low bits); r' is without the low bits */
     CSL_RELU_M,     /* own: masks m, planes e_1..e_{D-1}, l_0..l_{D-2} (D digits) */
     CSL_RELU_BETA,  /* own: bit beta */
-    CSL_RELU_TABLE, /* dealt, six fields: T_j(v) = [v < digit j of r'], bit v of the element */
+    CSL_RELU_TABLE, /* dealt, six fields: T_j(v) = [v < digit j of r'], bit v of the element, without the last
+                     */
     CSL_RELU_PRODUCTS = CSL_RELU_TABLE + CSL_MAX_DIGITS, /* dealt: products of masks, see csl__products */
-    CSL_RELU_S_BIT,                                      /* dealt: <s> */
+    CSL_RELU_S_BIT,                                      /* dealt: <s>; of a ReLU empty, in [s] */
     CSL_RELU_BETA_R,                                     /* dealt: [beta] mod 2^out_bits */
     CSL_RELU_R_HIGH,                                     /* dealt: [r'] */
     CSL_RELU_R_BETA,                                     /* dealt: [r' beta] */
-    CSL_RELU_S,                                          /* dealt: [s] mod 2^(out_bits - k) */
-    CSL_RELU_S_BETA,                                     /* dealt: [s beta] */
+    CSL_RELU_S,      /* dealt: [s] mod 2^(out_bits - k), at least 1 bit: its low bits are <s> */
+    CSL_RELU_S_BETA, /* dealt: [s beta] */
     CSL_RELU_N_FIELDS
 };
 
@@ -116,12 +136,30 @@ enum csl_max_field {
     CSL_MAX_N_FIELDS
 };
 
+/* Of RELU, MAX and ARGMAX in the wan form. M: a monomial of masks, F5. */
+enum csl_wan_field {
+    CSL_WAN_R,     /* own: as CSL_RELU_R */
+    CSL_WAN_M,     /* own: masks m, planes e_1..e_{D-1}, l_0..l_{D-1} */
+    CSL_WAN_P,     /* own: as CSL_MAX_P; ARGMAX only */
+    CSL_WAN_TABLE, /* dealt, four fields: T_j, bit v of the element, in 2^(d_j - 6) words of 64 bits if d_j >
+                      6 */
+    CSL_WAN_S = CSL_WAN_TABLE + CSL_WAN_MAX_DIGITS, /* dealt: [s] mod 2^out_bits, or the payload's ring */
+    CSL_WAN_R_HIGH,                                 /* dealt: [r'] mod 2^out_bits; RELU only */
+    CSL_WAN_S_R,                                    /* dealt: [s r'], [s r] of a maximum */
+    CSL_WAN_A,                                      /* dealt: [(1-2s) M] for each M, rings as [s] */
+    CSL_WAN_A_R,                                    /* dealt: [(1-2s) M r'], [(1-2s) M r] of a maximum */
+    CSL_WAN_S_M,                                    /* dealt: [s M] mod 2^(out_bits - k); RELU only */
+    CSL_WAN_S_P,                                    /* dealt: [s P] mod 2^bits; ARGMAX only */
+    CSL_WAN_A_P,                                    /* dealt: [(1-2s) M P]; ARGMAX only */
+    CSL_WAN_N_FIELDS
+};
+
 struct csl_field {
     const char *name;
     enum csl_field_form form;
     bool dealt;
-    uint8_t bits; /* 1 for planes; 0: the field is empty */
-    uint32_t count;
+    uint8_t bits;     /* 1 for planes; 0: the field is empty */
+    uint32_t count;   /* a multiple of the demand's where an element has several */
     uint32_t planes;  /* of PLANES; may be 0 */
     size_t row_words; /* uint64_t of one row in memory */
     size_t row_bytes; /* of one row packed, as corrections carry it */

@@ -32,6 +32,20 @@ static void table_values(uint64_t *out, const uint64_t *r, size_t n, unsigned sh
     }
 }
 
+/* The same of more than 64 bits: word w of the element holds bits 64w..64w+63. Words outermost, or compilers
+ * split their loop at the digit. */
+static void wide_table_values(uint64_t *out, const uint64_t *r, size_t n, unsigned shift, unsigned width) {
+    uint64_t mask = csl_ring_mask(width), n_words = (uint64_t)1 << (width - 6);
+    for (uint64_t w = 0; w < n_words; w++) {
+        for (size_t i = 0; i < n; i++) {
+            uint64_t digit = r[i] >> shift & mask;
+            uint64_t below = 0 - ((w - (digit >> 6)) >> 63);      /* w < digit / 64 */
+            uint64_t here = 0 - (((w ^ (digit >> 6)) - 1) >> 63); /* w = digit / 64 */
+            out[i * n_words + w] = below | (here & (((uint64_t)1 << (digit & 63)) - 1));
+        }
+    }
+}
+
 /* T3: the product of the masks of every set with more than one member. */
 static void product_values(uint64_t *out, const uint64_t *m, const struct csl__products *p, size_t n_words) {
     unsigned n_e = p->n_digits - 1;
@@ -71,7 +85,8 @@ static void top_bit(uint64_t *out, const uint64_t *r_high, size_t n, unsigned k)
 /* T2..T4: tables, products of masks, <s>. */
 static void sign_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
-    for (unsigned j = 0, shift = t->f; j < t->n_digits; shift += t->digit_bits[j++]) {
+    unsigned low = csl_demand_low_bits(d);
+    for (unsigned j = 0, shift = low; j < t->n_digits; shift += t->digit_bits[j++]) {
         table_values(data[CSL_RELU_TABLE + j], data[CSL_RELU_R], d->count, shift, t->digit_bits[j]);
     }
     struct csl__products p;
@@ -79,17 +94,20 @@ static void sign_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_d
     if (p.n_products != 0) {
         product_values(data[CSL_RELU_PRODUCTS], data[CSL_RELU_M], &p, csl__bits_words(d->count));
     }
-    gather(data[CSL_RELU_S_BIT], data[CSL_RELU_R], d->count, t->k + t->f - 1u);
+    if (data[CSL_RELU_S_BIT] != NULL) {
+        gather(data[CSL_RELU_S_BIT], data[CSL_RELU_R], d->count, t->k + low - 1u);
+    }
 }
 
 /* T5 */
 static void relu_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
     size_t n = d->count;
+    unsigned low = csl_demand_low_bits(d);
     uint64_t *r_high = data[CSL_RELU_R_HIGH], *beta = data[CSL_RELU_BETA_R];
     sign_values(data, d);
     for (size_t i = 0; i < n; i++) {
-        r_high[i] = data[CSL_RELU_R][i] >> t->f;
+        r_high[i] = data[CSL_RELU_R][i] >> low;
     }
     spread(beta, data[CSL_RELU_BETA], n);
     times(data[CSL_RELU_R_BETA], r_high, beta, n);
@@ -106,15 +124,80 @@ static void max_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_de
     times(data[CSL_MAX_P_BETA], data[CSL_MAX_P], beta, d->count);
 }
 
+/* Every monomial of the masks times s, or 1 - 2s (flip), and times x if that is not NULL; in the order of F5.
+ * out may be empty. */
+static void monomial_values(uint64_t *out, const uint64_t *masks, const uint64_t *s, bool flip,
+                            const uint64_t *x, size_t n, const struct csl__monomials *m) {
+    uint64_t product[CSL__WAN_SETS][64], bit[2 * CSL_WAN_MAX_DIGITS - 1][64];
+    unsigned n_e = m->n_digits - 1;
+    for (size_t at = 0; out != NULL && at < n; at += 64) {
+        size_t len = n - at < 64 ? n - at : 64;
+        for (unsigned j = 0; j < m->n_inputs; j++) {
+            for (size_t i = 0; i < len; i++) {
+                bit[j][i] = 0 - (masks[j * csl__bits_words(n) + at / 64] >> i & 1);
+            }
+        }
+        for (size_t i = 0; i < len; i++) {
+            product[0][i] = (flip ? 1 - 2 * s[at + i] : s[at + i]) * (x == NULL ? 1 : x[at + i]);
+        }
+        for (unsigned set = 1; set < 1u << n_e; set++) {
+            const uint64_t *last = bit[(unsigned)__builtin_ctz(set)];
+            for (size_t i = 0; i < len; i++) {
+                out[m->e[set] * len + i] = product[set][i] = product[set & (set - 1)][i] & last[i];
+            }
+        }
+        for (unsigned low = 0; low < m->n_digits; low++) {
+            for (unsigned set = 0; set < 1u << n_e; set += 1u << low) {
+                for (size_t i = 0; i < len; i++) {
+                    out[m->l[low][set] * len + i] = product[set][i] & bit[n_e + low][i];
+                }
+            }
+        }
+        out += m->n * len;
+    }
+    csl_wipe(product, sizeof product);
+    csl_wipe(bit, sizeof bit);
+}
+
+/* T8, of a ReLU, a maximum, an arg-max. */
+static void wan_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    const struct csl_trunc_params *t = &d->trunc;
+    unsigned low = csl_demand_low_bits(d);
+    size_t n = d->count;
+    const uint64_t *r = data[CSL_WAN_R], *masks = data[CSL_WAN_M], *p = data[CSL_WAN_P];
+    uint64_t *s = data[CSL_WAN_S];
+    struct csl__monomials m;
+    csl__monomials_init(&m, t->n_digits);
+    for (unsigned j = 0, shift = low; j < t->n_digits; shift += t->digit_bits[j++]) {
+        (t->digit_bits[j] > 6 ? wide_table_values : table_values)(data[CSL_WAN_TABLE + j], r, n, shift,
+                                                                  t->digit_bits[j]);
+    }
+    top_bit(s, r, n, t->k + low);
+    for (size_t i = 0; data[CSL_WAN_R_HIGH] != NULL && i < n; i++) {
+        data[CSL_WAN_R_HIGH][i] = r[i] >> low;
+    }
+    const uint64_t *high = data[CSL_WAN_R_HIGH] != NULL ? data[CSL_WAN_R_HIGH] : r;
+    times(data[CSL_WAN_S_R], s, high, n);
+    times(data[CSL_WAN_S_P], s, p, n);
+    monomial_values(data[CSL_WAN_A], masks, s, true, NULL, n, &m);
+    monomial_values(data[CSL_WAN_A_R], masks, s, true, high, n, &m);
+    monomial_values(data[CSL_WAN_S_M], masks, s, false, NULL, n, &m);
+    monomial_values(data[CSL_WAN_A_P], masks, s, true, p, n, &m);
+}
+
 static void trunc_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
     const struct csl_trunc_params *t = &d->trunc;
     for (size_t i = 0; i < d->count; i++) {
-        data[CSL_TRUNC_R_HIGH][i] = data[CSL_TRUNC_R][i] >> t->f;
+        data[CSL_TRUNC_R_HIGH][i] = data[CSL_TRUNC_R][i] >> csl_demand_low_bits(d);
     }
     top_bit(data[CSL_TRUNC_S], data[CSL_TRUNC_R_HIGH], d->count, t->k);
 }
 
 void csl__demand_values(uint64_t *const data[CSL_MAX_FIELDS], const struct csl_demand *d) {
+    if (d->form == CSL_FORM_WAN) {
+        wan_values(data, d);
+        return;
+    }
     switch (d->kind) {
     case CSL_DEMAND_RELU:
         relu_values(data, d);

@@ -7,14 +7,14 @@
 #include <string.h>
 
 enum { CONV_FIELDS = sizeof(struct csl_conv_shape) / sizeof(uint32_t) };
-_Static_assert(6 + CSL_MAX_DIGITS + 4 + 4 * CONV_FIELDS == CSL_DEMAND_BYTES, "all fields are encoded");
+_Static_assert(7 + CSL_MAX_DIGITS + 4 + 4 * CONV_FIELDS == CSL_DEMAND_BYTES, "all fields are encoded");
 
 void csl_demands_encode(uint8_t *out, const struct csl_demand *demands, size_t n_demands) {
     struct csl_writer w = csl_writer_of(out, n_demands * CSL_DEMAND_BYTES);
     for (size_t i = 0; i < n_demands; i++) {
         const struct csl_demand *d = &demands[i];
         const struct csl_trunc_params *t = &d->trunc;
-        const uint8_t head[] = {(uint8_t)d->kind, d->bits, t->k, t->f, t->out_bits, t->n_digits};
+        const uint8_t head[] = {(uint8_t)d->kind, d->bits, t->k, t->f, t->out_bits, t->n_digits, d->form};
         uint32_t conv[CONV_FIELDS];
         memcpy(conv, &d->conv, sizeof conv);
         csl_writer_bytes(&w, head, sizeof head);
@@ -39,6 +39,7 @@ enum csl_err csl_demands_decode(struct csl_demand *out, const uint8_t *in, size_
         t->f = csl_reader_u8(&r);
         t->out_bits = csl_reader_u8(&r);
         t->n_digits = csl_reader_u8(&r);
+        d->form = csl_reader_u8(&r);
         csl_reader_bytes(&r, t->digit_bits, sizeof t->digit_bits);
         d->count = csl_reader_u32(&r);
         uint32_t conv[CONV_FIELDS];

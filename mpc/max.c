@@ -1,4 +1,4 @@
-/* Steps M1 and M2: max(a, b) = b + keep (a - b), keep from the sign of a - b. */
+/* Steps M1, M2 and T8: max(a, b) = b + keep (a - b), keep from the sign of a - b. */
 #include "mpc/compare_internal.h"
 #include "mpc/relu.h"
 
@@ -18,8 +18,9 @@ static enum csl_err open_differences(const struct csl__compare *j, uint64_t *v, 
     csl_sub_mod(j->c, o->a, o->b, n, l);
     size_t h = csl_round_open_sum(round, j->c, j->t->data[CSL_RELU_R], n, l);
     if (o->yp != NULL) {
+        bool wan = csl__compare_is_wan(j);
         csl_sub_mod(v, o->ap, o->bp, n, bits);
-        h_v = csl_round_open_sum(round, v, j->t->data[CSL_MAX_P], n, bits);
+        h_v = csl_round_open_sum(round, v, j->t->data[wan ? (int)CSL_WAN_P : (int)CSL_MAX_P], n, bits);
     }
     TRY(csl_round_flush(round));
     csl_reduce_mod(j->c, csl_round_ring(round, h), n, l);
@@ -51,6 +52,21 @@ static void take_larger(const struct csl__compare *j, uint64_t *y, const uint64_
     csl_add_mod(y, other, kept, j->batch * j->count, bits);
 }
 
+/* T8 for a maximum: no wrap. */
+static void select_larger(const struct csl__compare *j, const struct operands *o, const uint64_t *v) {
+    const struct csl_demand *d = &j->t->demand;
+    size_t n = j->batch * j->count;
+    uint64_t *kept = j->extra;
+    csl__compare_select(
+        j, kept, j->c, &(struct csl__compare_fields){CSL_WAN_R, CSL_WAN_S_R, CSL_WAN_A_R, d->trunc.out_bits});
+    csl_add_mod(o->y, o->b, kept, n, d->trunc.out_bits);
+    if (o->yp != NULL) {
+        csl__compare_select(j, kept, v,
+                            &(struct csl__compare_fields){CSL_WAN_P, CSL_WAN_S_P, CSL_WAN_A_P, d->bits});
+        csl_add_mod(o->yp, o->bp, kept, n, d->bits);
+    }
+}
+
 static enum csl_err max_step(struct csl_session *s, const struct csl__corr_demand *t, size_t batch,
                              void *arg) {
     const struct operands *o = arg;
@@ -59,6 +75,11 @@ static enum csl_err max_step(struct csl_session *s, const struct csl__corr_deman
     TRY(csl__compare_init(&j, s, t, batch, t->demand.trunc.f, o->yp == NULL ? n : 2 * n));
     uint64_t *v = j.extra + n; /* of the payload only */
     TRY(open_differences(&j, v, o));
+    if (csl__compare_is_wan(&j)) {
+        TRY(csl__compare_inputs(&j));
+        select_larger(&j, o, v);
+        return CSL_OK;
+    }
     TRY(csl__compare_sign(&j));
     take_larger(&j, o->y, o->b, j.c, CSL_RELU_R, CSL_MAX_R_BETA, t->demand.trunc.out_bits);
     if (o->yp != NULL) {

@@ -24,4 +24,19 @@ struct csl__products {
 /* The sets of e's above digit low are the multiples of 1 << low. n_digits in 1..CSL_MAX_DIGITS. */
 void csl__products_init(struct csl__products *p, unsigned n_digits);
 
+/* Of the wan form, which takes l_{D-1} as an input too: lt as an integer over monomials of the masks (T8).
+ * Sets as above; F5 numbers them. */
+enum { CSL__MAX_MONOMIALS = 22, CSL__WAN_SETS = 1 << (CSL_WAN_MAX_DIGITS - 1) };
+
+struct csl__monomials {
+    unsigned n_digits;
+    unsigned n_inputs; /* 2D - 1 */
+    unsigned n;
+    uint8_t e[CSL__WAN_SETS];                     /* of a set of e's; not the empty one */
+    uint8_t l[CSL_WAN_MAX_DIGITS][CSL__WAN_SETS]; /* of l_low times a set of higher e's */
+};
+
+/* n_digits in 1..CSL_WAN_MAX_DIGITS */
+void csl__monomials_init(struct csl__monomials *m, unsigned n_digits);
+
 #endif

@@ -7,16 +7,21 @@
 
 #include <string.h>
 
-/* T1: c = open([z] + [r] mod 2^l); `add` is a public constant. */
+/* T1: c = open(([z] >> shift) + [r] mod 2^(k + g)); `add` is a public constant. */
 static enum csl_err open_c(struct csl_session *s, uint64_t *c_high, const uint64_t *z, const uint64_t *r,
-                           size_t n, const struct csl_trunc_params *t, uint64_t add) {
-    unsigned l = t->k + t->f;
+                           size_t n, const struct csl_demand *d, uint64_t add) {
+    unsigned low = csl_demand_low_bits(d), shift = d->trunc.f - low, bits = d->trunc.k + low;
+    uint64_t centre = s->self == 0 ? s->n_parties * (((uint64_t)1 << shift) - 1) / 2 : 0;
+    uint64_t mask = csl_ring_mask(bits);
+    for (size_t i = 0; i < n; i++) {
+        c_high[i] = (z[i] + centre) >> shift; /* what z holds above l bits ends above `bits` */
+    }
     struct csl_round *round = csl_round_begin(s);
-    size_t h = csl_round_open_sum(round, z, r, n, l);
+    size_t h = csl_round_open_sum(round, c_high, r, n, bits);
     TRY(csl_round_flush(round));
     const uint64_t *c = csl_round_ring(round, h);
     for (size_t i = 0; i < n; i++) {
-        c_high[i] = ((c[i] + add) & csl_ring_mask(l)) >> t->f;
+        c_high[i] = ((c[i] + add) & mask) >> low;
     }
     return CSL_OK;
 }
@@ -29,7 +34,7 @@ struct operands {
 /* T5 */
 static void finish(const struct csl__compare *j, uint64_t *y) {
     const struct csl__corr_demand *t = j->t;
-    bool wrap = t->data[CSL_RELU_S] != NULL;
+    bool wrap = t->data[CSL_RELU_S_BETA] != NULL;
     for (size_t row = 0; row < j->batch; row++) {
         struct csl__relu_finish f = {
             .c_high = j->c + row * j->count,
@@ -52,7 +57,13 @@ static enum csl_err relu(struct csl_session *s, const struct csl__corr_demand *t
     const struct operands *o = arg;
     struct csl__compare j;
     TRY(csl__compare_init(&j, s, t, batch, 0, 0));
-    TRY(open_c(s, j.c, o->z, t->data[CSL_RELU_R], batch * j.count, j.params, 0));
+    TRY(open_c(s, j.c, o->z, t->data[CSL_RELU_R], batch * j.count, &t->demand, 0));
+    if (csl__compare_is_wan(&j)) {
+        const struct csl__compare_fields f = {CSL_WAN_R_HIGH, CSL_WAN_S_R, CSL_WAN_A_R, j.params->out_bits};
+        TRY(csl__compare_inputs(&j));
+        csl__compare_select(&j, o->y, j.c, &f); /* T8 */
+        return CSL_OK;
+    }
     TRY(csl__compare_sign(&j));
     finish(&j, o->y);
     return CSL_OK;
@@ -69,7 +80,8 @@ static enum csl_err trunc_signed(struct csl_session *s, const struct csl__corr_d
     if (c_high == NULL) {
         return csl_session_fail(s, CSL_ENOMEM, "trunc: no memory for %zu elements", n);
     }
-    TRY(open_c(s, c_high, o->z, t->data[CSL_TRUNC_R], n, p, (uint64_t)1 << (k + p->f - 2)));
+    unsigned low = csl_demand_low_bits(&t->demand);
+    TRY(open_c(s, c_high, o->z, t->data[CSL_TRUNC_R], n, &t->demand, (uint64_t)1 << (k + low - 2)));
     const uint64_t *r_high = t->data[CSL_TRUNC_R_HIGH], *wraps = t->data[CSL_TRUNC_S];
     uint64_t one = s->self == 0, mask = csl_ring_mask(p->out_bits);
     for (size_t i = 0; i < n; i++) {

@@ -1,8 +1,9 @@
-/* Truncation and ReLU from one opening of l = k + f bits (docs/protocol.md, steps T1 to T7).
+/* Truncation and ReLU of l = k + f bits from one opening of k + min(f, 4) (docs/protocol.md, steps T1 to T7).
  *
- * Both never fail and round stochastically: the exact floor, or one unit more with probability
- * (z mod 2^f)/2^f. z is out of range when the interval bounds of the plan were wrong; then the result is
- * wrong, and nothing is revealed. Constant time in all shares; tables are read at public digits only.
+ * Both never fail and round stochastically and without bias, to less than 1 + N/32 units of the result (less
+ * than 1 for f <= 4): T5. With m = 2^(f-1), or 0 for f <= 4: the range's margin. z is out of range when the
+ * interval bounds of the plan were wrong; then the result is wrong, and nothing is revealed. Constant time in
+ * all shares; tables are read at public digits only.
  *
  * Shapes: batch x count elements, row-major; batch from the correlation, count, k, f and out_bits from its
  * demand, which is used up and wiped whatever happens. z holds shares mod 2^l (bits above are ignored); y
@@ -14,12 +15,13 @@
 #include "mpc/correlation.h"
 #include "mpc/session.h"
 
-/* T1..T5: y = max(z, 0) / 2^f. -2^(l-1) <= z <= 2^(l-1) - 2^f. Three rounds c, u, e; two with a single digit.
+/* T1..T5: y = max(z, 0) / 2^f. -2^(l-1) + m <= z <= 2^(l-1) - 2^f - m. Three rounds c, u, e; two with a
+ * single digit.
  */
 CSL_MUST_CHECK enum csl_err csl_relu(struct csl_session *s, uint64_t *y, const uint64_t *z,
                                      struct csl_corr *corr, size_t demand);
 
-/* T6: y = z / 2^f, signed. |z| < 2^(l-2). One round. */
+/* T6: y = z / 2^f, signed. |z| < 2^(l-2) - m. One round. */
 CSL_MUST_CHECK enum csl_err csl_trunc(struct csl_session *s, uint64_t *y, const uint64_t *z,
                                       struct csl_corr *corr, size_t demand);
 

@@ -23,9 +23,28 @@ struct csl__relu_finish {
     uint64_t one; /* 1 at party 0, else 0: a share of the constant 1 */
 };
 
+/* One row of T8: y = keep (c - r), and the wrap. a, a_r and s_m in the order of F5. */
+struct csl__relu_select {
+    struct csl__monomials monomials;
+    const uint64_t *c;   /* what is multiplied, public */
+    const uint64_t *top; /* public; its bit top_shift is c'_{k-1} */
+    const uint64_t *u;   /* planes of n_words, public: e_1.., l_0.. */
+    const uint64_t *s;   /* shares from here on */
+    const uint64_t *r;
+    const uint64_t *s_r;
+    const uint64_t *a;
+    const uint64_t *a_r;
+    const uint64_t *s_m; /* NULL: no wrap */
+    size_t n, n_words;
+    unsigned top_shift;
+    unsigned k;
+    unsigned out_bits;
+    uint64_t one; /* as above */
+};
+
 struct csl__relu_kernels {
     /* T2: lt bits of a digit (at `shift`, `width` bits wide) and eq bits where eq is not NULL. one: as above.
-     */
+     * A table is one word an element, or 2^(width - 6). */
     void (*read_table)(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high, size_t n,
                        unsigned shift, unsigned width, uint64_t one);
     /* T3: lt, which holds <lt_{D-1}>, becomes <lt>. u: opened inputs, m: their masks, products: dealt; planes
@@ -33,6 +52,7 @@ struct csl__relu_kernels {
     void (*combine)(uint64_t *lt, const uint64_t *u, const uint64_t *m, const uint64_t *products,
                     const struct csl__products *p, size_t n_words, uint64_t ones);
     void (*finish)(uint64_t *y, const struct csl__relu_finish *f);
+    void (*select)(uint64_t *y, const struct csl__relu_select *f);
 };
 
 extern const struct csl__relu_kernels csl__relu_portable;

@@ -46,8 +46,37 @@ static inline void read_block(uint64_t *lt, uint64_t *eq, const uint64_t *table,
     }
 }
 
+/* Bit v of a table of several words, and a share of the constant 1 before its first. */
+static inline uint64_t bit_before(const uint64_t *table, uint64_t v, uint64_t one) {
+    return v == 0 ? one : table[(v - 1) >> 6] >> ((v - 1) & 63) & 1;
+}
+
+/* T2 for digits of more than 6 bits. */
+static void read_wide(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high, size_t n,
+                      unsigned shift, unsigned width, uint64_t one) {
+    uint64_t mask = csl_ring_mask(width);
+    for (size_t at = 0; at < n; at += 64) {
+        size_t m = n - at < 64 ? n - at : 64;
+        uint64_t below = 0, before = 0;
+        for (size_t i = 0; i < m; i++) {
+            const uint64_t *t = table + ((at + i) << (width - 6));
+            uint64_t v = c_high[at + i] >> shift & mask;
+            below |= (t[v >> 6] >> (v & 63) & 1) << i;
+            before |= bit_before(t, v, one) << i;
+        }
+        lt[at / 64] = below;
+        if (eq != NULL) {
+            eq[at / 64] = below ^ before;
+        }
+    }
+}
+
 static void read_table(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high, size_t n,
                        unsigned shift, unsigned width, uint64_t one) {
+    if (width > 6) {
+        read_wide(lt, eq, table, c_high, n, shift, width, one);
+        return;
+    }
     uint64_t mask = csl_ring_mask(width);
     size_t full = n / 64;
     for (size_t w = 0; w < full; w++) {
@@ -147,4 +176,92 @@ static void finish(uint64_t *y, const struct csl__relu_finish *f) {
     }
 }
 
-const struct csl__relu_kernels CSL__KERNELS = {read_table, combine, finish};
+/* ---- T8 ---- */
+
+typedef uint64_t csl__lane[64]; /* one value of 64 elements */
+
+/* The public coefficient of every monomial in lt: p[0] of the empty one, p[1 + i] of monomial i. lt is the
+ * sum over low of l_low times the e's above it, each input being u + (1 - 2u) m. */
+static inline void coefficients(csl__lane *p, const struct csl__relu_select *f, size_t at) {
+    const struct csl__monomials *m = &f->monomials;
+    unsigned n_e = m->n_digits - 1, all = (1u << n_e) - 1;
+    csl__lane x[2 * CSL_WAN_MAX_DIGITS - 1]; /* inputs, as all ones or zero */
+    for (unsigned j = 0; j < m->n_inputs; j++) {
+        for (unsigned i = 0; i < 64; i++) {
+            x[j][i] = 0 - (f->u[j * f->n_words + at / 64] >> i & 1);
+        }
+    }
+    memset(p, 0, (m->n + 1) * sizeof *p);
+    for (unsigned low = 0; low <= n_e; low++) {
+        const uint64_t *l = x[n_e + low];
+        for (unsigned set = 0; set <= all; set += 1u << low) {
+            uint64_t *with_l = p[1 + m->l[low][set]], *without = p[set == 0 ? 0 : 1 + m->e[set]];
+            csl__lane t;
+            for (unsigned i = 0; i < 64; i++) {
+                t[i] = 1;
+            }
+            for (unsigned e = low; e < n_e; e++) {
+                uint64_t chosen = 0 - (uint64_t)(set >> e & 1);
+                for (unsigned i = 0; i < 64; i++) { /* (1 - 2u) t, or u t */
+                    t[i] = (((t[i] ^ x[e][i]) - x[e][i]) & chosen) | (t[i] & x[e][i] & ~chosen);
+                }
+            }
+            for (unsigned i = 0; i < 64; i++) {
+                with_l[i] = (t[i] ^ l[i]) - l[i];
+                without[i] += t[i] & l[i];
+            }
+        }
+    }
+}
+
+/* What a block of T8 sums up. */
+struct select_sums {
+    csl__lane q, qr, wrap; /* [s xor lt], [(s xor lt) r], [s lt] */
+};
+
+/* Up to 64 elements. */
+static inline void select_block(uint64_t *y, const struct csl__relu_select *f, struct select_sums *sum,
+                                size_t at, size_t n) {
+    csl__lane p[CSL__MAX_MONOMIALS + 1];
+    uint64_t one = f->one, mask = csl_ring_mask(f->out_bits);
+    coefficients(p, f, at);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t s = f->s[at + i], r = f->r[at + i], sr = f->s_r[at + i];
+        sum->q[i] = s + p[0][i] * (one - 2 * s);
+        sum->qr[i] = sr + p[0][i] * (r - 2 * sr);
+        sum->wrap[i] = p[0][i] * s;
+    }
+    for (unsigned m = 0; m < f->monomials.n; m++) {
+        size_t of_m = f->monomials.n * at + m * n;
+        const uint64_t *a = f->a + of_m, *ar = f->a_r + of_m, *c = p[1 + m];
+        for (size_t i = 0; i < n; i++) {
+            sum->q[i] += c[i] * a[i];
+            sum->qr[i] += c[i] * ar[i];
+        }
+        const uint64_t *sm = f->s_m == NULL ? NULL : f->s_m + of_m;
+        for (size_t i = 0; sm != NULL && i < n; i++) {
+            sum->wrap[i] += c[i] * sm[i];
+        }
+    }
+    uint64_t has_wrap = f->s_m == NULL ? 0 : UINT64_MAX;
+    for (size_t i = 0; i < n; i++) { /* keep = q where c'_{k-1} is 1, else 1 - q */
+        uint64_t low = (f->top[at + i] >> f->top_shift & 1) - 1, r = f->r[at + i];
+        uint64_t keep = (one & low) + ((sum->q[i] ^ low) - low);
+        uint64_t kept_r = (r & low) + ((sum->qr[i] ^ low) - low);
+        y[i] = (keep * f->c[at + i] - kept_r + ((sum->wrap[i] & low & has_wrap) << f->k)) & mask;
+    }
+}
+
+static void select_kept(uint64_t *y, const struct csl__relu_select *f) {
+    struct select_sums sum;
+    size_t at = 0;
+    for (; at + 64 <= f->n; at += 64) {
+        select_block(y + at, f, &sum, at, 64);
+    }
+    if (at < f->n) {
+        select_block(y + at, f, &sum, at, f->n - at);
+    }
+    csl_wipe(&sum, sizeof sum);
+}
+
+const struct csl__relu_kernels CSL__KERNELS = {read_table, combine, finish, select_kept};

@@ -188,7 +188,7 @@ static void judge_open(struct csl_conn *c, uint64_t now) {
     } else if (c->ping_ms != 0 && now >= c->ping_at) {
         c->ping_at = now + c->ping_ms;
         if (csl_conn_queued(c) == 0) { /* else it would only queue up */
-            enum csl_err err = csl_conn_send(c, CSL_FRAME_PING, ++c->ping_seq, NULL, 0);
+            enum csl_err err = csl_conn_probe(c);
             (void)err; /* the conn knows it, and its timer has judged before */
         }
     }
@@ -463,6 +463,19 @@ void csl_conn_set_reading(struct csl_conn *c, bool on) {
     c->kick = c->kick || on;
     csl__conn_update_poll(c);
     csl__conn_arm(c);
+}
+
+enum csl_err csl_conn_probe(struct csl_conn *c) {
+    c->pinged_ns = uv_hrtime();
+    return csl_conn_send(c, CSL_FRAME_PING, ++c->ping_seq, NULL, 0);
+}
+
+uint64_t csl_conn_rtt_ns(const struct csl_conn *c) {
+    return c->rtt_ns;
+}
+
+unsigned csl_conn_rtt_answers(const struct csl_conn *c) {
+    return c->rtt_answers;
 }
 
 void csl_conn_set_heartbeat(struct csl_conn *c, uint32_t interval_ms, uint32_t dead_ms) {

@@ -103,6 +103,13 @@ bool csl_conn_poll(struct csl_conn *conn);
  * came in for dead_ms. interval_ms 0 turns it off. PINGs are answered whether this is on or not. */
 void csl_conn_set_heartbeat(struct csl_conn *conn, uint32_t interval_ms, uint32_t dead_ms);
 
+/* Sends a PING now, and measures when its answer comes: the least round trip so far in ns, to the peer's
+ * program and back (so also over a proxy, of which TCP_INFO knows the near side only); 0 before the first
+ * answer. Only the answer to the last PING counts. Heartbeats measure too. */
+CSL_MUST_CHECK enum csl_err csl_conn_probe(struct csl_conn *conn);
+uint64_t csl_conn_rtt_ns(const struct csl_conn *conn);
+unsigned csl_conn_rtt_answers(const struct csl_conn *conn); /* PINGs that counted */
+
 /* Ends in order: BYE, the queue, the TLS goodbye, then waits (linger_ms) for the peer's. on_close gets
  * CSL_OK. Frames that come in meanwhile are dropped. */
 void csl_conn_shutdown(struct csl_conn *conn);

@@ -55,6 +55,8 @@ struct csl_conn {
     uint64_t progress; /* the socket last took bytes, or bytes began to wait */
     uint64_t ping_at;
     uint32_t ping_ms, dead_ms, ping_seq;
+    uint64_t pinged_ns, rtt_ns; /* the PING ping_seq was sent, 0: answered; the least round trip, 0: none */
+    unsigned rtt_answers;
     enum csl_err err;
     bool err_is_local; /* the sentence is the caller's: no label before it */
     struct csl_diag why;

@@ -241,6 +241,17 @@ static bool shake(struct csl_conn *c) {
     return c->state != CSL__CONN_CLOSED && done && open_conn(c);
 }
 
+static void take_pong(struct csl_conn *c, uint32_t seq) {
+    if (seq != c->ping_seq || c->pinged_ns == 0) {
+        return;
+    }
+    uint64_t ns = uv_hrtime() - c->pinged_ns;
+    ns = ns == 0 ? 1 : ns;
+    c->pinged_ns = 0;
+    c->rtt_ns = c->rtt_ns == 0 || ns < c->rtt_ns ? ns : c->rtt_ns;
+    c->rtt_answers++;
+}
+
 /* True: go on with this conn. */
 static bool dispatch(struct csl_conn *c) {
     struct csl_conn_parts *s = c->s;
@@ -256,7 +267,9 @@ static bool dispatch(struct csl_conn *c) {
         }
     } else if (h->type == CSL_FRAME_BYE) {
         s->peer_bye = true;
-    } else if (h->type != CSL_FRAME_PONG && c->cb.on_frame != NULL) {
+    } else if (h->type == CSL_FRAME_PONG) {
+        take_pong(c, h->seq);
+    } else if (c->cb.on_frame != NULL) {
         c->in_frame = true;
         c->cb.on_frame(c, h, csl_frame_payload(&s->dec), c->arg);
         c->in_frame = false;

@@ -512,6 +512,17 @@ void csl_mesh_link_abort(struct csl_mesh_link *l, enum csl_err err, const char *
     fail(l, err != CSL_OK ? err : CSL_EPEER, l->base.n_parties, &d);
 }
 
+enum csl_err csl_mesh_link_probe(struct csl_mesh_link *l, unsigned p) {
+    struct csl_conn *conn = p < l->base.n_parties ? l->peer[p].conn : NULL;
+    return conn != NULL ? csl_conn_probe(conn) : CSL_EPEER;
+}
+
+uint64_t csl_mesh_link_rtt_ns(const struct csl_mesh_link *l, unsigned p, unsigned *answers) {
+    const struct csl_conn *conn = p < l->base.n_parties ? l->peer[p].conn : NULL;
+    *answers = conn != NULL ? csl_conn_rtt_answers(conn) : 0;
+    return conn != NULL ? csl_conn_rtt_ns(conn) : 0;
+}
+
 enum csl_err csl_mesh_link_error(const struct csl_mesh_link *l, struct csl_diag *diag) {
     return l->err != CSL_OK ? csl_fail(diag, l->err, "%s", l->why.text) : CSL_OK;
 }

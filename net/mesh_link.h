@@ -53,6 +53,11 @@ struct csl_link *csl_mesh_link_base(struct csl_mesh_link *link);
  * the first one counts. The caller sees to it that no call overlaps csl_mesh_link_free. */
 void csl_mesh_link_interrupt(struct csl_mesh_link *link, enum csl_err err, const char *reason);
 
+/* Sends peer p a PING: between exchanges, or before the first. Its answer comes while the loop runs. */
+CSL_MUST_CHECK enum csl_err csl_mesh_link_probe(struct csl_mesh_link *link, unsigned p);
+/* The least round trip to p, and how many of its answers there were; 0 before the first (csl_conn_rtt_ns). */
+uint64_t csl_mesh_link_rtt_ns(const struct csl_mesh_link *link, unsigned p, unsigned *answers);
+
 /* CSL_OK, or the error that ended the link. Lane's thread. */
 enum csl_err csl_mesh_link_error(const struct csl_mesh_link *link, struct csl_diag *diag);
 /* The peer that the error names, or n_parties when it names none. */

@@ -47,13 +47,13 @@ static enum csl_err with_bits_to_cut(struct csl__compiler *c, uint16_t *out, uns
 }
 
 /* k and f for comparisons of lo..hi; more bits are cut where more than 37 would have to be compared. */
-static enum csl_err comparison(struct csl__compiler *c, struct csl_trunc_params *t, csl__wide lo,
-                               csl__wide hi, unsigned f, const struct csl_value *v,
+static enum csl_err comparison(struct csl__compiler *c, struct csl_trunc_params *t, enum csl__use use,
+                               csl__wide lo, csl__wide hi, unsigned f, const struct csl_value *v,
                                const struct csl_op_node *node) {
-    unsigned l = csl__bits_for(CSL__RELU, lo, hi, f);
+    unsigned l = csl__bits_for(use, lo, hi, f);
     while (l <= CSL_PLAN_MAX_BITS && l - f > CSL__MAX_K && v->frac > min_frac(c) + f) {
         f++;
-        l = csl__bits_for(CSL__RELU, lo, hi, f);
+        l = csl__bits_for(use, lo, hi, f);
     }
     if (l > CSL_PLAN_MAX_BITS || l - f > CSL__MAX_K) {
         return csl__too_wide(c, node->name, lo, hi, v, "a comparison of 37 bits");
@@ -69,7 +69,7 @@ static enum csl_err emit_relu(struct csl__compiler *c, uint16_t *out, uint16_t i
     struct csl_value v = c->plan->values[in];
     struct csl__extremes x = csl__extremes_of(&c->range[in]);
     struct csl_step step = {.kind = CSL_STEP_RELU, .n_in = 1, .in = {in}};
-    TRY(comparison(c, &step.trunc, x.lo, x.hi, f, &v, node));
+    TRY(comparison(c, &step.trunc, CSL__RELU, x.lo, x.hi, f, &v, node));
     v.frac = (uint8_t)(v.frac - step.trunc.f);
     return csl__emit(c, out, &step, v, node, NULL);
 }
@@ -142,7 +142,7 @@ static enum csl_err pwl_comparison(struct csl__compiler *c, struct csl_step *ste
         lo = x.lo - knot - 1 < lo ? x.lo - knot - 1 : lo;
         hi = x.hi - knot + 1 > hi ? x.hi - knot + 1 : hi;
     }
-    return comparison(c, &step->trunc, lo, hi, f, v, node);
+    return comparison(c, &step->trunc, CSL__RELU, lo, hi, f, v, node);
 }
 
 static enum csl_err emit_pwl(struct csl__compiler *c, uint16_t *out, uint16_t in, const struct csl__pwl *p,
@@ -222,9 +222,9 @@ enum csl_err csl__emit_max(struct csl__compiler *c, uint16_t *out, uint16_t in,
     step.exact = v.frac <= c->frac;
     if (step.exact) {
         struct csl_value doubled = {.scale = ldexp(v.scale, -(int)v.frac - 1)}; /* nothing to cut */
-        TRY(comparison(c, &step.trunc, 2 * lo, 2 * hi, 1, &doubled, node));
+        TRY(comparison(c, &step.trunc, CSL__RELU, 2 * lo, 2 * hi, 1, &doubled, node));
     } else {
-        TRY(comparison(c, &step.trunc, lo, hi, v.frac - c->frac, &v, node));
+        TRY(comparison(c, &step.trunc, CSL__MAX, lo, hi, v.frac - c->frac, &v, node));
     }
     v.dim = node->out;
     return csl__emit(c, out, &step, v, node, NULL);

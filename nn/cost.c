@@ -13,7 +13,7 @@ static uint64_t packed(uint64_t n, unsigned bits) {
 }
 
 /* Steps of one demand: L3 D; T1 and M1 c, with the payload's opening in M2; T3 u, when there is more than one
- * digit; T4 e. Bit rows are whole bytes. Returns the largest message. */
+ * digit; T4 e, or T8 u alone. Bit rows are whole bytes. Returns the largest message. */
 static uint64_t add_demand(struct csl_cost *cost, const struct csl_demand *d, uint64_t batch) {
     if (d->kind == CSL_DEMAND_LINEAR) {
         uint64_t bytes = packed(batch * csl_conv_inputs(&d->conv), d->bits);
@@ -22,11 +22,14 @@ static uint64_t add_demand(struct csl_cost *cost, const struct csl_demand *d, ui
         cost->open_weights_bytes += packed(csl_conv_weights(&d->conv), d->bits);
         return bytes;
     }
-    uint64_t bytes = packed(batch * d->count, (unsigned)d->trunc.k + d->trunc.f);
+    uint64_t bytes = packed(batch * d->count, d->trunc.k + csl_demand_low_bits(d));
     bytes += d->kind == CSL_DEMAND_ARGMAX ? packed(batch * d->count, d->bits) : 0;
     cost->rounds++;
     cost->online_bytes += bytes;
-    if (d->kind != CSL_DEMAND_TRUNC) {
+    if (d->form == CSL_FORM_WAN) {
+        cost->rounds++;
+        cost->online_bytes += batch * (2 * d->trunc.n_digits - 1U) * packed(d->count, 1);
+    } else if (d->kind != CSL_DEMAND_TRUNC) {
         unsigned inputs = 2 * (d->trunc.n_digits - 1U);
         cost->rounds += inputs > 0 ? 2 : 1;
         cost->online_bytes += batch * (inputs + 1) * packed(d->count, 1);
@@ -116,14 +119,15 @@ static void add_all(struct csl_cost *cost, const struct csl_plan *plan, const st
 }
 
 enum csl_err csl_plan_cost(const struct csl_plan *plan, struct csl_cost *cost, unsigned n_parties,
-                           uint32_t batch, bool reveal_label) {
+                           uint32_t batch, enum csl_profile profile, bool reveal_label) {
     *cost = (struct csl_cost){0};
     if (n_parties < 2 || n_parties > CSL_MAX_PARTIES || batch < 1 || batch > CSL_PLAN_MAX_BATCH) {
         return CSL_EUSAGE;
     }
     struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
     size_t n = 0;
-    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, reveal_label, demands, &n);
+    enum csl_err err =
+        demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, profile, reveal_label, demands, &n);
     if (err == CSL_OK) {
         add_all(cost, plan, demands, n, n_parties, batch, reveal_label);
     }
@@ -137,10 +141,11 @@ void csl_cost_add_signatures(struct csl_cost *cost, unsigned n_parties) {
 }
 
 enum csl_err csl__cost_steps(const struct csl_plan *plan, struct csl_cost *steps, uint32_t batch,
-                             bool reveal_label) {
+                             enum csl_profile profile, bool reveal_label) {
     struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
     size_t n = 0;
-    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl__plan_list_demands(plan, reveal_label, demands, &n);
+    enum csl_err err =
+        demands == NULL ? CSL_ENOMEM : csl__plan_list_demands(plan, profile, reveal_label, demands, &n);
     size_t at = 0;
     for (uint32_t i = 0; i <= plan->n_steps && err == CSL_OK; i++) {
         size_t end = i < plan->n_steps ? at + csl__step_n_demands(&plan->steps[i]) : n;

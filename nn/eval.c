@@ -18,16 +18,15 @@ struct fixed {
     struct csl_diag *diag;
 };
 
-static int64_t rounding(const struct fixed *f, size_t at) {
-    return f->oracle == NULL ? 0 : (int64_t)f->oracle(f->ctx, f->demand, at);
+/* T5: z / 2^f, rounded. */
+static int64_t cut(const struct fixed *f, size_t at, int64_t z, unsigned bits) {
+    int64_t nearest = (int64_t)1 << (bits - 1);
+    return (z + (f->oracle == NULL ? nearest : f->oracle(f->ctx, f->demand, at, z))) >> bits;
 }
 
 /* z within what its protocol step can take (docs/protocol.md T, M). */
 static bool in_range(csl__wide z, enum csl__use use, unsigned l, unsigned f) {
-    csl__wide half = (csl__wide)1 << (l - 1);
-    return use == CSL__RELU    ? -half <= z && z <= half - ((csl__wide)1 << f)
-           : use == CSL__TRUNC ? -half / 2 < z && z < half / 2
-                               : -half <= z && z < half;
+    return csl__fits(use, z, z, l, f);
 }
 
 static enum csl_err out_of_range(const struct fixed *f, const struct csl_step *step, size_t i, unsigned l) {
@@ -56,8 +55,8 @@ static enum csl_err truncate(struct fixed *f, uint64_t *y, const struct csl_step
         if (!in_range(z, use, (unsigned)t->k + t->f, t->f)) {
             return out_of_range(f, step, i % n, (unsigned)t->k + t->f);
         }
-        bool off = step->kind == CSL_STEP_RELU && z < 0;
-        y[i] = off ? 0 : (uint64_t)((z + rounding(f, i)) >> t->f);
+        int64_t v = cut(f, i, z, t->f);
+        y[i] = step->kind == CSL_STEP_RELU && v < 0 ? 0 : (uint64_t)v;
     }
     f->demand++;
     return CSL_OK;
@@ -75,8 +74,8 @@ static enum csl_err pwl(struct fixed *f, uint64_t *y, const struct csl_step *ste
             if (!in_range(z, CSL__RELU, (unsigned)t->k + t->f, t->f)) {
                 return out_of_range(f, step, i % n, (unsigned)t->k + t->f);
             }
-            int64_t r = rounding(f, (row * step->n_arms + j) * n + i % n);
-            y[i] += z < 0 ? 0 : (uint64_t)(((int64_t)z + r) >> t->f) * (uint64_t)arms[j].slope;
+            int64_t v = cut(f, (row * step->n_arms + j) * n + i % n, (int64_t)z, t->f);
+            y[i] += v < 0 ? 0 : (uint64_t)v * (uint64_t)arms[j].slope;
         }
     }
     f->demand++;
@@ -90,10 +89,11 @@ static enum csl_err max_level(struct fixed *f, uint64_t *a, const uint64_t *b, c
     for (size_t i = 0; i < n; i++) {
         csl__wide z = (csl__wide)(int64_t)a[i] - (int64_t)b[i];
         z = step->exact ? 2 * z : z;
-        if (!in_range(z, CSL__RELU, (unsigned)t->k + t->f, t->f)) {
+        if (!in_range(z, step->exact ? CSL__RELU : CSL__MAX, (unsigned)t->k + t->f, t->f)) {
             return out_of_range(f, step, i, (unsigned)t->k + t->f);
         }
-        bool keep = z + (step->exact ? 0 : rounding(f, i)) >= 0;
+        bool keep =
+            z + (step->exact || f->oracle == NULL ? 0 : f->oracle(f->ctx, f->demand, i, (int64_t)z)) >= 0;
         a[i] = keep ? a[i] : b[i];
     }
     f->demand++;
@@ -218,7 +218,7 @@ enum csl_err csl_eval_label(const struct csl_plan *plan, uint32_t *label, const 
     size_t demand = 0;
     enum csl_err err = best == NULL || demands == NULL ? CSL_ENOMEM : CSL_OK;
     if (err == CSL_OK) {
-        err = csl__plan_list_demands(plan, false, demands, &demand);
+        err = csl__plan_list_demands(plan, CSL_PROFILE_LAN, false, demands, &demand);
     }
     for (uint32_t i = 0; i < n && err == CSL_OK; i++) {
         best[i] = i;
@@ -227,7 +227,7 @@ enum csl_err csl_eval_label(const struct csl_plan *plan, uint32_t *label, const 
         size_t pairs = csl__pairs(m);
         for (size_t i = 0; i < pairs; i++) {
             csl__wide z = ((csl__wide)y[best[2 * i]] - y[best[2 * i + 1]]) * (1 << p.shift);
-            z += oracle == NULL ? 0 : (csl__wide)oracle(ctx, demand, row * pairs + i);
+            z += oracle == NULL ? 0 : oracle(ctx, demand, row * pairs + i, (int64_t)z);
             best[i] = z >= 0 ? best[2 * i] : best[2 * i + 1];
         }
         best[pairs] = m % 2 != 0 ? best[m - 1] : best[pairs];

@@ -1,11 +1,11 @@
 /* The plaintext references: what the secure evaluation must agree with. (The float reference is
  * csl_network_eval.)
  *
- * csl_eval_fixed: the plan in exact integers. Truncation is floor((z + r_low) / 2^f), and a maximum takes a
- *   when a - b + r_low >= 0, where r_low in [0, 2^f) stands for r mod 2^f of the protocol (docs/protocol.md
- *   T5, M1): with the correlation's own r_low it equals the secure evaluation bit for bit; with none (NULL
- *   oracle) it is the floor, and the exact maximum.
- * csl_eval_error_bound: how far secure logits can be from the floor reference.
+ * csl_eval_fixed: the plan in exact integers. Truncation is floor((z + d) / 2^f), and a maximum takes a
+ *   when a - b + d >= 0, where d stands for the protocol's rounding (docs/protocol.md T5, M1): with the d
+ *   of correlation and shares it equals the secure evaluation bit for bit; with none (NULL oracle) it
+ *   rounds to nearest, and takes the exact maximum.
+ * csl_eval_error_bound: how far secure logits can be from the nearest reference.
  * For the model's owner and for tests; variable time in everything.
  */
 #ifndef CSL_NN_EVAL_H
@@ -33,12 +33,13 @@ void csl_qweights_clear(struct csl_qweights *q);
 CSL_MUST_CHECK enum csl_err csl_plan_encode_input(const struct csl_plan *plan, int64_t *out, const float *x,
                                                   uint32_t batch, struct csl_diag *diag);
 
-/* r mod 2^f of element `at` (row-major, batch x count) of demand number `demand` of csl_plan_demands. */
-typedef uint64_t csl_round_fn(void *ctx, size_t demand, size_t at);
+/* d of element `at` (row-major, batch x count) of demand number `demand` of csl_plan_demands, where z is to
+ * be truncated or compared. */
+typedef int64_t csl_round_fn(void *ctx, size_t demand, size_t at, int64_t z);
 
 /* x, y: integers at csl_plan_input_frac / csl_plan_output_frac; y is the exact output before the cut of O1.
  * CSL_EDATA names the step when a value leaves its range (impossible for a plan compiled without samples and
- * an input in its interval; seen for certain up to 2^63). oracle NULL: r_low = 0, the floor. */
+ * an input in its interval; seen for certain up to 2^63). oracle NULL: to nearest. */
 CSL_MUST_CHECK enum csl_err csl_eval_fixed(const struct csl_plan *plan, const struct csl_qweights *q,
                                            int64_t *y, const int64_t *x, uint32_t batch, csl_round_fn *oracle,
                                            void *ctx, struct csl_diag *diag);
@@ -48,8 +49,8 @@ CSL_MUST_CHECK enum csl_err csl_eval_fixed(const struct csl_plan *plan, const st
 CSL_MUST_CHECK enum csl_err csl_eval_label(const struct csl_plan *plan, uint32_t *label, const int64_t *y,
                                            size_t row, csl_round_fn *oracle, void *ctx);
 
-/* Largest distance, in logit units, of each of the n_outputs secure logits from the floor reference: each
- * truncation adds at most one unit of its result, each level of a maximum of products at most 2^f units,
+/* Largest distance, in logit units, of each of the n_outputs secure logits from the nearest reference: each
+ * truncation adds at most one unit of its result (T5), each level of a maximum of products at most 2^f units,
  * which go through |W| (ReLU and maxima never enlarge a difference, PWL by its steepest slope),
  * and the cut of O1 adds at most (N+1)/2 units of 2^s (none for s = 0): what the parties cut off sums to less
  * than N units, of which the client adds N/2. */

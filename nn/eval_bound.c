@@ -1,4 +1,4 @@
-/* How far the secure evaluation may be from the floor reference: units of error, element by element. */
+/* How far the secure evaluation may be from the nearest reference: units of error, element by element. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +19,17 @@ static void add_products(void *ctx, size_t y, size_t x, size_t w, size_t n) {
     }
 }
 
-/* Off by e units before a truncation: off by at most ceil(e / 2^f) after it, and one from rounding. */
+/* Off by e units before a truncation: off by at most ceil(e / 2^f) after it, and one from rounding. The
+ * secure one floors (z' + d) / 2^f with -m <= d <= 2^f - 2^(f-4) + m, m <= 2^(f-1) (T5), the reference (z +
+ * 2^(f-1)) / 2^f: numerators apart by at most e + 2^f either way, above even less than e + 2^f. */
 static void through_trunc(double *y, const double *x, size_t n, unsigned f) {
     for (size_t i = 0; i < n; i++) {
         y[i] = ceil(ldexp(x[i], -(int)f)) + 1;
     }
 }
 
-/* The steepest piece moves e; each arm's rounding moves its slope, in both evaluations. */
+/* The steepest piece moves e; each arm's rounding moves at most 3/2 of its slope, and 1/2 in the reference.
+ */
 static void through_pwl(double *y, const double *x, size_t n, const struct csl_plan *plan,
                         const struct csl_step *step) {
     double slope = 0;

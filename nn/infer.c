@@ -217,16 +217,17 @@ static enum csl_err forward(struct infer *f, const uint64_t *x) {
 }
 
 static bool same_demand(const struct csl_demand *a, const struct csl_demand *b) {
-    bool same = a->kind == b->kind && a->bits == b->bits && a->count == b->count &&
+    bool same = a->kind == b->kind && a->bits == b->bits && a->count == b->count && a->form == b->form &&
                 memcmp(&a->trunc, &b->trunc, sizeof a->trunc) == 0;
     return same && memcmp(&a->conv, &b->conv, sizeof a->conv) == 0; /* 32-bit fields, no padding */
 }
 
 /* The correlations are those of this plan: their shapes decide how much the protocol steps write. */
-static bool same_demands(const struct csl_plan *plan, bool reveal_label, const struct csl_corr *corr) {
+static bool same_demands(const struct csl_plan *plan, enum csl_profile profile, bool reveal_label,
+                         const struct csl_corr *corr) {
     struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
     size_t n = 0;
-    bool same = demands != NULL && csl_plan_demands(plan, reveal_label, demands, &n) == CSL_OK &&
+    bool same = demands != NULL && csl_plan_demands(plan, profile, reveal_label, demands, &n) == CSL_OK &&
                 n == csl_corr_n_demands(corr);
     for (size_t i = 0; same && i < n; i++) {
         same = same_demand(&demands[i], csl_corr_demand(corr, i));
@@ -249,12 +250,12 @@ static bool same_layers(const struct csl_plan *plan, const struct csl_model_shar
 
 enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan *plan,
                        const struct csl_model_share *share, struct csl_corr *corr, const uint64_t *x,
-                       bool reveal_label) {
+                       enum csl_profile profile, bool reveal_label) {
     struct infer f = {.s = s, .plan = plan, .share = share, .corr = corr, .batch = csl_corr_batch(corr)};
     size_t n_y = f.batch * (reveal_label ? 1 : csl_plan_n_outputs(plan));
     memset(y, 0, n_y * sizeof *y);
     TRY(csl_session_error(s));
-    if (!same_demands(plan, reveal_label, corr)) {
+    if (!same_demands(plan, profile, reveal_label, corr)) {
         return csl_session_fail(s, CSL_EINTERNAL, "the correlations were not made for this plan");
     }
     if (!same_layers(plan, share)) {

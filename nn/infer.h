@@ -72,11 +72,12 @@ CSL_MUST_CHECK enum csl_err csl_infer_prepare(struct csl_corr *corr, const struc
 
 /* One batch: y (batch x n_outputs, below 2^csl_plan_output_bits) from x (batch x n_inputs, shares mod
  * 2^csl_plan_input_bits); the batch is corr's, whose demands (csl_plan_demands) are used up and wiped. y and
- * x do not overlap. Rounds and bytes are those of csl_plan_cost. reveal_label: the arg-max over the outputs
+ * x do not overlap. profile and reveal_label are those that corr's demands were made for (else
+ * CSL_EINTERNAL). Rounds and bytes are those of csl_plan_cost. reveal_label: the arg-max over the outputs
  * follows, and y is one class index an inference, below 2^csl_plan_label_bits. On error y is zero and the
  * session poisoned. */
 CSL_MUST_CHECK enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan *plan,
                                       const struct csl_model_share *share, struct csl_corr *corr,
-                                      const uint64_t *x, bool reveal_label);
+                                      const uint64_t *x, enum csl_profile profile, bool reveal_label);
 
 #endif

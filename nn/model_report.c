@@ -24,9 +24,9 @@ static enum csl_err fill(struct csl_model_report *r, struct csl_weights *w, cons
         return err;
     }
     TRY(csl_plan_compile(&r->plan, w, &r->ranges, net, opt, diag));
-    enum csl_err err = csl_plan_cost(&r->plan, &r->cost, r->n_parties, r->batch, r->reveal_label);
+    enum csl_err err = csl_plan_cost(&r->plan, &r->cost, r->n_parties, r->batch, r->profile, r->reveal_label);
     if (err == CSL_OK) {
-        err = csl__cost_steps(&r->plan, r->steps, r->batch, r->reveal_label);
+        err = csl__cost_steps(&r->plan, r->steps, r->batch, r->profile, r->reveal_label);
     }
     if (err == CSL_EUSAGE) {
         return csl_fail(diag, err,
@@ -40,10 +40,11 @@ static enum csl_err fill(struct csl_model_report *r, struct csl_weights *w, cons
 enum csl_err csl_model_report_make(struct csl_model_report *report, struct csl_weights *weights,
                                    const struct csl_network *net, const struct csl_issues *issues,
                                    const struct csl_plan_options *opt, unsigned n_parties, uint32_t batch,
-                                   bool reveal_label, struct csl_diag *diag) {
+                                   enum csl_profile profile, bool reveal_label, struct csl_diag *diag) {
     memset(report, 0, sizeof *report);
     report->n_parties = n_parties;
     report->batch = batch;
+    report->profile = profile;
     report->reveal_label = reveal_label;
     struct csl_weights own = {0};
     struct csl_weights *w = weights == NULL ? &own : weights;
@@ -161,7 +162,8 @@ static void print_cost(const struct csl_model_report *report, FILE *out) {
         {"memory of the dealer, about", cost->dealer_memory / 1024, " KiB"},
         {"memory of the client, about", cost->client_memory / 1024, " KiB"},
     };
-    fprintf(out, "%u parties, batch of %u%s:\n", report->n_parties, report->batch,
+    fprintf(out, "%u parties, batch of %u%s%s:\n", report->n_parties, report->batch,
+            report->profile == CSL_PROFILE_WAN ? ", fewest rounds (wan)" : "",
             report->reveal_label ? ", labels only" : "");
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         fprintf(out, "  %-32s%13llu%s\n", lines[i].name, (unsigned long long)lines[i].n, lines[i].unit);

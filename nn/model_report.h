@@ -9,11 +9,12 @@
 struct csl_model_report {
     struct csl_plan plan; /* valid when ok */
     struct csl_plan_report ranges;
-    struct csl_cost cost; /* for n_parties, batch, reveal_label */
+    struct csl_cost cost; /* for n_parties, batch, profile, reveal_label */
     struct csl_cost
         steps[CSL_PLAN_MAX_STEPS + 1]; /* rounds and online_bytes of each step; the arg-max's last */
     unsigned n_parties;
     uint32_t batch;
+    enum csl_profile profile;
     bool reveal_label;
     struct csl_issues issues; /* every node that cannot be run */
     bool ok;
@@ -27,7 +28,8 @@ CSL_MUST_CHECK enum csl_err csl_model_report_make(struct csl_model_report *repor
                                                   struct csl_weights *weights, const struct csl_network *net,
                                                   const struct csl_issues *issues,
                                                   const struct csl_plan_options *opt, unsigned n_parties,
-                                                  uint32_t batch, bool reveal_label, struct csl_diag *diag);
+                                                  uint32_t batch, enum csl_profile profile, bool reveal_label,
+                                                  struct csl_diag *diag);
 void csl_model_report_clear(struct csl_model_report *report);
 
 /* Plain text, a line a step. */

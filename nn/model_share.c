@@ -24,7 +24,8 @@ static enum csl_err take_shapes(struct csl_model_share *share, const struct csl_
     struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
     size_t n = 0;
     uint32_t d = 0;
-    enum csl_err err = demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, false, demands, &n);
+    enum csl_err err =
+        demands == NULL ? CSL_ENOMEM : csl_plan_demands(plan, CSL_PROFILE_LAN, false, demands, &n);
     for (size_t i = 0; i < n && err == CSL_OK; i++) {
         if (demands[i].kind == CSL_DEMAND_LINEAR) {
             share->layers[d++] = (struct csl_layer_share){.shape = demands[i].conv,

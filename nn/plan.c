@@ -56,6 +56,31 @@ unsigned csl_plan_label_bits(const struct csl_plan *plan) {
 
 /* ---- demands ---- */
 
+static const char *const profile_names[CSL_PROFILE_COUNT] = {"lan", "wan"};
+
+const char *csl_profile_name(enum csl_profile p) {
+    return (unsigned)p < CSL_PROFILE_COUNT ? profile_names[p] : "unknown";
+}
+
+enum csl_err csl_profile_parse(enum csl_profile *out, const char *name, struct csl_diag *diag) {
+    for (unsigned p = 0; p < CSL_PROFILE_COUNT; p++) {
+        if (strcmp(name, profile_names[p]) == 0) {
+            *out = (enum csl_profile)p;
+            return CSL_OK;
+        }
+    }
+    return csl_fail(diag, CSL_EUSAGE, "the profile \"%.20s\" is not known; there are lan and wan", name);
+}
+
+enum csl_err csl_profile_option(bool *automatic, enum csl_profile *out, const char *name,
+                                struct csl_diag *diag) {
+    *out = CSL_PROFILE_LAN;
+    *automatic = name == NULL || strcmp(name, "auto") == 0;
+    return *automatic || csl_profile_parse(out, name, NULL) == CSL_OK
+               ? CSL_OK
+               : csl_fail(diag, CSL_EUSAGE, "--profile is auto, lan or wan, not \"%.40s\"", name);
+}
+
 /* A product's fraction bits below the activations' are not compared; outputs without any are doubled, so
  * that there is a bit to cut, and the comparison is exact. */
 struct csl__label csl__label_params(const struct csl_plan *plan) {
@@ -74,13 +99,15 @@ struct csl__label csl__label_params(const struct csl_plan *plan) {
 struct demand_list {
     struct csl_demand *out;
     size_t n;
+    enum csl_profile profile;
 };
 
 static enum csl_err append(struct demand_list *list, struct csl_demand d) {
     if (list->n == CSL_PLAN_MAX_DEMANDS) {
         return CSL_EDATA;
     }
-    list->out[list->n++] = d;
+    bool wan = list->profile == CSL_PROFILE_WAN && d.trunc.n_digits > 1;
+    list->out[list->n++] = wan ? csl_demand_wan(d) : d;
     return CSL_OK;
 }
 
@@ -140,9 +167,9 @@ static enum csl_err label_demands(struct demand_list *list, const struct csl_pla
     return CSL_OK;
 }
 
-enum csl_err csl__plan_list_demands(const struct csl_plan *plan, bool reveal_label, struct csl_demand *out,
-                                    size_t *n_out) {
-    struct demand_list list = {out, 0};
+enum csl_err csl__plan_list_demands(const struct csl_plan *plan, enum csl_profile profile, bool reveal_label,
+                                    struct csl_demand *out, size_t *n_out) {
+    struct demand_list list = {out, 0, profile};
     *n_out = 0;
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         TRY(step_demands(&list, plan, &plan->steps[i]));
@@ -154,9 +181,12 @@ enum csl_err csl__plan_list_demands(const struct csl_plan *plan, bool reveal_lab
     return CSL_OK;
 }
 
-enum csl_err csl_plan_demands(const struct csl_plan *plan, bool reveal_label, struct csl_demand *out,
-                              size_t *n_out) {
+enum csl_err csl_plan_demands(const struct csl_plan *plan, enum csl_profile profile, bool reveal_label,
+                              struct csl_demand *out, size_t *n_out) {
     *n_out = 0;
+    if ((unsigned)profile >= CSL_PROFILE_COUNT) {
+        return CSL_EUSAGE;
+    }
     TRY(csl_plan_check(plan, NULL));
-    return csl__plan_list_demands(plan, reveal_label, out, n_out);
+    return csl__plan_list_demands(plan, profile, reveal_label, out, n_out);
 }

@@ -166,6 +166,18 @@ unsigned csl_plan_output_frac(const struct csl_plan *plan);
 /* Ring of a label share (--reveal label): bits that hold any index of an output. */
 unsigned csl_plan_label_bits(const struct csl_plan *plan);
 
+/* What a session optimises for. A choice of each session, agreed by its parties before anything is dealt: the
+ * plan, the package and the weights' masks are the same for both. WAN: comparisons take 2 rounds instead of 3
+ * (docs/protocol.md T8; those of at most 7 bits have 2 anyway, and stay as they are), for about four times
+ * the corrections. */
+enum csl_profile { CSL_PROFILE_LAN, CSL_PROFILE_WAN, CSL_PROFILE_COUNT };
+const char *csl_profile_name(enum csl_profile p); /* "lan", "wan" */
+/* CSL_EUSAGE for another name. */
+CSL_MUST_CHECK enum csl_err csl_profile_parse(enum csl_profile *out, const char *name, struct csl_diag *diag);
+/* An option "auto", "lan" or "wan"; NULL: auto, for which *out is LAN and of no meaning. */
+CSL_MUST_CHECK enum csl_err csl_profile_option(bool *automatic, enum csl_profile *out, const char *name,
+                                               struct csl_diag *diag);
+
 /* What one inference batch over the plan costs; payload bytes, without frames and TLS. */
 struct csl_cost {
     uint32_t rounds;             /* sequential one-way hops: openings, and the output shares to the client */
@@ -183,7 +195,8 @@ struct csl_cost {
 
 /* Of a checked plan; 2 <= n_parties <= CSL_MAX_PARTIES, 1 <= batch <= CSL_PLAN_MAX_BATCH, else CSL_EUSAGE. */
 CSL_MUST_CHECK enum csl_err csl_plan_cost(const struct csl_plan *plan, struct csl_cost *cost,
-                                          unsigned n_parties, uint32_t batch, bool reveal_label);
+                                          unsigned n_parties, uint32_t batch, enum csl_profile profile,
+                                          bool reveal_label);
 
 /* What parties that sign their transcripts send beside it (audit.sign of the roster, docs/audit.md T3): each
  * a signature a batch to each peer. */
@@ -194,9 +207,10 @@ void csl_cost_add_signatures(struct csl_cost *cost, unsigned n_parties);
  * element i * pairs + p is pair p of output i. reveal_label: the demands of the arg-max over the outputs
  * follow at the end, one a level; CSL_EUSAGE for more than CSL_PLAN_MAX_LABELS outputs.
  * The weight mask of LINEAR step with layer number d is csl_weight_mask(..., layer d). out has room for
- * CSL_PLAN_MAX_DEMANDS. */
-CSL_MUST_CHECK enum csl_err csl_plan_demands(const struct csl_plan *plan, bool reveal_label,
-                                             struct csl_demand *out, size_t *n_out);
+ * CSL_PLAN_MAX_DEMANDS. The profile changes neither their number nor their order, only the forms of
+ * comparisons; CSL_EUSAGE for one that does not exist. */
+CSL_MUST_CHECK enum csl_err csl_plan_demands(const struct csl_plan *plan, enum csl_profile profile,
+                                             bool reveal_label, struct csl_demand *out, size_t *n_out);
 
 void csl_weights_clear(struct csl_weights *weights);
 

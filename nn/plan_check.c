@@ -275,7 +275,7 @@ static enum csl_err check_demands(const struct csl_plan *plan, struct csl_diag *
         return CSL_ENOMEM;
     }
     size_t n;
-    enum csl_err err = csl__plan_list_demands(plan, false, demands, &n);
+    enum csl_err err = csl__plan_list_demands(plan, CSL_PROFILE_LAN, false, demands, &n);
     if (err != CSL_OK) {
         err = csl_fail(diag, err, "plan: it needs more than %d correlations", CSL_PLAN_MAX_DEMANDS);
     }

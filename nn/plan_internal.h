@@ -51,8 +51,8 @@ struct csl__label {
 struct csl__label csl__label_params(const struct csl_plan *plan);
 
 /* csl_plan_demands of a plan that is known to be good; CSL_EDATA for more than CSL_PLAN_MAX_DEMANDS. */
-CSL_MUST_CHECK enum csl_err csl__plan_list_demands(const struct csl_plan *plan, bool reveal_label,
-                                                   struct csl_demand *out, size_t *n_out);
+CSL_MUST_CHECK enum csl_err csl__plan_list_demands(const struct csl_plan *plan, enum csl_profile profile,
+                                                   bool reveal_label, struct csl_demand *out, size_t *n_out);
 /* How many of them a step has. */
 size_t csl__step_n_demands(const struct csl_step *step);
 
@@ -98,8 +98,14 @@ CSL_MUST_CHECK enum csl_err csl__range_step(struct csl__range *out, const struct
                                             const struct csl_step *step, const struct csl__range *ranges,
                                             const struct csl_layer_qweights *q);
 
-/* Smallest ring for lo..hi: plain, for T1 with f, for T6. May exceed CSL_PLAN_MAX_BITS. */
-enum csl__use { CSL__PLAIN, CSL__RELU, CSL__TRUNC };
+/* What lo..hi of a ring of l bits are used for: plain, T1 and T6 that cut f bits, M1. */
+enum csl__use { CSL__PLAIN, CSL__RELU, CSL__TRUNC, CSL__MAX };
+bool csl__fits(enum csl__use use, csl__wide lo, csl__wide hi, unsigned l, unsigned f);
+/* How far T1's shift of single shares may move z either way, for any number of parties. */
+static inline int64_t csl__shift_margin(unsigned f) {
+    return f > CSL_GUARD_BITS ? (int64_t)CSL_MAX_PARTIES << (f - CSL_GUARD_BITS - 1) : 0;
+}
+/* Smallest ring for lo..hi. May exceed CSL_PLAN_MAX_BITS. */
 unsigned csl__bits_for(enum csl__use use, csl__wide lo, csl__wide hi, unsigned f);
 
 /* Interval of a - b over all pairs of a window. */
@@ -126,7 +132,7 @@ double csl__function_at(enum csl_function fn, double a, double b, double x);
 
 /* rounds and online_bytes of each step of a checked plan, and of the arg-max in steps[n_steps]. */
 CSL_MUST_CHECK enum csl_err csl__cost_steps(const struct csl_plan *plan, struct csl_cost *steps,
-                                            uint32_t batch, bool reveal_label);
+                                            uint32_t batch, enum csl_profile profile, bool reveal_label);
 
 /* One layer of csl_quantise. CSL_EDATA also with diag NULL. */
 CSL_MUST_CHECK enum csl_err csl__quantise_layer(struct csl_layer_qweights *q, const struct csl_step *step,

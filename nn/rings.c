@@ -34,8 +34,8 @@ static enum csl_err output_bits(struct csl__compiler *c, unsigned *bits) {
     csl__wide margin = (csl__wide)(CSL_MAX_PARTIES / 2) << s;
     csl__wide span = (csl__wide)y.hi - y.lo;
     unsigned g = v->frac > c->frac ? v->frac - c->frac : 0;
-    unsigned of_label = g > 0 ? csl__bits_for(CSL__RELU, -span, span, g)
-                              : csl__bits_for(CSL__RELU, -2 * span, 2 * span, 1) - 1;
+    unsigned of_label =
+        g > 0 ? csl__bits_for(CSL__MAX, -span, span, g) : csl__bits_for(CSL__MAX, -2 * span, 2 * span, 1) - 1;
     *bits = max_of(csl__bits_for(CSL__PLAIN, y.lo - margin, y.hi + margin, 0), of_label);
     *bits = max_of(*bits, s + 1);
     if (*bits > CSL_PLAN_MAX_BITS) {

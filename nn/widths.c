@@ -1,7 +1,7 @@
 /* Ranges of every value, from which the plan gets the widths of its rings and comparisons.
  *
- * All bounds are exact integers over the quantised weights: no rounding enters them. Each truncation gives
- * floor(z / 2^f) or one unit more (docs/protocol.md T5), at most ceil(z / 2^f).
+ * All bounds are exact integers over the quantised weights: no rounding enters them. Each truncation takes
+ * the floor of (z + d) / 2^f, where -m <= d < 2^f + m and m is csl__shift_margin (docs/protocol.md T5).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -37,13 +37,23 @@ struct csl__extremes csl__extremes_of(const struct csl__range *r) {
     return e;
 }
 
+bool csl__fits(enum csl__use use, csl__wide lo, csl__wide hi, unsigned l, unsigned f) {
+    csl__wide half = (csl__wide)1 << (l - 1), unit = (csl__wide)1 << f, margin = csl__shift_margin(f);
+    switch (use) {
+    case CSL__RELU:
+        return -half + margin <= lo && hi <= half - unit - margin;
+    case CSL__TRUNC:
+        return -half / 2 + margin < lo && hi < half / 2 - margin;
+    case CSL__MAX:
+        return -half <= lo && hi <= half - unit;
+    default:
+        return -half <= lo && hi < half;
+    }
+}
+
 unsigned csl__bits_for(enum csl__use use, csl__wide lo, csl__wide hi, unsigned f) {
     for (unsigned l = f + 2; l <= CSL_PLAN_MAX_BITS + 2; l++) {
-        csl__wide half = (csl__wide)1 << (l - 1);
-        bool fits = use == CSL__RELU    ? -half <= lo && hi <= half - ((csl__wide)1 << f)
-                    : use == CSL__TRUNC ? -half / 2 < lo && hi < half / 2
-                                        : -half <= lo && hi < half;
-        if (fits) {
+        if (csl__fits(use, lo, hi, l, f)) {
             return l;
         }
     }
@@ -102,15 +112,19 @@ static enum csl_err range_linear(struct csl__range *out, const struct csl_step *
 
 /* ---- elementwise ---- */
 
-/* Truncation: the floor or one unit more, a two-point noise of variance at most 1/4. */
+/* W3: a truncation's two-point noise of variance at most 1/4, and that of the shares' low bits. */
+static double trunc_noise(unsigned f) {
+    return f > CSL_GUARD_BITS ? 0.25 + 1.0 / 128 : 0.25;
+}
+
 static enum csl_err range_trunc(struct csl__range *out, const struct csl_step *step,
                                 const struct csl__range *x) {
     unsigned f = step->trunc.f;
-    int64_t round_up = ((int64_t)1 << f) - 1;
+    int64_t margin = csl__shift_margin(f), round_up = ((int64_t)1 << f) - 1 + margin;
     for (size_t i = 0; i < out->n; i++) {
-        out->lo[i] = x->lo[i] >> f;
+        out->lo[i] = (x->lo[i] - margin) >> f;
         out->hi[i] = (x->hi[i] + round_up) >> f;
-        out->noise[i] = ldexp(x->noise[i], -2 * (int)f) + 0.25;
+        out->noise[i] = ldexp(x->noise[i], -2 * (int)f) + trunc_noise(f);
         if (step->kind == CSL_STEP_RELU) {
             out->lo[i] = out->lo[i] > 0 ? out->lo[i] : 0;
             out->hi[i] = out->hi[i] > 0 ? out->hi[i] : 0;
@@ -129,7 +143,7 @@ static csl__wide pwl_at(const struct csl_step *step, const struct csl_arm *arms,
 }
 
 /* The extremes of a piecewise-linear function stand at the ends and at knots; each rounding moves the result
- * by at most its slope. */
+ * by at most its slope, and half of it more where shares are shifted. */
 static enum csl_err range_pwl(struct csl__range *out, const struct csl_plan *plan,
                               const struct csl_step *step, const struct csl__range *x) {
     const struct csl_arm *arms = plan->arms + step->first_arm;
@@ -144,6 +158,7 @@ static enum csl_err range_pwl(struct csl__range *out, const struct csl_plan *pla
         slope += arms[j].slope;
         steepest = fmax(steepest, fabs((double)slope));
     }
+    slack += f > CSL_GUARD_BITS ? (slack + 1) / 2 : 0;
     for (size_t i = 0; i < out->n; i++) {
         csl__wide a = pwl_at(step, arms, x->lo[i]);
         csl__wide b = pwl_at(step, arms, x->hi[i]);
@@ -159,7 +174,7 @@ static enum csl_err range_pwl(struct csl__range *out, const struct csl_plan *pla
         if (!put(out, i, (lo >> f) - slack, (hi >> f) + 1 + slack)) {
             return CSL_EDATA;
         }
-        out->noise[i] = ldexp(x->noise[i] * steepest * steepest, -2 * (int)f) + squares / 4;
+        out->noise[i] = ldexp(x->noise[i] * steepest * steepest, -2 * (int)f) + squares * trunc_noise(f);
     }
     return CSL_OK;
 }

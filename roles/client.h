@@ -49,6 +49,7 @@ struct csl_batch_stats {
         setup_bytes; /* sent by the party that sent most, for the session's agreement and masked weights */
     uint64_t input_ns, output_ns; /* the last party's input held, the last output sent; monotonic clocks of
                                      the parties, which can be compared on one machine only */
+    enum csl_profile profile;     /* of the session, as the parties say */
     uint64_t client_ns;           /* at the client: from the input sent to the outputs joined */
 };
 

@@ -84,6 +84,7 @@ static void add_report(struct csl_batch_stats *s, const Csl__Pb__BatchDone *r) {
     MAX_OF(input_ns, r->input_ns);
     MAX_OF(output_ns, r->output_ns);
 #undef MAX_OF
+    s->profile = (enum csl_profile)r->profile;
 }
 
 static enum csl_err refuse_output(const struct batch *b, unsigned i, const char *what,

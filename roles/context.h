@@ -30,7 +30,8 @@ void csl_context_free(struct csl_context *ctx); /* may be all zero */
 CSL_MUST_CHECK enum csl_err csl_context_reload(struct csl_context *ctx, bool *changed, struct csl_diag *diag);
 
 /* A daemon, once at its start: the digest of this program's file, and that of what the site set beside the
- * roster, SHA-256("consilium/configuration" 0 | settings); settings: "wait=block cpu=avx2", say. */
+ * roster, SHA-256("consilium/configuration" 0 | settings); settings: "wait=block profile=auto cpu=avx2", say.
+ */
 CSL_MUST_CHECK enum csl_err csl_context_configure(struct csl_context *ctx, const char *settings,
                                                   struct csl_diag *diag);
 

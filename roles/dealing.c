@@ -91,7 +91,8 @@ static enum csl_err read_demands(struct csl_dealing *d, const Csl__Pb__OpenCorre
     }
     enum csl_err err = csl_plan_decode(plan, m->plan.data, m->plan.len, &d->diag);
     if (err == CSL_OK) {
-        err = csl_plan_demands(plan, m->reveal_label, d->demands, &d->n_demands);
+        err =
+            csl_plan_demands(plan, (enum csl_profile)m->profile, m->reveal_label, d->demands, &d->n_demands);
     }
     free(plan);
     d->row_bytes = err == CSL_OK ? csl_correction_bytes(d->demands, d->n_demands) : 0;

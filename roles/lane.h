@@ -23,6 +23,8 @@ struct csl_lane_options {
     uint8_t session_id[CSL_SESSION_ID_BYTES];
     struct csl_request request;
     enum csl_wait wait;
+    bool auto_profile;        /* party 0's: the profile by the measured round trip, not the one below */
+    enum csl_profile profile; /* party 0's choice; of no meaning at the others */
 };
 
 /* Main thread. On error everything that was to be taken over is released. */

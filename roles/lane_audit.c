@@ -14,6 +14,8 @@
 #include "roles/logbook.h"
 #include "roles/plan_codec.h"
 
+_Static_assert(CSL_PROFILE_COUNT == 2, "audit/statement.c accepts 0 and 1");
+
 /* ---- The session's statement ---- */
 
 struct digests {
@@ -64,6 +66,7 @@ static enum csl_err make_statement(struct csl_lane *l, const struct csl__lane_sa
     m.seed_commitments = seeds;
     m.check_rows = l->opt.ctx->roster.audit.check_rows;
     m.sign = l->sign;
+    m.profile = (uint32_t)l->profile;
     TRY(csl_statement_pack(&l->agreed.statement, &l->agreed.n_statement, &m.base));
     return csl_sha256_once(l->agreed.digest, l->agreed.statement, l->agreed.n_statement);
 }

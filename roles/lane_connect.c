@@ -87,22 +87,27 @@ static enum csl_err connect_all(struct csl_lane *l) {
 
 /* The largest message of the session: an opening with its signature, all masked weights, a record of the
  * setup, or a step of what checks the dealer. */
-static uint64_t largest_message(const struct csl_lane *l, const struct csl_cost *cost) {
+static enum csl_err largest_message(struct csl_lane *l, enum csl_profile profile, uint64_t *max) {
     enum { RECORD = 512 };
+    const struct csl_request *q = &l->opt.request;
     uint32_t rows = l->opt.ctx->roster.audit.check_rows;
-    uint64_t n = cost->online_bytes + CSL_SIGNATURE_BYTES + RECORD;
-    uint64_t check = csl_dealt_max_message(l->demands, l->n_demands, rows, l->opt.request.max_batch + rows);
-    n = n > cost->open_weights_bytes ? n : cost->open_weights_bytes;
-    return n > check ? n : check;
+    struct csl_cost cost;
+    TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, q->max_batch, profile, q->reveal_label));
+    TRY(csl_plan_demands(&l->opt.package->plan, profile, q->reveal_label, l->demands, &l->n_demands));
+    uint64_t n = cost.online_bytes + CSL_SIGNATURE_BYTES + RECORD;
+    uint64_t check = csl_dealt_max_message(l->demands, l->n_demands, rows, q->max_batch + rows);
+    n = n > cost.open_weights_bytes ? n : cost.open_weights_bytes;
+    n = n > check ? n : check;
+    *max = n > *max ? n : *max;
+    return CSL_OK;
 }
 
 static enum csl_err make_link(struct csl_lane *l) {
     const struct csl_context *ctx = l->opt.ctx;
-    struct csl_cost cost;
-    TRY(csl_plan_cost(&l->opt.package->plan, &cost, l->n_parties, l->opt.request.max_batch,
-                      l->opt.request.reveal_label));
-    l->openings = cost.rounds - 1; /* the last one is the output */
-    uint64_t max = largest_message(l, &cost);
+    uint64_t max = 0;
+    for (int p = 0; p < CSL_PROFILE_COUNT; p++) { /* which one it will be is agreed over the link */
+        TRY(largest_message(l, (enum csl_profile)p, &max));
+    }
     if (max > CSL_FRAME_MAX_BYTES) {
         return csl_fail(&l->diag, CSL_EDATA,
                         "a batch of %u needs messages of %llu bytes; ask for a smaller batch",
@@ -141,5 +146,6 @@ static enum csl_err make_link(struct csl_lane *l) {
 
 enum csl_err csl__lane_connect(struct csl_lane *l) {
     TRY(connect_all(l));
-    return make_link(l);
+    TRY(make_link(l));
+    return l->self == 0 ? csl__lane_choose_profile(l) : CSL_OK;
 }

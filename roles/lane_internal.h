@@ -1,5 +1,6 @@
-/* Shared by lane.c (life, mailbox), lane_connect.c (the mesh), lane_open.c (setting the session up),
- * lane_prepare.c (correlations of a batch), lane_serve.c (batches) and lane_audit.c (statements, leaves). */
+/* Shared by lane.c (life, mailbox), lane_connect.c (the mesh), lane_profile.c (lan or wan), lane_open.c
+ * (setting the session up), lane_prepare.c (correlations of a batch), lane_serve.c (batches) and lane_audit.c
+ * (statements, leaves). */
 #ifndef CSL_ROLES_LANE_INTERNAL_H
 #define CSL_ROLES_LANE_INTERNAL_H
 
@@ -36,6 +37,7 @@ struct csl_lane {
     struct csl_session session;
     bool session_open;
     uint32_t stream;
+    enum csl_profile profile; /* party 0's choice; agreed on from csl__lane_open's first round on */
     struct csl_counter_guard counters;
     struct csl_parts parts; /* of the input, fitted to the plan; none: the client's alone */
     struct csl_opened *opened;
@@ -62,6 +64,9 @@ struct csl__lane_said {
 
 /* lane_connect.c: every place taken, and the mesh link made. */
 CSL_MUST_CHECK enum csl_err csl__lane_connect(struct csl_lane *l);
+/* lane_profile.c, party 0, before the first round: l->profile, by its site's option or
+ * by the round trips to the peers. */
+CSL_MUST_CHECK enum csl_err csl__lane_choose_profile(struct csl_lane *l);
 /* How long a step of the setup may take. */
 uint64_t csl__lane_setup_ms(const struct csl_lane *l);
 

@@ -11,12 +11,13 @@
 
 /* ---- Agreement (S5): the session's first round, one fixed record ---- */
 
-enum { AGREE_BYTES = CSL_SESSION_ID_BYTES + 4 * 32 + 4 + 1 + 4 * 32 };
+enum { AGREE_BYTES = CSL_SESSION_ID_BYTES + 4 * 32 + 4 + 1 + 1 + 4 * 32 };
 
 struct agreement {
     const uint8_t *session_id, *roster, *epoch_id, *package, *request;
     uint32_t stream; /* party 0's counts */
     uint8_t have_weights;
+    uint8_t profile; /* party 0's counts; 0 at the others */
     /* Each party's own; they go into the session's statement. */
     const uint8_t *nonce, *software, *configuration, *seed_commitment;
 };
@@ -30,6 +31,7 @@ static void write_agreement(uint8_t out[AGREE_BYTES], const struct agreement *a)
     csl_writer_bytes(&w, a->request, 32);
     csl_writer_u32(&w, a->stream);
     csl_writer_u8(&w, a->have_weights);
+    csl_writer_u8(&w, a->profile);
     csl_writer_bytes(&w, a->nonce, CSL_NONCE_BYTES);
     csl_writer_bytes(&w, a->software, 32);
     csl_writer_bytes(&w, a->configuration, 32);
@@ -45,6 +47,7 @@ static void read_agreement(struct agreement *a, const uint8_t in[AGREE_BYTES]) {
     a->request = csl_reader_view(&r, 32);
     a->stream = csl_reader_u32(&r);
     a->have_weights = csl_reader_u8(&r);
+    a->profile = csl_reader_u8(&r);
     a->nonce = csl_reader_view(&r, CSL_NONCE_BYTES);
     a->software = csl_reader_view(&r, 32);
     a->configuration = csl_reader_view(&r, 32);
@@ -77,6 +80,10 @@ static enum csl_err compare(struct csl_lane *l, const struct agreement *ours, co
                         "%s was asked for another session by the client (batch size, what is revealed, or "
                         "who owns the input)",
                         peer);
+    }
+    if (theirs->profile >= CSL_PROFILE_COUNT) {
+        return csl_fail(&l->diag, CSL_EPROTO, "%s names profile %u, which does not exist", peer,
+                        theirs->profile);
     }
     return CSL_OK;
 }
@@ -130,7 +137,10 @@ static enum csl_err compare_each(struct csl_lane *l, const struct agreement *our
             TRY(compare(l, ours, &theirs, csl_roster_party(&l->opt.ctx->roster, i)->name));
             *all_have = *all_have && theirs.have_weights == 1;
             take_said(l, &said[i], i, &theirs);
-            l->stream = i == 0 ? theirs.stream : l->stream;
+            if (i == 0) {
+                l->stream = theirs.stream;
+                l->profile = (enum csl_profile)theirs.profile;
+            }
         }
     }
     return CSL_OK;
@@ -173,6 +183,7 @@ static enum csl_err agree(struct csl_lane *l, bool *all_have, struct csl__lane_s
                              .request = request,
                              .stream = l->stream,
                              .have_weights = l->opened != NULL,
+                             .profile = l->self == 0 ? (uint8_t)l->profile : 0,
                              .nonce = nonce,
                              .software = ctx->software,
                              .configuration = ctx->configuration,
@@ -226,6 +237,7 @@ static enum csl_err open_corrections(struct csl_lane *l) {
     body.stream = l->stream;
     body.max_batch = l->opt.request.max_batch;
     body.reveal_label = l->opt.request.reveal_label;
+    body.profile = (uint32_t)l->profile;
     enum csl_err err = csl_talk_send(dealer, &m, &l->diag);
     free(plan);
     if (err != CSL_OK) {
@@ -308,18 +320,29 @@ static enum csl_err begin_session(struct csl_lane *l) {
     return CSL_OK;
 }
 
+/* What a batch takes, once the profile is agreed. */
+static enum csl_err plan_batches(struct csl_lane *l) {
+    const struct csl_plan *plan = &l->opt.package->plan;
+    bool label = l->opt.request.reveal_label;
+    struct csl_cost cost;
+    TRY(csl_plan_demands(plan, l->profile, label, l->demands, &l->n_demands));
+    l->correction_bytes = csl_correction_bytes(l->demands, l->n_demands);
+    TRY(csl_plan_cost(plan, &cost, l->n_parties, l->opt.request.max_batch, l->profile, label));
+    l->openings = cost.rounds - 1; /* the last one is the output */
+    return CSL_OK;
+}
+
 enum csl_err csl__lane_open(struct csl_lane *l) {
     TRY(admit(l));
     l->parts = l->opt.request.parts;
     TRY(csl_parts_fit(&l->parts, &l->opt.package->plan, &l->diag));
-    TRY(csl_plan_demands(&l->opt.package->plan, l->opt.request.reveal_label, l->demands, &l->n_demands));
-    l->correction_bytes = csl_correction_bytes(l->demands, l->n_demands);
     TRY(csl_mask_id(l->mask_id, l->opt.package->digest, l->opt.epoch->id));
     TRY(csl__lane_connect(l));
     TRY(begin_session(l));
     bool all_have = false;
     struct csl__lane_said said[CSL_MAX_PARTIES];
     TRY(agree(l, &all_have, said));
+    TRY(plan_batches(l));
     if (!all_have) {
         TRY(open_weights(l));
     }

@@ -79,7 +79,7 @@ static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
     }
     uint32_t rounds = l->session.stats.rounds;
     enum csl_err err = csl_infer(&l->session, b->y, &l->opt.package->plan, &l->opened->share, b->corr, b->x,
-                                 l->opt.request.reveal_label);
+                                 l->profile, l->opt.request.reveal_label);
     if (err != CSL_OK) {
         l->diag = l->session.diag;
         if (l->session.stats.rounds == rounds && (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
@@ -144,6 +144,7 @@ static enum csl_err report(struct csl_lane *l, const struct csl__batch *b) {
     body.input_ns = b->input_ns;
     body.output_ns = b->output_ns;
     body.max_link_bytes = b->max_link_bytes;
+    body.profile = (uint32_t)l->profile;
     if (l->sign != CSL_SIGN_OFF) {
         body.salt = csl_bytes(b->record.output_salt, sizeof b->record.output_salt);
         body.statement = csl_bytes(b->record.output.statement, b->record.output.n);

@@ -6,6 +6,7 @@
 #include "crypto/sign.h"
 #include "mpc/check.h"
 #include "mpc/share.h"
+#include "nn/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,12 @@ static void text(struct check *c, const char *field, const char *s, size_t max) 
 
 static void positive(struct check *c, const char *field, uint64_t v, uint64_t max) {
     if (v == 0 || v > max) {
+        fail(c, field, "is out of range");
+    }
+}
+
+static void below(struct check *c, const char *field, uint64_t v, uint64_t end) {
+    if (v >= end) {
         fail(c, field, "is out of range");
     }
 }
@@ -137,6 +144,7 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         check_signed(c, &m->input->salt, &m->input->statement, &m->input->signature);
         break;
     case CSL__PB__CONTROL__KIND_BATCH_DONE:
+        below(c, "profile", m->batch_done->profile, CSL_PROFILE_COUNT);
         check_signed(c, &m->batch_done->salt, &m->batch_done->statement, &m->batch_done->signature);
         break;
     case CSL__PB__CONTROL__KIND_OPEN_CORRECTIONS:
@@ -145,6 +153,7 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         exact(c, "package_digest", &m->open_corrections->package_digest, CSL_DIGEST_BYTES);
         bounded(c, "plan", &m->open_corrections->plan, PLAN_MAX);
         positive(c, "max_batch", m->open_corrections->max_batch, 1 << 16);
+        below(c, "profile", m->open_corrections->profile, CSL_PROFILE_COUNT);
         break;
     case CSL__PB__CONTROL__KIND_DEALT:
         bounded(c, "statement", &m->dealt->statement, CSL_STATEMENT_MAX);

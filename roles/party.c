@@ -171,8 +171,9 @@ static const struct csl_daemon_ops ops = {.may = may,
 static enum csl_err configure(struct csl_context *ctx, const struct csl_party_options *opt,
                               struct csl_diag *diag) {
     char settings[64];
-    (void)snprintf(settings, sizeof settings, "wait=%s cpu=%s", opt->wait == CSL_WAIT_SPIN ? "spin" : "block",
-                   csl_cpu_name(csl_cpu_level()));
+    (void)snprintf(
+        settings, sizeof settings, "wait=%s profile=%s cpu=%s", opt->wait == CSL_WAIT_SPIN ? "spin" : "block",
+        opt->auto_profile ? "auto" : csl_profile_name(opt->profile), csl_cpu_name(csl_cpu_level()));
     return csl_context_configure(ctx, settings, diag);
 }
 
@@ -186,6 +187,8 @@ enum csl_err csl_party_run(struct csl_context *ctx, const struct csl_party_optio
     }
     p->ctx = ctx;
     p->wait = opt->wait;
+    p->auto_profile = opt->auto_profile;
+    p->profile = opt->profile;
     enum csl_err err = CSL_OK;
     TRY_OUT(csl_logbook_open(&p->logbook, ctx, CSL_LOGBOOK_SYNC_MS, diag));
     ctx->logbook = &p->logbook;

@@ -3,11 +3,14 @@
 #define CSL_ROLES_PARTY_H
 
 #include "net/mesh_link.h"
+#include "nn/plan.h"
 #include "roles/daemon.h"
 
 struct csl_party_options {
     struct csl_daemon_options daemon;
     enum csl_wait wait;
+    bool auto_profile;        /* sessions' profile by the measured round trip; counts at party 0 */
+    enum csl_profile profile; /* otherwise this one */
 };
 
 /* Runs until SIGTERM or SIGINT. */

@@ -54,6 +54,8 @@ struct csl_party {
     struct csl_context *ctx;
     struct csl_daemon *daemon;
     enum csl_wait wait;
+    bool auto_profile;
+    enum csl_profile profile;
     struct csl_logbook logbook; /* before the store, which asks it what was accepted */
     struct csl_store store;
     struct csl_party_epoch *epoch; /* NULL: none now */

@@ -259,7 +259,9 @@ static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_pa
                                    .epoch = csl_party_epoch_ref(p->epoch),
                                    .client = w->client,
                                    .request = w->request,
-                                   .wait = p->wait};
+                                   .wait = p->wait,
+                                   .auto_profile = p->auto_profile,
+                                   .profile = p->profile};
     memcpy(opt.session_id, w->session_id, sizeof opt.session_id);
     struct csl_diag diag = {""};
     unlink_waiting(w);

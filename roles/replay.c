@@ -202,8 +202,8 @@ static enum csl_err begin(struct csl_replay *r, struct csl_diag *diag) {
     CSL__CHECK(r, check_request(r));
     CSL__CHECK(r, check_part(r));
     CSL__CHECK(r, check_weights(r));
-    if (csl_plan_demands(&r->manifest.plan, r->view->request.reveal_label, r->demands, &r->n_demands) !=
-        CSL_OK) {
+    if (csl_plan_demands(&r->manifest.plan, (enum csl_profile)r->statement->profile,
+                         r->view->request.reveal_label, r->demands, &r->n_demands) != CSL_OK) {
         return CSL__STOP(r, CSL_VERDICT_MISMATCH, r->opt.party, 0, "the view's plan cannot be run");
     }
     for (unsigned p = 0; p < r->n_parties; p++) {

@@ -235,7 +235,7 @@ enum csl_err csl__replay_run(struct csl_replay *r, const struct csl_record *b, c
     } else if (err == CSL_OK) {
         err = csl_session_init(&s, &f.base);
         if (err == CSL_OK) {
-            err = csl_infer(&s, y, plan, &r->share, corr, x, label);
+            err = csl_infer(&s, y, plan, &r->share, corr, x, (enum csl_profile)r->statement->profile, label);
             err = judge(r, b, &f, err, y, n_y);
             if (err != CSL_OK) {
                 (void)csl_fail(diag, err, "%s", s.diag.text);

@@ -107,6 +107,8 @@ static void test_session(void **state) {
     session_is(CSL_EDATA, "check_rows");
     x.m.sign = 3;
     session_is(CSL_EDATA, "sign");
+    x.m.profile = 2;
+    session_is(CSL_EDATA, "profile");
     w_close(&w);
 }
 

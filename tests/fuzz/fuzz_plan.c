@@ -155,10 +155,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     struct csl_cost cost;
     size_t n;
-    require(csl_plan_demands(&p, false, demands, &n) == CSL_OK && n != 0 && n <= CSL_PLAN_MAX_DEMANDS);
-    require(csl_plan_cost(&p, &cost, CSL_MAX_PARTIES, CSL_PLAN_MAX_BATCH, false) == CSL_OK);
+    require(csl_plan_demands(&p, CSL_PROFILE_LAN, false, demands, &n) == CSL_OK && n != 0 &&
+            n <= CSL_PLAN_MAX_DEMANDS);
+    require(csl_plan_cost(&p, &cost, CSL_MAX_PARTIES, CSL_PLAN_MAX_BATCH, CSL_PROFILE_LAN, false) == CSL_OK);
     require(csl_model_share_bytes(&p) != 0 && csl_correction_bytes(demands, n) != 0);
-    (void)!csl_plan_cost(&p, &cost, 2, 1, true);
+    require(csl_plan_demands(&p, CSL_PROFILE_WAN, false, demands, &n) == CSL_OK);
+    require(csl_correction_bytes(demands, n) != 0);
+    require(csl_plan_cost(&p, &cost, CSL_MAX_PARTIES, CSL_PLAN_MAX_BATCH, CSL_PROFILE_WAN, false) == CSL_OK);
+    (void)!csl_plan_cost(&p, &cost, 2, 1, CSL_PROFILE_LAN, true);
     if (csl_model_share_bytes(&p) < 1 << 16 && is_small(&p)) {
         struct csl_model_share share = {0};
         const uint8_t seed[CSL_SEED_BYTES] = {1};

@@ -58,16 +58,16 @@ static void dealt_fields_hold(void **state) {
         join_field(s, &all, 1, CSL_RELU_S);
         join_field(table, &all, 1, CSL_RELU_TABLE + 1);
         for (size_t i = 0; i < BATCH * R; i++) {
-            assert_int_equal(rh[i], r[i] >> 9);
-            assert_int_equal(s[i], r[i] >> 22);
-            assert_int_equal(table[i], ((uint64_t)1 << (r[i] >> (9 + 5) & 15)) - 1); /* digits 5 4 4 */
+            assert_int_equal(rh[i], r[i] >> 4); /* the guard bits of 9 */
+            assert_int_equal(s[i], r[i] >> 17);
+            assert_int_equal(table[i], ((uint64_t)1 << (r[i] >> (4 + 5) & 15)) - 1); /* digits 5 4 4 */
         }
         join_field(r, &all, 2, CSL_TRUNC_R);
         join_field(rh, &all, 2, CSL_TRUNC_R_HIGH);
         join_field(s, &all, 2, CSL_TRUNC_S);
         for (size_t i = 0; i < BATCH * R; i++) {
-            assert_int_equal(rh[i], r[i] >> 9);
-            assert_int_equal(s[i], r[i] >> 38);
+            assert_int_equal(rh[i], r[i] >> 4);
+            assert_int_equal(s[i], r[i] >> 33);
         }
         parties_clear(&all);
     }
@@ -119,6 +119,83 @@ static void fields_of_maxima_hold(void **state) {
     }
 }
 
+/* The product of masks e_1, e_2, l_0, l_1, l_2 (bits 0..4 of `set`) of element i of a row. */
+static uint64_t monomial(const uint64_t *planes, unsigned set, size_t i, size_t n_words) {
+    uint64_t product = 1;
+    for (unsigned j = 0; j < 5; j++) {
+        product &= (set >> j & 1) == 0 ? 1 : planes[j * n_words + i / 64] >> i % 64 & 1;
+    }
+    return product;
+}
+
+/* F5: of three digits, e_1, e_2, e_1 e_2, then l_0 with none, e_1, e_2, both, l_1 with none, e_2, and l_2. */
+static const uint8_t monomials[10] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 16};
+
+static void check_wan_fields(const struct parties *all, size_t at, const struct csl_demand *d, size_t batch) {
+    size_t n = d->count, total = n * batch, n_words = (n + 63) / 64;
+    unsigned low = csl_demand_low_bits(d), top = d->trunc.k + low - 1, shift = low;
+    bool relu = d->kind == CSL_DEMAND_RELU;
+    unsigned bits = d->trunc.out_bits, payload = d->kind == CSL_DEMAND_ARGMAX ? d->bits : 0;
+    unsigned wider = bits > payload ? bits : payload;
+    uint64_t *v[CSL_WAN_N_FIELDS];
+    const struct csl_field *f = all->party[0].corr->demands[at].fields;
+    assert_int_equal(all->party[0].corr->demands[at].n_fields, CSL_WAN_N_FIELDS);
+    for (unsigned i = 0; i < CSL_WAN_N_FIELDS; i++) {
+        v[i] = alloc_words(f[i].row_words * batch);
+        if (f[i].row_words != 0) {
+            join_field(v[i], all, at, i);
+        }
+    }
+    for (size_t i = 0; i < total; i++) {
+        size_t row = i / n, col = i % n;
+        uint64_t r = v[CSL_WAN_R][i], s = r >> top, high = relu ? r >> low : r;
+        uint64_t sign = 1 - 2 * s, p = payload == 0 ? 0 : v[CSL_WAN_P][i];
+        assert_int_equal(v[CSL_WAN_S][i], s);
+        assert_int_equal(v[CSL_WAN_S_R][i], s * high);
+        assert_true(!relu || v[CSL_WAN_R_HIGH][i] == high);
+        assert_true(payload == 0 || v[CSL_WAN_S_P][i] == s * p);
+        for (size_t m = 0; m < 10; m++) {
+            uint64_t product = monomial(v[CSL_WAN_M] + row * 5 * n_words, monomials[m], col, n_words);
+            size_t len = n - col / 64 * 64 < 64 ? n % 64 : 64; /* 64 elements, monomial after monomial */
+            size_t x = row * 10 * n + col / 64 * 64 * 10 + m * len + col % 64;
+            assert_int_equal(v[CSL_WAN_A][x], sign * product & csl_ring_mask(wider));
+            assert_int_equal(v[CSL_WAN_A_R][x], sign * product * high & csl_ring_mask(bits));
+            assert_true(!relu || bits == d->trunc.k || v[CSL_WAN_S_M][x] == s * product);
+            assert_true(payload == 0 || v[CSL_WAN_A_P][x] == (sign * product * p & csl_ring_mask(payload)));
+        }
+    }
+    for (unsigned j = 0; j < d->trunc.n_digits; shift += d->trunc.digit_bits[j++]) {
+        unsigned width = d->trunc.digit_bits[j];
+        size_t words = width > 6 ? (size_t)1 << (width - 6) : 1;
+        for (size_t i = 0; i < total; i++) {
+            uint64_t digit = v[CSL_WAN_R][i] >> shift & csl_ring_mask(width);
+            for (uint64_t x = 0; x < (uint64_t)1 << width; x++) {
+                assert_int_equal(v[CSL_WAN_TABLE + j][i * words + x / 64] >> x % 64 & 1, x < digit);
+            }
+        }
+    }
+    for (unsigned i = 0; i < CSL_WAN_N_FIELDS; i++) {
+        free(v[i]);
+    }
+}
+
+static void fields_of_the_wan_form_hold(void **state) {
+    (void)state;
+    enum { R = 70, BATCH = 2 };
+    const struct csl_demand d[4] = {
+        csl_demand_wan(csl_demand_relu(R, 24, 9, 30)), csl_demand_wan(csl_demand_relu(R, 20, 2, 20)),
+        csl_demand_wan(csl_demand_max(R, 28, 9)), csl_demand_wan(csl_demand_argmax(R, 19, 3, 16))};
+    for (unsigned n_parties = 2; n_parties <= 16; n_parties += 7) {
+        struct parties all;
+        parties_init(&all, n_parties);
+        parties_deal(&all, d, 4, NULL, BATCH, 8);
+        for (size_t at = 0; at < 4; at++) {
+            check_wan_fields(&all, at, &d[at], BATCH);
+        }
+        parties_clear(&all);
+    }
+}
+
 /* Step K4 as other implementations will read it: stream demand << 8 | field, one u64 an element. */
 static void streams_are_as_specified(void **state) {
     (void)state;
@@ -136,7 +213,7 @@ static void streams_are_as_specified(void **state) {
     assert_memory_equal(want, csl__corr_row(&c->demands[0], CSL_LINEAR_A, 0), N * sizeof *want);
     csl_prg_clear(&prg); /* linear demands by the matrix key, all others by the bits key */
     assert_int_equal(csl_prg_init(&prg, seed + CSL_SEED_BYTES), CSL_OK);
-    assert_int_equal(csl_prg_fill_u64(&prg, want, N, 1 << 8 | 4, 16), CSL_OK); /* table of the second digit */
+    assert_int_equal(csl_prg_fill_u64(&prg, want, N, 1 << 8 | 4, 15), CSL_OK); /* table of the second digit */
     assert_memory_equal(want, csl__corr_row(&c->demands[1], CSL_RELU_TABLE + 1, 0), N * sizeof *want);
     assert_int_equal(csl_prg_fill_u64(&prg, want, 8, 1 << 8 | 1, 64), CSL_OK); /* four planes of masks */
     for (size_t i = 1; i < 8; i += 2) {
@@ -340,6 +417,7 @@ int main(void) {
         cmocka_unit_test(flipped_corrections),
         cmocka_unit_test(another_maker),
         cmocka_unit_test(fields_of_maxima_hold),
+        cmocka_unit_test(fields_of_the_wan_form_hold),
 
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

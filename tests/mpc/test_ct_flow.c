@@ -1,7 +1,8 @@
 /* A whole inference with every share, seed and mask marked secret: input, linear, ReLU, truncation, linear,
- * output; and convolutions, a maximum and an arg-max; and the check of the dealer. In the ct preset it runs
- * under valgrind, which reports each branch or index on a secret, and each share that leaves unopened.
- * `test_ct_flow leak` is the negative control: a party sends a share that nobody opened; it must be reported.
+ * output; and convolutions, a maximum and an arg-max; comparisons in both forms; and the check of the dealer.
+ * In the ct preset it runs under valgrind, which reports each branch or index on a secret, and each share
+ * that leaves unopened. `test_ct_flow leak` is the negative control: a party sends a share that nobody
+ * opened; it must be reported.
  */
 #include "crypto/hash.h"
 #include "crypto/secret.h"
@@ -56,7 +57,11 @@ static enum csl_err infer(struct party *p) {
     return CSL_OK;
 }
 
-static void set_up(struct flow *c, unsigned n, uint64_t *w0, uint64_t *w1) {
+static struct csl_demand in_form(struct csl_demand d, enum csl_form form) {
+    return form == CSL_FORM_WAN ? csl_demand_wan(d) : d;
+}
+
+static void set_up(struct flow *c, unsigned n, enum csl_form form, uint64_t *w0, uint64_t *w1) {
     uint8_t id[32] = "epoch", package[32] = "package", seed[32];
     assert_int_equal(csl_mask_id(c->mask_id, package, id), CSL_OK);
     for (unsigned p = 0; p < n; p++) {
@@ -65,7 +70,7 @@ static void set_up(struct flow *c, unsigned n, uint64_t *w0, uint64_t *w1) {
         assert_int_equal(csl_epoch_keys_derive(&c->keys[p], id, seed), CSL_OK);
     }
     c->demands[0] = csl_demand_linear(K, H, L);
-    c->demands[1] = csl_demand_relu(H, KBITS, F, L);
+    c->demands[1] = in_form(csl_demand_relu(H, KBITS, F, L), form);
     c->demands[2] = csl_demand_trunc(H, KBITS, F, L);
     c->demands[3] = csl_demand_linear(H, O, L);
     for (size_t d = 0; d < 4; d += 3) {
@@ -91,7 +96,7 @@ static int64_t clear_output(const uint64_t *x, const uint64_t *w0, const uint64_
     return sum;
 }
 
-static void flow(unsigned n) {
+static void flow(unsigned n, enum csl_form form) {
     struct flow c = {.masks = {NULL}};
     uint64_t w0[K * H], w1[H * O], x[BATCH * K];
     test_random(w0, K * H, 10, 1);
@@ -100,7 +105,7 @@ static void flow(unsigned n) {
     for (size_t i = 0; i < K * H; i++) {
         w0[i] -= 512;
     }
-    set_up(&c, n, w0, w1);
+    set_up(&c, n, form, w0, w1);
     assert_int_equal(csl_share_input(c.input_seeds, c.input_last, x, BATCH * K, L, n), CSL_OK);
     CSL_PUBLIC(c.input_seeds, sizeof c.input_seeds); /* sealed to the parties */
     CSL_PUBLIC(c.input_last, sizeof c.input_last);
@@ -163,7 +168,7 @@ static void check_flow(unsigned n) {
     uint64_t w0[K * H], w1[H * O];
     test_random(w0, K * H, 10, 1);
     test_random(w1, H * O, 4, 2);
-    set_up(&c, n, w0, w1);
+    set_up(&c, n, CSL_FORM_LAN, w0, w1);
     /* here the second layer's mask has the number that it has in a plan (K5) */
     assert_int_equal(csl_weight_mask_sum(c.masks[3], c.keys, n, c.mask_id, 1, H * O, L), CSL_OK);
     struct parties all;
@@ -233,7 +238,7 @@ static enum csl_err infer_pool(struct party *p) {
     return CSL_OK;
 }
 
-static void pool_flow(unsigned n) {
+static void pool_flow(unsigned n, enum csl_form form) {
     struct pool_flow c = {.masks = {NULL}};
     const struct csl_conv_shape shapes[N_CONV] = {same_size(CC, 1), same_size(4, 2), same_size(4, 4)};
     uint64_t v[3 * 3 * 4 * 4], first[PIXELS], second[PIXELS];
@@ -247,8 +252,8 @@ static void pool_flow(unsigned n) {
         test_random(v, size, 3, 80 + i);
         make_shares(c.w[i], n, v, size, L, 83 + i);
     }
-    c.demands[N_CONV] = csl_demand_max(PIXELS * 2, KBITS, F);
-    c.demands[N_CONV + 1] = csl_demand_argmax(PIXELS, KBITS, F, 1);
+    c.demands[N_CONV] = in_form(csl_demand_max(PIXELS * 2, KBITS, F), form);
+    c.demands[N_CONV + 1] = in_form(csl_demand_argmax(PIXELS, KBITS, F, 1), form);
     test_random(v, PIXELS * CC, 8, 90);
     make_shares(c.x, n, v, PIXELS * CC, L, 91);
     alloc_shares(c.out, n, PIXELS);
@@ -278,8 +283,9 @@ static void pool_flow(unsigned n) {
 
 static void convolution_and_maximum(void **state) {
     (void)state;
-    pool_flow(2);
-    pool_flow(3);
+    pool_flow(2, CSL_FORM_LAN);
+    pool_flow(3, CSL_FORM_LAN);
+    pool_flow(3, CSL_FORM_WAN);
 }
 
 static void dealer_is_checked(void **state) {
@@ -290,8 +296,9 @@ static void dealer_is_checked(void **state) {
 
 static void whole_flow(void **state) {
     (void)state;
-    flow(2);
-    flow(3);
+    flow(2, CSL_FORM_LAN);
+    flow(3, CSL_FORM_LAN);
+    flow(3, CSL_FORM_WAN);
 }
 
 /* Sends a share as it is. */

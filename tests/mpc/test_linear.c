@@ -9,6 +9,7 @@
 #include <string.h>
 
 struct net_case {
+    uint64_t *z[2][CSL_MAX_PARTIES]; /* what the ReLUs got */
     size_t n_layers;
     size_t batch;
     struct csl_demand demands[8];
@@ -160,8 +161,10 @@ static enum csl_err run_network(struct party *p) {
     uint64_t *h = alloc_words(n), *h2 = alloc_words(n);
     enum csl_err err = csl_linear_forward(&p->s, h, &linear[0], c->x[me], p->corr, 0);
     TRY_OUT(err);
+    memcpy(c->z[0][me], h, n * sizeof *h);
     TRY_OUT(csl_relu(&p->s, h, h, p->corr, 1));
     TRY_OUT(csl_linear_forward(&p->s, h2, &linear[1], h, p->corr, 2));
+    memcpy(c->z[1][me], h2, n * sizeof *h2);
     TRY_OUT(csl_relu(&p->s, h2, h2, p->corr, 3));
     TRY_OUT(csl_linear_forward(&p->s, c->y[me], &linear[2], h2, p->corr, 4));
     csl_output_cut(c->y[me], c->y[me], csl_corr_batch(p->corr) * 10, 43, 4);
@@ -178,10 +181,16 @@ static void fixed(uint64_t *out, size_t n, double scale, uint32_t stream) {
     }
 }
 
-/* The network in the clear; T5's rounding with r summed over the parties. */
-static void relu_clear(int64_t *v, const uint64_t *r, size_t n) {
+/* The network in the clear; T5's rounding with r summed over the parties, and T1's: each share loses 12 bits.
+ */
+static void relu_clear(int64_t *v, const uint64_t *r, uint64_t *const z[], unsigned n_parties, size_t n) {
+    int64_t centre = (int64_t)n_parties * 0xfff / 2;
     for (size_t i = 0; i < n; i++) {
-        v[i] = v[i] < 0 ? 0 : (v[i] + (int64_t)(r[i] & 0xffff)) >> 16;
+        int64_t d = centre + (int64_t)((r[i] & 0xf) << 12);
+        for (unsigned p = 0; p < n_parties; p++) {
+            d -= (int64_t)((z[p][i] + (p == 0 ? (uint64_t)centre : 0)) & 0xfff);
+        }
+        v[i] = v[i] + d < 0 ? 0 : (v[i] + d) >> 16;
     }
 }
 
@@ -217,6 +226,8 @@ static void network_is_bit_exact(void **state) {
         c.demands[1] = c.demands[3] = csl_demand_relu(H, 27, 16, 43);
         make_shares(c.x, n, x, M * K, 43, 9);
         alloc_shares(c.y, n, M * H);
+        alloc_shares(c.z[0], n, M * H);
+        alloc_shares(c.z[1], n, M * H);
         struct parties all;
         parties_init(&all, n);
         parties_deal(&all, c.demands, 5, (const uint64_t *const *)c.masks, M, 21);
@@ -225,9 +236,9 @@ static void network_is_bit_exact(void **state) {
         parties_run_ok(&all, run_network, &c);
         int64_t h[M * H], h2[M * H], want[M * H], got[M * O];
         linear_clear(h, (const int64_t *)x, w0, bias[0], M, K, H);
-        relu_clear(h, r1, M * H);
+        relu_clear(h, r1, c.z[0], n, M * H);
         linear_clear(h2, h, w1, bias[1], M, H, H);
-        relu_clear(h2, r2, M * H);
+        relu_clear(h2, r2, c.z[1], n, M * H);
         linear_clear(want, h2, w2, bias[2], M, H, O);
         csl_output_join(got, (const uint64_t *const *)c.y, n, M * O, 43, 4);
         for (size_t i = 0; i < M * O; i++) {
@@ -235,6 +246,8 @@ static void network_is_bit_exact(void **state) {
             assert_true(error >= -(int64_t)n && error <= (int64_t)n / 2);
         }
         assert_int_equal(all.party[0].s.stats.rounds, 1 + 3 + 2 * 3);
+        free_shares(c.z[0], n);
+        free_shares(c.z[1], n);
         parties_clear(&all);
         clear_case(&c, n);
     }

@@ -64,7 +64,7 @@ static void check_joined(const struct max_case *c, uint64_t *const v[4], const u
     }
 }
 
-static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, uint32_t salt, bool in_place) {
+static void check_form(unsigned n_parties, struct csl_demand d, size_t batch, uint32_t salt, bool in_place) {
     size_t n = batch * d.count;
     unsigned l = d.trunc.out_bits;
     bool payload = d.kind == CSL_DEMAND_ARGMAX;
@@ -84,11 +84,12 @@ static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, ui
     join_shares(yp, in_place ? c.bp : c.yp, n_parties, n, payload ? d.bits : 1);
     check_joined(&c, v, r, y, yp, n);
     unsigned digits = d.trunc.n_digits;
-    assert_int_equal(all.party[0].s.stats.rounds, digits == 1 ? 2 : 3);
+    bool wan = d.form == CSL_FORM_WAN;
+    assert_int_equal(all.party[0].s.stats.rounds, digits == 1 || wan ? 2 : 3);
     size_t bit_row = (d.count + 7) / 8, c_bytes = (n * l + 7) / 8;
     size_t v_bytes = payload ? (n * d.bits + 7) / 8 : 0;
     assert_int_equal(all.party[0].s.stats.bytes_per_peer,
-                     c_bytes + v_bytes + batch * bit_row * (2 * (digits - 1) + 1));
+                     c_bytes + v_bytes + batch * bit_row * (2 * digits - 1));
     parties_clear(&all);
     uint64_t **shares[] = {c.a, c.b, c.y, c.ap, c.bp, c.yp};
     for (size_t i = 0; i < 6; i++) {
@@ -100,6 +101,11 @@ static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, ui
     free(r);
     free(y);
     free(yp);
+}
+
+static void check_case(unsigned n_parties, struct csl_demand d, size_t batch, uint32_t salt, bool in_place) {
+    check_form(n_parties, d, batch, salt, in_place);
+    check_form(n_parties, csl_demand_wan(d), batch, salt, in_place);
 }
 
 static void every_k(void **state) {
@@ -203,7 +209,7 @@ static void costs(void **state) {
     (void)state;
     struct csl_demand max = csl_demand_max(64, 25, 16), arg = csl_demand_argmax(64, 25, 16, 4);
     struct csl_demand relu = csl_demand_relu(64, 25, 16, 41);
-    size_t common = csl_correction_bytes(&relu, 1) - 64 * (3 * 41 + 2 * 16) / 8;
+    size_t common = csl_correction_bytes(&relu, 1) - 64 * (3 * 41 + 2 * 16) / 8 + 64 / 8; /* and <s> */
     assert_int_equal(csl_correction_bytes(&max, 1), common + 64 * 2 * 41 / 8);
     assert_int_equal(csl_correction_bytes(&arg, 1), csl_correction_bytes(&max, 1) + 64 * 4 / 8);
 }

@@ -648,6 +648,15 @@ static void idle_and_heartbeat(void **state) {
         (void)uv_run(&s.loop.uv, UV_RUN_ONCE);
     }
     assert_int_equal(a.frames, 0); /* PING never reaches on_frame */
+    assert_true(csl_conn_rtt_answers(s.in[0].conn) != 0 && csl_conn_rtt_ns(s.in[0].conn) != 0);
+    assert_int_equal(csl_conn_rtt_ns(a.conn), 0); /* it asked nothing yet */
+    assert_int_equal(csl_conn_probe(a.conn), CSL_OK);
+    while (csl_conn_rtt_answers(a.conn) == 0) {
+        assert_false(a.closed);
+        (void)uv_run(&s.loop.uv, UV_RUN_ONCE);
+    }
+    assert_int_equal(csl_conn_rtt_answers(a.conn), 1);
+    assert_true(csl_conn_rtt_ns(a.conn) != 0);
     drop(&a);
     site_clear(&s);
 }

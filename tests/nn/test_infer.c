@@ -1,9 +1,10 @@
 /* Secure evaluation over the in-memory link against the fixed-point reference: bit for bit with the
- * correlations' own rounding replayed, and within the stated bound of the floor; rounds and bytes as
+ * correlations' own rounding replayed, and within the stated bound of the nearest; rounds and bytes as
  * csl_plan_cost says. */
 #include "../mpc/parties.h"
 #include "cnn.h"
 #include "crypto/secret.h"
+#include "mpc/pack.h"
 #include "mpc/share.h"
 #include "nn/infer.h"
 
@@ -16,6 +17,7 @@ enum { BATCH = 3 };
 
 struct job {
     const struct built *b;
+    enum csl_profile profile;
     bool label;
     double precision; /* what the error bound must be below */
     struct csl_model_share share[CSL_MAX_PARTIES];
@@ -27,6 +29,8 @@ struct job {
     struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
     size_t n_demands;
     uint64_t *r[CSL_PLAN_MAX_DEMANDS]; /* of every comparison and truncation, put together before its use */
+    uint64_t *c[CSL_PLAN_MAX_DEMANDS]; /* what ReLU and truncation opened */
+    uint32_t c_round[CSL_PLAN_MAX_DEMANDS];
     struct parties all;
 };
 
@@ -40,14 +44,16 @@ static enum csl_err open_weights(struct party *p) {
 static enum csl_err infer(struct party *p) {
     struct job *job = p->arg;
     unsigned i = p->s.self;
-    return csl_infer(&p->s, job->y[i], &job->b->plan, &job->share[i], p->corr, job->x[i], job->label);
+    return csl_infer(&p->s, job->y[i], &job->b->plan, &job->share[i], p->corr, job->x[i], job->profile,
+                     job->label);
 }
 
 /* The masks of all linear demands as the dealer knows them. */
 static void deal(struct job *job, uint32_t salt) {
     uint64_t *masks[CSL_PLAN_MAX_DEMANDS] = {0};
     uint32_t layer = 0;
-    assert_int_equal(csl_plan_demands(&job->b->plan, job->label, job->demands, &job->n_demands), CSL_OK);
+    assert_int_equal(csl_plan_demands(&job->b->plan, job->profile, job->label, job->demands, &job->n_demands),
+                     CSL_OK);
     for (size_t d = 0; d < job->n_demands; d++) {
         const struct csl_demand *demand = &job->demands[d];
         if (demand->kind == CSL_DEMAND_LINEAR) {
@@ -64,6 +70,7 @@ static void deal(struct job *job, uint32_t salt) {
         free(masks[d]);
         if (job->demands[d].kind != CSL_DEMAND_LINEAR) {
             job->r[d] = alloc_words((size_t)BATCH * job->demands[d].count);
+            job->c[d] = alloc_words((size_t)BATCH * job->demands[d].count);
             join_field(job->r[d], &job->all, d, 0); /* CSL_RELU_R and CSL_TRUNC_R */
         }
     }
@@ -93,10 +100,12 @@ static void share_model(struct job *job, unsigned n) {
     free(bytes);
 }
 
-static struct job *job_new(const struct built *b, unsigned n, bool label, const int64_t *x, uint32_t salt) {
+static struct job *job_new(const struct built *b, unsigned n, enum csl_profile profile, bool label,
+                           const int64_t *x, uint32_t salt) {
     struct job *job = calloc(1, sizeof *job);
     assert_non_null(job);
     job->b = b;
+    job->profile = profile;
     job->label = label;
     job->n_y = (size_t)BATCH * (label ? 1 : csl_plan_n_outputs(&b->plan));
     parties_init(&job->all, n);
@@ -119,6 +128,7 @@ static void job_free(struct job *job) {
     }
     for (size_t d = 0; d < job->n_demands; d++) {
         free(job->r[d]);
+        free(job->c[d]);
     }
     free_shares(job->x, job->all.n);
     free_shares(job->y, job->all.n);
@@ -126,17 +136,58 @@ static void job_free(struct job *job) {
     free(job);
 }
 
-static uint64_t replay(void *ctx, size_t demand, size_t at) {
+/* In which round each demand opens its c, after `opened` rounds. */
+static void set_rounds(struct job *job, uint32_t opened) {
+    for (size_t d = 0; d < job->n_demands; d++) {
+        const struct csl_demand *demand = &job->demands[d];
+        bool one = demand->kind == CSL_DEMAND_LINEAR || demand->kind == CSL_DEMAND_TRUNC;
+        job->c_round[d] = opened + 1;
+        bool two = demand->trunc.n_digits == 1 || demand->form == CSL_FORM_WAN;
+        opened += one ? 1 : two ? 2 : 3;
+    }
+}
+
+static void tap_c(void *arg, unsigned party, uint32_t round, const uint8_t *out, size_t n_bytes) {
+    struct job *job = arg;
+    (void)party;
+    for (size_t d = 0; d < job->n_demands; d++) {
+        const struct csl_demand *demand = &job->demands[d];
+        bool cut = demand->kind == CSL_DEMAND_RELU || demand->kind == CSL_DEMAND_TRUNC;
+        if (!cut || round != job->c_round[d]) {
+            continue;
+        }
+        size_t n = (size_t)BATCH * demand->count;
+        unsigned bits = demand->trunc.k + csl_demand_low_bits(demand);
+        uint64_t *part = alloc_words(n);
+        assert_int_equal(n_bytes, (n * bits + 7) / 8);
+        csl_unpack_bits(part, out, n, bits);
+        csl_add_mod(job->c[d], job->c[d], part, n, bits);
+        free(part);
+    }
+}
+
+/* What was added to z: c - r is z as it was opened, with what single shares lost when they were shifted. */
+static int64_t replay(void *ctx, size_t demand, size_t at, int64_t z) {
     const struct job *job = ctx;
     assert_true(demand < job->n_demands && job->r[demand] != NULL);
-    assert_true(at < (size_t)BATCH * job->demands[demand].count);
-    return job->r[demand][at] & csl_ring_mask(job->demands[demand].trunc.f);
+    const struct csl_demand *d = &job->demands[demand];
+    assert_true(at < (size_t)BATCH * d->count);
+    uint64_t r = job->r[demand][at], c = job->c[demand][at];
+    unsigned low = csl_demand_low_bits(d), f = d->trunc.f;
+    if (d->kind == CSL_DEMAND_MAX || d->kind == CSL_DEMAND_ARGMAX) {
+        return (int64_t)(r & csl_ring_mask(f));
+    }
+    uint64_t opened = (c - (r >> low << low)) << (f - low);
+    int64_t added = csl_ring_signed(opened - (uint64_t)z, d->trunc.k + f);
+    int64_t unit = (int64_t)1 << f, margin = f > low ? unit / 2 : 0;
+    assert_true(-margin <= added && added < unit + margin);
+    return added;
 }
 
 /* ---- one run ---- */
 
-/* O1 at parties and client: every logit within the bound of the floor reference. */
-static void check_logits(struct job *job, const int64_t *floor_y) {
+/* O1 at parties and client: every logit within the bound of the nearest reference. */
+static void check_logits(struct job *job, const int64_t *nearest) {
     const struct csl_plan *plan = &job->b->plan;
     unsigned bits = csl_plan_output_bits(plan), n = job->all.n;
     size_t n_out = csl_plan_n_outputs(plan);
@@ -153,7 +204,7 @@ static void check_logits(struct job *job, const int64_t *floor_y) {
     assert_int_equal(csl_eval_error_bound(plan, &job->b->q, bound, n), CSL_OK);
     for (size_t i = 0; i < job->n_y; i++) {
         double unit = ldexp(plan->values[plan->n_steps].scale, -(int)csl_plan_output_frac(plan));
-        assert_true(fabs(y[i] - (double)floor_y[i] * unit) <= bound[i % n_out]);
+        assert_true(fabs(y[i] - (double)nearest[i] * unit) <= bound[i % n_out]);
         assert_true(bound[i % n_out] < job->precision);
     }
     free(joined);
@@ -187,8 +238,8 @@ static void check_result(struct job *job, const int64_t *x) {
     free(y);
 }
 
-static void run_network_within(const struct built *b, unsigned n, bool label, uint32_t salt,
-                               double precision) {
+static void run_profile(const struct built *b, unsigned n, enum csl_profile profile, bool label,
+                        uint32_t salt, double precision) {
     const struct csl_plan *plan = &b->plan;
     size_t n_x = (size_t)BATCH * csl_plan_n_inputs(plan);
     float *values = random_inputs(plan, BATCH, salt);
@@ -196,14 +247,16 @@ static void run_network_within(const struct built *b, unsigned n, bool label, ui
     struct csl_cost cost;
     assert_non_null(x);
     assert_int_equal(csl_plan_encode_input(plan, x, values, BATCH, NULL), CSL_OK);
-    struct job *job = job_new(b, n, label, x, salt);
+    struct job *job = job_new(b, n, profile, label, x, salt);
     job->precision = precision;
     parties_run_ok(&job->all, open_weights, job);
-    assert_int_equal(csl_plan_cost(plan, &cost, n, BATCH, label), CSL_OK);
+    assert_int_equal(csl_plan_cost(plan, &cost, n, BATCH, profile, label), CSL_OK);
     const struct csl_session_stats *stats = &job->all.party[n - 1].s.stats;
     uint32_t opening = stats->rounds;
     assert_int_equal(opening, (plan->n_layers + CSL_ROUND_MAX_ITEMS - 1) / CSL_ROUND_MAX_ITEMS);
     assert_int_equal(stats->bytes_per_peer, cost.open_weights_bytes);
+    set_rounds(job, opening);
+    csl_mem_net_tap(job->all.net, tap_c, job);
     parties_run_ok(&job->all, infer, job);
     assert_int_equal(stats->rounds - opening, cost.rounds - 1); /* without the output's hop */
     assert_int_equal(stats->bytes_per_peer - cost.open_weights_bytes, cost.online_bytes);
@@ -211,6 +264,12 @@ static void run_network_within(const struct built *b, unsigned n, bool label, ui
     job_free(job);
     free(values);
     free(x);
+}
+
+static void run_network_within(const struct built *b, unsigned n, bool label, uint32_t salt,
+                               double precision) {
+    run_profile(b, n, CSL_PROFILE_LAN, label, salt, precision);
+    run_profile(b, n, CSL_PROFILE_WAN, label, salt, precision);
 }
 
 static void run_network(const struct built *b, unsigned n, bool label, uint32_t salt) {
@@ -297,7 +356,7 @@ static enum csl_err other_share(struct party *p) {
     struct job *job = p->arg;
     struct csl_model_share empty = {0};
     unsigned i = p->s.self;
-    return csl_infer(&p->s, job->y[i], &job->b->plan, &empty, p->corr, job->x[i], false);
+    return csl_infer(&p->s, job->y[i], &job->b->plan, &empty, p->corr, job->x[i], CSL_PROFILE_LAN, false);
 }
 
 /* A wider ring than the correlations were made for. */
@@ -310,7 +369,8 @@ static enum csl_err other_plan(struct party *p) {
     plan->values[0].bits++;
     plan->values[1].bits++;
     plan->steps[0].l_bits++;
-    enum csl_err err = csl_infer(&p->s, job->y[i], plan, &job->share[i], p->corr, job->x[i], false);
+    enum csl_err err =
+        csl_infer(&p->s, job->y[i], plan, &job->share[i], p->corr, job->x[i], CSL_PROFILE_LAN, false);
     free(plan);
     return err;
 }
@@ -320,17 +380,27 @@ static enum csl_err label_unasked(struct party *p) {
     struct job *job = p->arg;
     unsigned i = p->s.self;
     TRY(open_weights(p));
-    return csl_infer(&p->s, job->y[i], &job->b->plan, &job->share[i], p->corr, job->x[i], true);
+    return csl_infer(&p->s, job->y[i], &job->b->plan, &job->share[i], p->corr, job->x[i], CSL_PROFILE_LAN,
+                     true);
+}
+
+/* Two rounds from correlations for three. */
+static enum csl_err other_profile(struct party *p) {
+    struct job *job = p->arg;
+    unsigned i = p->s.self;
+    TRY(open_weights(p));
+    return csl_infer(&p->s, job->y[i], &job->b->plan, &job->share[i], p->corr, job->x[i], CSL_PROFILE_WAN,
+                     false);
 }
 
 static void test_misuse(void **state) {
     (void)state;
-    static party_fn *const wrong[] = {infer_unopened, infer_twice, open_twice,   no_model,
-                                      other_share,    other_plan,  label_unasked};
+    static party_fn *const wrong[] = {infer_unopened, infer_twice, open_twice,    no_model,
+                                      other_share,    other_plan,  label_unasked, other_profile};
     struct built *b = build(cnn(9), NULL);
     int64_t *x = calloc((size_t)BATCH * csl_plan_n_inputs(&b->plan), sizeof *x);
     for (size_t k = 0; k < sizeof wrong / sizeof wrong[0]; k++) {
-        struct job *job = job_new(b, 2, false, x, 60);
+        struct job *job = job_new(b, 2, CSL_PROFILE_LAN, false, x, 60);
         parties_run(&job->all, wrong[k], job);
         for (unsigned p = 0; p < 2; p++) {
             assert_int_equal(job->all.party[p].err, CSL_EINTERNAL);
@@ -343,8 +413,8 @@ static void test_misuse(void **state) {
 }
 
 /* A peer that leaves in any round: an error, and no output. */
-static void gone_in(const struct built *b, const int64_t *x, uint32_t round) {
-    struct job *job = job_new(b, 3, true, x, 61);
+static void gone_in(const struct built *b, enum csl_profile profile, const int64_t *x, uint32_t round) {
+    struct job *job = job_new(b, 3, profile, true, x, 61);
     csl_mem_net_fault(job->all.net, 1, round, CSL_MEM_GONE, 0, 0);
     parties_run_ok(&job->all, open_weights, job);
     parties_run(&job->all, infer, job);
@@ -364,10 +434,12 @@ static void test_peer_gone(void **state) {
     for (int k = 0; k < 2; k++) {
         struct built *b = build(cnn(networks[k]), NULL);
         int64_t *x = calloc((size_t)BATCH * csl_plan_n_inputs(&b->plan), sizeof *x);
-        struct csl_cost cost;
-        assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, BATCH, true), CSL_OK);
-        for (uint32_t round = 2; round <= cost.rounds; round++) {
-            gone_in(b, x, round);
+        for (enum csl_profile profile = CSL_PROFILE_LAN; profile < CSL_PROFILE_COUNT; profile++) {
+            struct csl_cost cost;
+            assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, BATCH, profile, true), CSL_OK);
+            for (uint32_t round = 2; round <= cost.rounds; round++) {
+                gone_in(b, profile, x, round);
+            }
         }
         free(x);
         built_free(b);

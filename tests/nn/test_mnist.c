@@ -22,14 +22,18 @@ static const char *find(const char *const *paths) {
     return NULL;
 }
 
-/* What the client gets: rounding by the bits of a fixed sequence, and the cut of O1 for five parties with the
- * largest carry the other way round in every second image. */
-static uint64_t some_rounding(void *ctx, size_t demand, size_t at) {
-    const uint8_t *f = ctx; /* bits that each demand cuts */
+/* What the client gets: rounding by the bits of a fixed sequence, with anything that five parties may lose by
+ * shifting their shares (T1), and the cut of O1 for five parties with the largest carry the other way round
+ * in every second image. */
+static int64_t some_rounding(void *ctx, size_t demand, size_t at, int64_t z) {
+    const struct csl_demand *d = (const struct csl_demand *)ctx + demand;
+    int64_t unit = (int64_t)1 << d->trunc.f, lost = 5 * (unit >> csl_demand_low_bits(d));
     uint64_t h = (at + 1) * 0x9e3779b97f4a7c15u + demand;
+    (void)z;
     h ^= h >> 29;
     h *= 0xbf58476d1ce4e5b9u;
-    return (h >> 24) & (((uint64_t)1 << f[demand]) - 1);
+    int64_t added = (int64_t)(h >> 24) & (unit - 1);
+    return lost == 5 ? added : added - unit / 32 + (int64_t)((h >> 12) % (uint64_t)lost) - lost / 2;
 }
 
 struct totals {
@@ -42,10 +46,10 @@ struct model {
     struct csl_plan plan;
     struct csl_weights weights;
     struct csl_qweights q;
-    uint8_t f[CSL_PLAN_MAX_DEMANDS];
+    struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
 };
 
-static void count(struct totals *t, const struct csl_plan *plan, const double *y, const int64_t *floor_y,
+static void count(struct totals *t, const struct csl_plan *plan, const double *y, const int64_t *nearest,
                   const int64_t *rounded_y, uint32_t secure_label, uint8_t label) {
     uint32_t n = csl_plan_n_outputs(plan);
     double fixed[MAX_OUT], cut[MAX_OUT];
@@ -53,7 +57,7 @@ static void count(struct totals *t, const struct csl_plan *plan, const double *y
     double scale = plan->values[plan->n_steps].scale;
     for (uint32_t j = 0; j < n; j++) {
         int64_t carry = (int64_t)((t->n + j) % 5) - 2;
-        fixed[j] = ldexp((double)floor_y[j] * scale, -frac);
+        fixed[j] = ldexp((double)nearest[j] * scale, -frac);
         cut[j] = ldexp((double)((rounded_y[j] >> plan->output_cut) + carry), (int)plan->output_cut - frac);
         t->max_error = fmax(t->max_error, fabs(fixed[j] - y[j]));
     }
@@ -69,17 +73,17 @@ static void count(struct totals *t, const struct csl_plan *plan, const double *y
 static enum csl_err compare_chunk(struct totals *t, struct model *m, const float *data, uint32_t n,
                                   const uint8_t *labels, int64_t *x, struct csl_diag *diag) {
     static double y[CHUNK * MAX_OUT];
-    static int64_t floor_y[CHUNK * MAX_OUT], rounded_y[CHUNK * MAX_OUT];
+    static int64_t nearest[CHUNK * MAX_OUT], rounded_y[CHUNK * MAX_OUT];
     const struct csl_plan *plan = &m->plan;
     size_t n_out = csl_plan_n_outputs(plan);
     TRY(csl_network_eval(m->net, y, data, n));
     TRY(csl_plan_encode_input(plan, x, data, n, diag));
-    TRY(csl_eval_fixed(plan, &m->q, floor_y, x, n, NULL, NULL, diag));
-    TRY(csl_eval_fixed(plan, &m->q, rounded_y, x, n, some_rounding, m->f, diag));
+    TRY(csl_eval_fixed(plan, &m->q, nearest, x, n, NULL, NULL, diag));
+    TRY(csl_eval_fixed(plan, &m->q, rounded_y, x, n, some_rounding, m->demands, diag));
     for (size_t i = 0; i < n; i++) {
         uint32_t label;
-        TRY(csl_eval_label(plan, &label, rounded_y + i * n_out, i, some_rounding, m->f));
-        count(t, plan, y + i * n_out, floor_y + i * n_out, rounded_y + i * n_out, label, labels[i]);
+        TRY(csl_eval_label(plan, &label, rounded_y + i * n_out, i, some_rounding, m->demands));
+        count(t, plan, y + i * n_out, nearest + i * n_out, rounded_y + i * n_out, label, labels[i]);
     }
     return CSL_OK;
 }
@@ -103,7 +107,6 @@ static enum csl_err compare(struct totals *t, struct model *m, const struct csl_
 
 static enum csl_err load(struct model *m, const char *path, const struct csl_plan_options *opt,
                          struct csl_diag *diag) {
-    static struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
     struct csl_graph *graph = NULL;
     struct csl_issues issues = {0};
     size_t n = 0;
@@ -113,10 +116,7 @@ static enum csl_err load(struct model *m, const char *path, const struct csl_pla
     TRY_OUT(csl_network_lower(&m->net, &issues, graph, diag));
     TRY_OUT(csl_plan_compile(&m->plan, &m->weights, NULL, m->net, opt, diag));
     TRY_OUT(csl_quantise(&m->q, &m->plan, &m->weights, diag));
-    TRY_OUT(csl_plan_demands(&m->plan, true, demands, &n));
-    for (size_t i = 0; i < n; i++) {
-        m->f[i] = demands[i].trunc.f;
-    }
+    TRY_OUT(csl_plan_demands(&m->plan, CSL_PROFILE_LAN, true, m->demands, &n));
 out:
     csl_graph_free(graph);
     csl_issues_clear(&issues);
@@ -126,7 +126,7 @@ out:
 static bool judge(const char *path, const struct csl_plan *plan, const struct totals *t) {
     double n = (double)t->n;
     struct csl_cost cost;
-    if (csl_plan_cost(plan, &cost, 2, 1, false) != CSL_OK) {
+    if (csl_plan_cost(plan, &cost, 2, 1, CSL_PROFILE_LAN, false) != CSL_OK) {
         return false;
     }
     for (uint32_t i = 0; i < plan->n_steps; i++) {
@@ -136,7 +136,7 @@ static bool judge(const char *path, const struct csl_plan *plan, const struct to
     }
     printf("%s: %u rounds, %llu bytes to each peer\n", path, cost.rounds,
            (unsigned long long)cost.online_bytes);
-    printf("%zu images: float %.4f, fixed %.4f right; classes agree %.4f (floor), %.4f (rounded and cut), "
+    printf("%zu images: float %.4f, fixed %.4f right; classes agree %.4f (nearest), %.4f (rounded and cut), "
            "%.4f (labels); largest error %.2g\n",
            t->n, (double)t->right / n, (double)t->right_fixed / n, (double)t->agree / n,
            (double)t->agree_cut / n, (double)t->agree_label / n, t->max_error);

@@ -1,5 +1,6 @@
 /* The idioms in which exporters write a dense network: all must come to the same numbers. */
 #include "nets.h"
+#include "nn/fold.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -199,12 +200,47 @@ static void test_import_file(void **state) {
     assert_null(graph);
 }
 
+/* What docs/protocol.md says of the network that is committed: rounds and bytes, exactly. */
+static void test_example_costs(void **state) {
+    (void)state;
+    static struct csl_plan plan;
+    const struct {
+        uint32_t rounds;
+        uint64_t online, offline;
+    } want[CSL_PROFILE_COUNT] = {{10, 6156, 13047}, {8, 6092, 54679}};
+    struct csl_graph *graph = NULL;
+    struct csl_network *net = NULL;
+    struct csl_issues issues = {0};
+    struct csl_weights weights = {0};
+    struct csl_diag diag = {""};
+    struct csl_plan_options opt = csl_plan_options_default();
+    const char *path = "examples/mnist/mnist_a.onnx";
+    assert_int_equal(csl_onnx_import_file(&graph, &issues, path, CSL_ONNX_MAX_FILE_BYTES, &diag), CSL_OK);
+    assert_int_equal(csl_graph_fold(graph, &diag), CSL_OK);
+    assert_int_equal(csl_network_lower(&net, &issues, graph, &diag), CSL_OK);
+    assert_int_equal(csl_plan_compile(&plan, &weights, NULL, net, &opt, &diag), CSL_OK);
+    for (enum csl_profile p = CSL_PROFILE_LAN; p < CSL_PROFILE_COUNT; p++) {
+        struct csl_cost cost;
+        assert_int_equal(csl_plan_cost(&plan, &cost, 2, 1, p, false), CSL_OK);
+        assert_int_equal(cost.rounds, want[p].rounds);
+        assert_int_equal(cost.online_bytes, want[p].online);
+        assert_int_equal(cost.offline_bytes, want[p].offline);
+        assert_int_equal(cost.output_bytes, 27);
+        assert_int_equal(cost.open_weights_bytes, 565632);
+    }
+    csl_weights_clear(&weights);
+    csl_network_free(net);
+    csl_graph_free(graph);
+    csl_issues_clear(&issues);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_torch),        cmocka_unit_test(test_tensor_types),
-        cmocka_unit_test(test_reshape),      cmocka_unit_test(test_reshape_refused),
-        cmocka_unit_test(test_old_style),    cmocka_unit_test(test_detours),
-        cmocka_unit_test(test_deep_unknown), cmocka_unit_test(test_import_file),
+        cmocka_unit_test(test_torch),         cmocka_unit_test(test_tensor_types),
+        cmocka_unit_test(test_reshape),       cmocka_unit_test(test_reshape_refused),
+        cmocka_unit_test(test_old_style),     cmocka_unit_test(test_detours),
+        cmocka_unit_test(test_deep_unknown),  cmocka_unit_test(test_import_file),
+        cmocka_unit_test(test_example_costs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,8 +58,9 @@ static void test_interval_is_tight(void **state) {
     const struct csl_step *relu = &b->plan.steps[1];
     unsigned l = b->plan.steps[0].l_bits;
     assert_true(ldexp(b->report.steps[0].lo, 32) == lo && ldexp(b->report.steps[0].hi, 32) == hi);
-    assert_true(-ldexp(1, (int)l - 1) <= lo && hi <= ldexp(1, (int)l - 1) - 65536);
-    assert_true(-ldexp(1, (int)l - 2) > lo || hi > ldexp(1, (int)l - 2) - 65536);
+    const double low = 32768, high = 65536 + 32768; /* T1's margin, and one unit more above */
+    assert_true(-ldexp(1, (int)l - 1) + low <= lo && hi <= ldexp(1, (int)l - 1) - high);
+    assert_true(-ldexp(1, (int)l - 2) + low > lo || hi > ldexp(1, (int)l - 2) - high);
     assert_int_equal(relu->kind, CSL_STEP_RELU);
     assert_int_equal(relu->trunc.f, 16);
     assert_int_equal(relu->trunc.k + 16, l);
@@ -67,18 +68,28 @@ static void test_interval_is_tight(void **state) {
     built_free(b);
 }
 
-/* An interval that ends exactly at a power of two: one unit more needs one bit more. */
+/* An interval that ends exactly where a ring does, half a unit within a power of two below and one and a half
+ * above: a little more needs one bit more. */
 static void test_width_at_the_edge(void **state) {
     (void)state;
     static const struct {
-        double w;
+        double w, b;
         unsigned bits;
-    } cases[] = {{-1.0, 33}, {-1.0 - 0x1p-16, 34}, {1.0, 34}, {1.0 - 0x1p-16, 33}, {0x1p-16, 18}, {0.0, 18}};
+    } cases[] = {{-1.0, 0, 34},
+                 {-1.0 + 0x1p-16, 0, 33},
+                 {1.0 - 0x1p-16, 0, 34},
+                 {1.0 - 0x1p-15, 0, 33},
+                 {0, -1.0 + 0x1p-17, 33},
+                 {0, -1.0 + 0x1p-17 - 0x1p-24, 34},
+                 {0, 1.0 - 0x1.8p-16, 33},
+                 {0, 1.0 - 0x1.8p-16 + 0x1p-24, 34},
+                 {0x1p-16, 0, 19},
+                 {0, 0, 18}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct csl_network *net = net_new(1, 1, 1);
         net_dense(net, net_relu(net, net_dense(net, 0, 1, 1, 1)), 1, 1, 2);
         net->nodes[0].w[0] = (float)cases[i].w;
-        net->nodes[0].b[0] = 0;
+        net->nodes[0].b[0] = (float)cases[i].b;
         struct csl_plan_options opt = csl_plan_options_default(); /* 0..1 */
         struct built *b = build(net, &opt);
         assert_int_equal(b->plan.steps[0].l_bits, cases[i].bits);
@@ -162,7 +173,7 @@ static void test_refused(void **state) {
 static void test_output_cut(void **state) {
     (void)state;
     struct built *b = build(two_layers(1, 1, true), NULL);
-    double worst = 0; /* the first layer's inputs are exact, so its result has variance 1/4 */
+    double worst = 0; /* the first layer's inputs are exact, so its result has variance 1/4 + 1/128 */
     for (int j = 0; j < 3; j++) {
         double v = 0;
         for (int i = 0; i < 5; i++) {
@@ -171,7 +182,7 @@ static void test_output_cut(void **state) {
         }
         worst = fmax(worst, v);
     }
-    double expected = sqrt(worst / 4) * 0x1p-16;
+    double expected = sqrt(worst * (0.25 + 1.0 / 128)) * 0x1p-16;
     assert_true(fabs(b->report.output_noise_std - expected) < 1e-12);
     assert_true(b->report.output_unit >= 64 * expected && b->report.output_unit < 128 * expected);
     built_free(b);
@@ -280,11 +291,11 @@ static void test_forms(void **state) {
     struct csl_cost cost;
     struct csl_demand *d = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *d);
     size_t n;
-    assert_int_equal(csl_plan_demands(&b->plan, false, d, &n), CSL_OK);
+    assert_int_equal(csl_plan_demands(&b->plan, CSL_PROFILE_LAN, false, d, &n), CSL_OK);
     assert_int_equal(n, 11); /* 2 (conv, max, max, relu), dense, relu, dense */
     assert_int_equal(d[1].kind, CSL_DEMAND_MAX);
     assert_int_equal(d[1].count + d[2].count + d[3].count, 4 * 12 * 12 * 16); /* 4 comparisons a window */
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, 1, false), CSL_OK);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, 1, CSL_PROFILE_LAN, false), CSL_OK);
     assert_int_equal(cost.rounds, 2 * (1 + 3 + 3 + 3) + 4 + 1 + 1);
     built_free(b);
     b = build(cnn(2), NULL); /* residual: the sum is of products, one comparison behind it, no truncation */
@@ -390,8 +401,9 @@ static void mutate(const struct csl_plan *good, struct csl_plan *p, size_t first
             struct csl_diag diag = {""};
             struct csl_cost cost;
             if (csl_plan_check(p, &diag) == CSL_OK) {
-                assert_int_equal(csl_plan_cost(p, &cost, 16, CSL_PLAN_MAX_BATCH, false), CSL_OK);
-                enum csl_err err = csl_plan_cost(p, &cost, 16, 1, true);
+                assert_int_equal(csl_plan_cost(p, &cost, 16, CSL_PLAN_MAX_BATCH, CSL_PROFILE_LAN, false),
+                                 CSL_OK);
+                enum csl_err err = csl_plan_cost(p, &cost, 16, 1, CSL_PROFILE_LAN, true);
                 assert_true(err == CSL_OK || err == CSL_EUSAGE || err == CSL_EDATA);
             } else {
                 assert_true(strncmp(diag.text, "plan: ", 6) == 0);
@@ -523,26 +535,67 @@ static void test_check_windows(void **state) {
 
 /* ---- costs and reports ---- */
 
+/* The same demands in the same order; comparisons alone change, and those of one digit not. */
+static void test_profiles(void **state) {
+    (void)state;
+    static struct csl_demand d[2][CSL_PLAN_MAX_DEMANDS];
+    enum csl_profile p;
+    struct csl_diag diag = {""};
+    for (int i = 0; i < N_CNNS; i++) {
+        struct built *b = build(cnn(i), NULL);
+        size_t n[2], changed = 0;
+        for (p = CSL_PROFILE_LAN; p < CSL_PROFILE_COUNT; p++) {
+            assert_int_equal(csl_plan_demands(&b->plan, p, true, d[p], &n[p]), CSL_OK);
+        }
+        assert_int_equal(n[0], n[1]);
+        for (size_t j = 0; j < n[0]; j++) {
+            bool wan = d[1][j].form == CSL_FORM_WAN;
+            assert_int_equal(d[0][j].form, CSL_FORM_LAN);
+            assert_int_equal(wan, d[0][j].trunc.n_digits > 1);
+            assert_true(d[0][j].kind == d[1][j].kind && d[0][j].count == d[1][j].count);
+            assert_int_equal(csl_demand_check(&d[1][j], NULL), CSL_OK);
+            changed += wan;
+        }
+        assert_true(changed > 0);
+        built_free(b);
+    }
+    assert_int_equal(csl_profile_parse(&p, "wan", &diag), CSL_OK);
+    assert_int_equal(p, CSL_PROFILE_WAN);
+    assert_int_equal(csl_profile_parse(&p, "lan", &diag), CSL_OK);
+    assert_int_equal(p, CSL_PROFILE_LAN);
+    assert_int_equal(csl_profile_parse(&p, "LAN", &diag), CSL_EUSAGE);
+    assert_int_equal(csl_profile_parse(&p, "", &diag), CSL_EUSAGE);
+    assert_string_equal(csl_profile_name(CSL_PROFILE_WAN), "wan");
+}
+
 static void test_cost(void **state) {
     (void)state;
     struct built *b = build(two_layers(1, 1, true), NULL);
     struct csl_cost cost;
     const struct csl_step *s = b->plan.steps;
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, false), CSL_OK);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, CSL_PROFILE_LAN, false), CSL_OK);
     assert_int_equal(cost.rounds, 6); /* D c u e D output */
-    uint64_t online = (2 * 6 * s[0].l_bits + 7U) / 8 + (2 * 5 * s[0].l_bits + 7U) / 8 +
+    uint64_t online = (2 * 6 * s[0].l_bits + 7U) / 8 + (2 * 5 * (s[1].trunc.k + 4U) + 7) / 8 +
                       2 * (2 * (s[1].trunc.n_digits - 1U) + 1) + (2 * 5 * s[2].l_bits + 7U) / 8;
     assert_int_equal(cost.online_bytes, online);
     assert_int_equal(cost.output_bytes, (2 * 3 * (unsigned)(s[2].l_bits - b->plan.output_cut) + 7) / 8);
     assert_int_equal(cost.total_sent_bytes, 2 * online + cost.output_bytes);
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, true), CSL_OK);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, CSL_PROFILE_LAN, true), CSL_OK);
     assert_int_equal(cost.rounds, 6 + 2 * 3); /* a tree of three outputs */
     assert_int_equal(cost.output_bytes, 1);   /* two labels of two bits */
     assert_int_equal(csl_plan_label_bits(&b->plan), 2);
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 1, 1, false), CSL_EUSAGE);
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 17, 1, false), CSL_EUSAGE);
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, 0, false), CSL_EUSAGE);
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, CSL_PLAN_MAX_BATCH + 1, false), CSL_EUSAGE);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, CSL_PROFILE_WAN, false), CSL_OK);
+    unsigned bits = s[1].trunc.k - 1U, inputs = bits <= 16 ? 3 : 5; /* l and e of two digits, or of three */
+    assert_int_equal(cost.rounds, 5);                               /* D c u D output */
+    assert_int_equal(cost.online_bytes, online - 2 * (2 * (s[1].trunc.n_digits - 1U) + 1) + 2 * inputs);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, CSL_PROFILE_WAN, true), CSL_OK);
+    assert_int_equal(cost.rounds, 5 + 2 * 2);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, CSL_PROFILE_COUNT, false), CSL_EUSAGE);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 1, 1, CSL_PROFILE_LAN, false), CSL_EUSAGE);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 17, 1, CSL_PROFILE_LAN, false), CSL_EUSAGE);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, 0, CSL_PROFILE_LAN, false), CSL_EUSAGE);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, CSL_PLAN_MAX_BATCH + 1, CSL_PROFILE_LAN, false),
+                     CSL_EUSAGE);
     built_free(b);
 }
 
@@ -563,7 +616,8 @@ static void test_report(void **state) {
     struct csl_diag diag = {""};
     assert_non_null(r);
     struct csl_network *net = cnn(6);
-    assert_int_equal(csl_model_report_make(r, NULL, net, NULL, &opt, 3, 1, true, &diag), CSL_OK);
+    assert_int_equal(csl_model_report_make(r, NULL, net, NULL, &opt, 3, 1, CSL_PROFILE_LAN, true, &diag),
+                     CSL_OK);
     assert_true(r->ok);
     uint64_t bytes = 0;
     uint32_t rounds = 1;
@@ -579,12 +633,14 @@ static void test_report(void **state) {
     assert_non_null(strstr(text, "labels only"));
     free(text);
     csl_model_report_clear(r);
-    assert_int_equal(csl_model_report_make(r, NULL, net, NULL, &opt, 1, 1, false, &diag), CSL_EUSAGE);
+    assert_int_equal(csl_model_report_make(r, NULL, net, NULL, &opt, 1, 1, CSL_PROFILE_LAN, false, &diag),
+                     CSL_EUSAGE);
     csl_network_free(net);
     struct csl_issues issues = {0};
     assert_int_equal(csl_issues_add(&issues, "node 7", "Erf", "replace it by Relu", "no such function"),
                      CSL_OK);
-    assert_int_equal(csl_model_report_make(r, NULL, NULL, &issues, &opt, 3, 1, false, &diag), CSL_OK);
+    assert_int_equal(csl_model_report_make(r, NULL, NULL, &issues, &opt, 3, 1, CSL_PROFILE_LAN, false, &diag),
+                     CSL_OK);
     assert_false(r->ok);
     text = printed(r);
     assert_non_null(strstr(text, "node 7 (Erf)"));
@@ -612,6 +668,7 @@ int main(void) {
         cmocka_unit_test(test_check_mutations),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_check_windows),
+        cmocka_unit_test(test_profiles),
         cmocka_unit_test(test_cost),
         cmocka_unit_test(test_report),
     };

@@ -42,7 +42,8 @@ static enum csl_err party(struct party *p) {
     unsigned i = p->s.self;
     TRY(csl_model_open_weights(&p->s, &job->share[i], &job->keys[i], job->mask_id));
     TRY(csl_infer_prepare(p->corr, &job->share[i], NULL));
-    return csl_infer(&p->s, job->y[i], &job->b->plan, &job->share[i], p->corr, job->x[i], false);
+    return csl_infer(&p->s, job->y[i], &job->b->plan, &job->share[i], p->corr, job->x[i], CSL_PROFILE_LAN,
+                     false);
 }
 
 static void deal(struct parties *all, struct job *job) {
@@ -50,7 +51,7 @@ static void deal(struct parties *all, struct job *job) {
     uint64_t *masks[CSL_PLAN_MAX_DEMANDS] = {0};
     size_t n;
     uint32_t layer = 0;
-    assert_int_equal(csl_plan_demands(&job->b->plan, false, demands, &n), CSL_OK);
+    assert_int_equal(csl_plan_demands(&job->b->plan, CSL_PROFILE_LAN, false, demands, &n), CSL_OK);
     for (size_t d = 0; d < n; d++) {
         if (demands[d].kind == CSL_DEMAND_LINEAR) {
             size_t n_w = csl_conv_weights(&demands[d].conv);
@@ -66,7 +67,7 @@ static void deal(struct parties *all, struct job *job) {
     }
 }
 
-/* Logits of the two parties against the floor reference. */
+/* Logits of the two parties against the nearest reference. */
 static void evaluate(const struct built *b, const int64_t *x, const int64_t *expected) {
     static struct job job;
     struct parties all;
@@ -82,7 +83,7 @@ static void evaluate(const struct built *b, const int64_t *x, const int64_t *exp
     make_shares(job.x, 2, (const uint64_t *)x, csl_plan_n_inputs(&b->plan), csl_plan_input_bits(&b->plan), 7);
     alloc_shares(job.y, 2, n_y);
     parties_run_ok(&all, party, &job);
-    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, 1, false), CSL_OK);
+    assert_int_equal(csl_plan_cost(&b->plan, &cost, 2, 1, CSL_PROFILE_LAN, false), CSL_OK);
     assert_int_equal(all.party[0].s.stats.rounds,
                      cost.rounds); /* the weights' opening for the output's hop */
     assert_int_equal(all.party[0].s.stats.bytes_per_peer, cost.open_weights_bytes + cost.online_bytes);
@@ -123,7 +124,8 @@ static void test_resnet(void **state) {
     evaluate(b, xf, yf);
     struct csl_model_report *report = calloc(1, sizeof *report);
     assert_non_null(report);
-    assert_int_equal(csl_model_report_make(report, NULL, net, NULL, &opt, 2, 1, false, NULL), CSL_OK);
+    assert_int_equal(csl_model_report_make(report, NULL, net, NULL, &opt, 2, 1, CSL_PROFILE_LAN, false, NULL),
+                     CSL_OK);
     csl_model_report_print(report, stdout);
     csl_model_report_clear(report);
     free(report);

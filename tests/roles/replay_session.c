@@ -53,6 +53,7 @@ void rw__statement(struct rw_session *s) {
     m.software = m.configuration = m.seed_commitments = others;
     m.check_rows = 1;
     m.sign = w->sign;
+    m.profile = (uint32_t)w->profile;
     OK(csl_statement_pack(&a->statement, &a->n_statement, &m.base));
     OK(csl_sha256_once(a->digest, a->statement, a->n_statement));
     for (unsigned p = 0; p < w->n; p++) {
@@ -291,7 +292,7 @@ static enum csl_err run_batch(struct party *p, struct csl_session *session, stru
         layer->w[0] ^= 1;
     }
     TRY_OUT(csl_audit_link_begin(p->audit, r, w->openings));
-    err = csl_infer(session, y, plan, &share, corr, x, w->label);
+    err = csl_infer(session, y, plan, &share, corr, x, w->profile, w->label);
     if (layer != NULL) {
         layer->w[0] ^= 1;
     }

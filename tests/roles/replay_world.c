@@ -122,7 +122,6 @@ static void make_request(struct rw *w) {
 
 void rw_open(struct rw *w, unsigned n, bool label, bool two_owners) {
     memset(w, 0, sizeof *w);
-    struct csl_cost cost;
     w->n = n;
     w->label = label;
     w->two_owners = two_owners;
@@ -138,8 +137,14 @@ void rw_open(struct rw *w, unsigned n, bool label, bool two_owners) {
         OK(csl_rand(w->epoch_keys[p].mask_key, 32));
     }
     OK(csl_mem_run(n, open_weights, w, NULL));
-    OK(csl_plan_demands(&w->net->plan, label, w->demands, &w->n_demands));
-    OK(csl_plan_cost(&w->net->plan, &cost, n, RW_COUNT, label));
+    rw_set_profile(w, CSL_PROFILE_LAN);
+}
+
+void rw_set_profile(struct rw *w, enum csl_profile profile) {
+    struct csl_cost cost;
+    w->profile = profile;
+    OK(csl_plan_demands(&w->net->plan, profile, w->label, w->demands, &w->n_demands));
+    OK(csl_plan_cost(&w->net->plan, &cost, w->n, RW_COUNT, profile, w->label));
     w->openings = cost.rounds - 1;
 }
 

@@ -46,9 +46,11 @@ struct rw {
     struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
     size_t n_demands;
     uint32_t openings;
+    enum csl_profile profile;
     struct csl_request request;
 };
 void rw_open(struct rw *w, unsigned n, bool label, bool two_owners);
+void rw_set_profile(struct rw *w, enum csl_profile profile); /* lan at first */
 void rw_close(struct rw *w);
 
 /* A session of RW_BATCHES batches of RW_COUNT inferences. */

@@ -9,6 +9,7 @@
 
 #include "audit/note.h"
 #include "audit/statement.h"
+#include "nn/plan.h"
 #include "roles/message.h"
 
 static uint8_t bytes[CSL_STATEMENT_MAX + 1];
@@ -109,6 +110,27 @@ static void batch_done(void **state) {
     CSL_CONTROL(m, body, BatchDone, BATCH_DONE, BATCH_DONE, batch_done);
     body.batch = 1;
     signed_fields(&m, &body.salt, &body.statement, &body.signature);
+    body.statement = body.salt = body.signature = of(0);
+    body.profile = CSL_PROFILE_WAN;
+    judge(&m, NULL);
+    body.profile = CSL_PROFILE_COUNT;
+    judge(&m, "profile");
+}
+
+static void open_corrections(void **state) {
+    (void)state;
+    CSL_CONTROL(m, body, OpenCorrections, OPEN_CORRECTIONS, OPEN_CORRECTIONS, open_corrections);
+    body.session_id = of(16);
+    body.epoch_id = of(32);
+    body.package_digest = of(32);
+    body.plan = of(10);
+    body.max_batch = 1;
+    for (body.profile = 0; body.profile < CSL_PROFILE_COUNT; body.profile++) {
+        judge(&m, NULL);
+    }
+    judge(&m, "profile");
+    body.profile = UINT32_MAX;
+    judge(&m, "profile");
 }
 
 static void dealt(void **state) {
@@ -205,9 +227,9 @@ static void openings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(session_ready), cmocka_unit_test(input),       cmocka_unit_test(batch_done),
-        cmocka_unit_test(dealt),         cmocka_unit_test(checkpoints), cmocka_unit_test(models),
-        cmocka_unit_test(openings),
+        cmocka_unit_test(session_ready),    cmocka_unit_test(input),    cmocka_unit_test(batch_done),
+        cmocka_unit_test(open_corrections), cmocka_unit_test(dealt),    cmocka_unit_test(checkpoints),
+        cmocka_unit_test(models),           cmocka_unit_test(openings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,33 @@ static void honest_parties_are_consistent(void **state) {
     }
 }
 
+/* The statement says which form the comparisons had: sessions of both profiles over one package. */
+static void profiles_are_replayed(void **state) {
+    (void)state;
+    for (int i = 0; i < N_SIZES; i++) {
+        struct rw w;
+        rw_open(&w, sizes[i], true, false);
+        uint32_t lan = w.openings;
+        rw_set_profile(&w, CSL_PROFILE_WAN);
+        assert_true(w.openings < lan);
+        struct rw_session *s = rw_run(&w, RW_HONEST, 1);
+        all_consistent(s, -1);
+        rw_session_free(s);
+        for (uint32_t round = 1; round <= w.openings; round++) {
+            struct rw_fault f = {.party = (int)(round % w.n), .batch = 1 + round % 2, .round = round};
+            s = rw_run(&w, f, (uint8_t)round);
+            (void)named(s, round);
+            all_consistent(s, f.party);
+            rw_session_free(s);
+        }
+        rw_set_profile(&w, CSL_PROFILE_LAN);
+        s = rw_run(&w, RW_HONEST, 200);
+        all_consistent(s, -1);
+        rw_session_free(s);
+        rw_close(&w);
+    }
+}
+
 /* ---- Cheating parties ---- */
 
 /* What the plan opens in each round: name of the step's kind and the letter. */
@@ -521,6 +548,7 @@ static void missing_batches_are_incomplete(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(honest_parties_are_consistent),
+        cmocka_unit_test(profiles_are_replayed),
         cmocka_unit_test(wrong_openings_are_named),
         cmocka_unit_test(the_element_is_found),
         cmocka_unit_test(other_shares_are_named),

@@ -39,7 +39,7 @@ static void check_cost(const struct csl_plan *plan, const struct csl_batch_stats
     struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
     size_t n;
     assert_non_null(demands);
-    assert_int_equal(csl_plan_demands(plan, false, demands, &n), CSL_OK);
+    assert_int_equal(csl_plan_demands(plan, CSL_PROFILE_LAN, false, demands, &n), CSL_OK);
     uint64_t rows = (uint64_t)s->count + e;
     uint64_t peer = csl_dealt_bytes(demands, n, e, (uint32_t)rows) +
                     HEADER * (1 + (e != 0 ? csl_check_rounds(demands, n) : 0));

@@ -260,7 +260,7 @@ static void labels_match(void) {
         double got = y[i * N_OUT + classes[i]], best = y[i * N_OUT + csl_argmax(y + i * N_OUT, N_OUT)];
         assert_true(classes[i] < N_OUT && best - got < 0.01); /* equal ones may go either way */
     }
-    assert_int_equal(csl_plan_cost(&world.net->plan, &cost, world.n, 16, true), CSL_OK);
+    assert_int_equal(csl_plan_cost(&world.net->plan, &cost, world.n, 16, CSL_PROFILE_LAN, true), CSL_OK);
     assert_int_equal(stats.rounds, cost.rounds);
     csl_client_close(c);
 }

@@ -193,6 +193,7 @@ static void two_parties_need_consent(void **state) {
     struct csl_audit_policy audit = policy(1);
     audit.sign = CSL_ROSTER_SIGN_AFTER;
     struct csl_federation_options opt = options(2, &audit);
+    opt.profile = "wan"; /* the replay takes it from the signed statement */
     char judge[ROOM], key[ROOM + 32], view[ROOM], agreed[ROOM], session[SESSION_TEXT];
     struct csl_diag diag = {""};
     world_open(&w, &opt);

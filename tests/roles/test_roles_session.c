@@ -168,10 +168,10 @@ static void no_lane_for_long(void **state) {
 
 /* ---- Cost ---- */
 
-/* AGREE_BYTES of roles/lane_open.c: session id, digests, stream, one flag; nonce, program, configuration,
- * seed. Then everybody's signature of the session's statement. */
+/* AGREE_BYTES of roles/lane_open.c: session id, digests, stream, a flag, profile; nonce, program,
+ * configuration, seed. Then everybody's signature of the session's statement. */
 enum {
-    AGREEMENT = 16 + 4 * 32 + 4 + 1 + 4 * 32,
+    AGREEMENT = 16 + 4 * 32 + 4 + 1 + 1 + 4 * 32,
     HEADER = CSL_FRAME_HEADER_BYTES,
     SIGNED = CSL_SIGNATURE_BYTES + HEADER
 };
@@ -179,7 +179,7 @@ enum {
 static void check_cost(const struct world *w, const struct csl_plan *plan, const struct csl_batch_stats *s,
                        bool opened_weights) {
     struct csl_cost cost;
-    assert_int_equal(csl_plan_cost(plan, &cost, w->n, s->count, false), CSL_OK);
+    assert_int_equal(csl_plan_cost(plan, &cost, w->n, s->count, s->profile, false), CSL_OK);
     uint32_t sign = w->clinic.roster.audit.sign;
     if (sign != CSL_ROSTER_SIGN_OFF) {
         csl_cost_add_signatures(&cost, w->n);
@@ -197,16 +197,18 @@ static void check_cost(const struct world *w, const struct csl_plan *plan, const
 }
 
 /* Exactly the formulas of nn/plan.h and frame headers; weights are opened once an epoch. */
-static void cost_is_the_plans(uint32_t sign) {
+static void cost_is_the_plans(uint32_t sign, enum csl_profile profile) {
     struct csl_audit_policy audit = {.sign = sign, .views_mib = 1, .colluding = 1};
     struct csl_federation_options opt = world_options(3);
     opt.audit = &audit;
+    opt.profile = csl_profile_name(profile);
     world_open(&world, &opt);
     for (int session = 0; session < 3; session++) {
         struct csl_client *c = world_client(&world, 16);
         for (uint32_t count = 1; count <= 16; count += 5) {
             struct csl_batch_stats s;
             world_infer(&world, c, count, &s);
+            assert_int_equal(s.profile, profile);
             check_cost(&world, csl_client_plan(c), &s, session == 0);
         }
         csl_client_close(c);
@@ -223,17 +225,57 @@ static void cost_is_the_plans(uint32_t sign) {
 
 static void cost_unsigned(void **state) {
     (void)state;
-    cost_is_the_plans(CSL_ROSTER_SIGN_OFF);
+    cost_is_the_plans(CSL_ROSTER_SIGN_OFF, CSL_PROFILE_LAN);
 }
 
 static void cost_signed_after(void **state) {
     (void)state;
-    cost_is_the_plans(CSL_ROSTER_SIGN_AFTER);
+    cost_is_the_plans(CSL_ROSTER_SIGN_AFTER, CSL_PROFILE_WAN);
+}
+
+static void cost_wan(void **state) {
+    (void)state;
+    cost_is_the_plans(CSL_ROSTER_SIGN_BEFORE, CSL_PROFILE_WAN);
+}
+
+/* Party 0's option counts, whatever the others' say. */
+static void the_first_party_chooses(void **state) {
+    (void)state;
+    struct csl_federation_options opt = world_options(2);
+    opt.idle = true;
+    opt.profile = NULL;
+    world_open_unshared(&world, &opt);
+    static const char *const wan[] = {"--profile", "wan", NULL}, *const lan[] = {"--profile", "lan", NULL};
+    struct csl_diag diag = {""};
+    must(csl_federation_spawn(world.fed, "dealer", NULL, NULL, &diag), &diag, "dealer");
+    must(csl_federation_spawn(world.fed, "hospital-a", NULL, wan, &diag), &diag, "hospital-a");
+    must(csl_federation_spawn(world.fed, "hospital-b", NULL, lan, &diag), &diag, "hospital-b");
+    world_share(&world);
+    struct csl_client *c = world_client(&world, 4);
+    struct csl_batch_stats s;
+    world_infer(&world, c, 4, &s);
+    assert_int_equal(s.profile, CSL_PROFILE_WAN);
+    csl_client_close(c);
+}
+
+/* Whatever it measures on this machine: the session is of one profile, and right. */
+static void by_the_round_trip(void **state) {
+    (void)state;
+    struct csl_federation_options opt = world_options(3);
+    opt.profile = "auto";
+    world_open(&world, &opt);
+    for (int session = 0; session < 2; session++) {
+        struct csl_client *c = world_client(&world, 4);
+        struct csl_batch_stats s;
+        world_infer(&world, c, 4, &s);
+        check_cost(&world, csl_client_plan(c), &s, session == 0);
+        csl_client_close(c);
+    }
 }
 
 static void cost_signed_before(void **state) {
     (void)state;
-    cost_is_the_plans(CSL_ROSTER_SIGN_BEFORE);
+    cost_is_the_plans(CSL_ROSTER_SIGN_BEFORE, CSL_PROFILE_LAN);
 }
 
 static double number(const json_t *doc, const char *key) {
@@ -310,6 +352,9 @@ int main(void) {
         cmocka_unit_test_teardown(cost_unsigned, stop),
         cmocka_unit_test_teardown(cost_signed_after, stop),
         cmocka_unit_test_teardown(cost_signed_before, stop),
+        cmocka_unit_test_teardown(cost_wan, stop),
+        cmocka_unit_test_teardown(the_first_party_chooses, stop),
+        cmocka_unit_test_teardown(by_the_round_trip, stop),
         cmocka_unit_test_teardown(network_a, stop),
         cmocka_unit_test_teardown(overridden_directions, stop),
     };

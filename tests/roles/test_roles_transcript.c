@@ -50,7 +50,7 @@ static void clear_all(void) {
     }
 }
 
-static void check_session(uint32_t sign) {
+static void check_session(uint32_t sign, enum csl_profile profile) {
     struct csl_diag diag = {""};
     const Csl__Audit__SessionLeaf *first = stories[0].leaves[0]->session;
     for (unsigned i = 0; i < world.n; i++) {
@@ -71,6 +71,7 @@ static void check_session(uint32_t sign) {
     assert_string_equal(m->client, "clinic");
     assert_int_equal(m->n_parties, world.n);
     assert_int_equal(m->sign, sign);
+    assert_int_equal(m->profile, profile);
     for (unsigned i = 0; i < world.n; i++) {
         assert_string_equal(m->parties[i], party(i));
         same_bytes(&m->software[i], &m->software[0]); /* the same program */
@@ -134,7 +135,7 @@ static void check_close(unsigned i, uint64_t batches, uint64_t inferences) {
     assert_int_equal(leaf->close->inferences, inferences);
 }
 
-static void a_session_leaves(uint32_t sign) {
+static void a_session_leaves(uint32_t sign, enum csl_profile profile) {
     static struct given given[2][CSL_MAX_PARTIES];
     struct fake f;
     uint8_t id[CSL_SESSION_ID_BYTES];
@@ -145,7 +146,7 @@ static void a_session_leaves(uint32_t sign) {
     fake_batch(&f, 2, 4, given[1]);
     fake_finish(&f);
     read_all(id);
-    check_session(sign);
+    check_session(sign, profile);
     for (unsigned i = 0; i < world.n; i++) {
         assert_int_equal(stories[i].n, sign == CSL_ROSTER_SIGN_OFF ? 2 : 8);
         check_close(i, 2, 6);
@@ -160,21 +161,31 @@ static void a_session_leaves(uint32_t sign) {
 
 static void before_output(void **state) {
     (void)state;
-    a_session_leaves(CSL_ROSTER_SIGN_BEFORE);
+    a_session_leaves(CSL_ROSTER_SIGN_BEFORE, CSL_PROFILE_LAN);
+}
+
+/* The parties' word on the profile is signed, and so in every ledger. */
+static void fewest_rounds(void **state) {
+    (void)state;
+    struct csl_federation_options opt = world_options(3);
+    opt.profile = "wan";
+    world_open(&world, &opt);
+    a_session_leaves(world.clinic.roster.audit.sign, CSL_PROFILE_WAN);
+    world_close(&world);
 }
 
 /* Another world each. */
 static void after_output(void **state) {
     (void)state;
     open_world(CSL_ROSTER_SIGN_AFTER, 3);
-    a_session_leaves(CSL_ROSTER_SIGN_AFTER);
+    a_session_leaves(CSL_ROSTER_SIGN_AFTER, CSL_PROFILE_LAN);
     world_close(&world);
 }
 
 static void nothing_is_signed(void **state) {
     (void)state;
     open_world(CSL_ROSTER_SIGN_OFF, 2);
-    a_session_leaves(CSL_ROSTER_SIGN_OFF);
+    a_session_leaves(CSL_ROSTER_SIGN_OFF, CSL_PROFILE_LAN);
     struct fake f;
     struct csl_diag diag = {""};
     struct fake_statement s;
@@ -488,6 +499,7 @@ int main(void) {
     };
     const struct CMUnitTest others[] = {
         cmocka_unit_test_teardown(after_output, stop),
+        cmocka_unit_test_teardown(fewest_rounds, stop),
         cmocka_unit_test_teardown(nothing_is_signed, stop),
         cmocka_unit_test_teardown(signed_late_or_not_at_all, stop),
     };

@@ -52,20 +52,23 @@ static bool agree(const json_t *announced, const json_t *counted, unsigned parti
 }
 
 static bool check(const struct net *net, const char *images, unsigned parties, unsigned batch,
-                  const char *reveal, const char *audit) {
+                  const char *reveal, const char *audit, const char *profile) {
     char common[512];
-    (void)snprintf(common, sizeof common,
-                   "--normalize none --interval 0:1 --parties %u --batch %u --reveal %s %s --json", parties,
-                   batch, reveal, audit);
+    (void)snprintf(
+        common, sizeof common,
+        "--normalize none --interval 0:1 --parties %u --batch %u --reveal %s %s --profile %s --json", parties,
+        batch, reveal, audit, profile);
     json_t *announced =
         run_json("'%s' model check tests/corpus/onnx/%s.onnx %s", CSL_PROGRAM, net->name, common);
     json_t *counted = run_json("'%s' simulate --model tests/corpus/onnx/%s.onnx --images '%s' --count %u %s",
                                CSL_PROGRAM, net->name, images, batch, common);
     bool ok = announced != NULL && counted != NULL && agree(announced, counted, parties, batch);
+    const char *ran = json_string_value(json_object_get(counted, "profile"));
+    ok = ok && ran != NULL && strcmp(ran, profile) == 0;
     /* A client that asked for the class has no logits to compare. */
     bool logits = number(counted, "max_logit_error") > 0;
     ok = ok && logits == (strcmp(reveal, "logits") == 0);
-    printf("%s, %u parties, batch %u, %s, %s: %s\n", net->name, parties, batch, reveal, audit,
+    printf("%s, %u parties, batch %u, %s, %s, %s: %s\n", net->name, parties, batch, reveal, audit, profile,
            ok ? "same" : "FAILED");
     json_decref(announced);
     json_decref(counted);
@@ -83,9 +86,10 @@ static bool check_net(const struct net *net, unsigned parties) {
     write_npy(images, x, MAX_BATCH, net->inputs);
     bool ok = true;
     for (unsigned batch = 1; batch <= MAX_BATCH; batch += MAX_BATCH - 1) {
-        ok = check(net, images, parties, batch, "logits", "--sign off") && ok;
-        ok = check(net, images, parties, batch, "label", "--sign before-output --check-rows 2") && ok;
+        ok = check(net, images, parties, batch, "logits", "--sign off", "lan") && ok;
+        ok = check(net, images, parties, batch, "label", "--sign before-output --check-rows 2", "lan") && ok;
     }
+    ok = check(net, images, parties, 2, "label", "--sign before-output --check-rows 2", "wan") && ok;
     (void)unlink(images);
     return ok;
 }

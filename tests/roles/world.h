@@ -25,7 +25,8 @@ struct world {
     unsigned n;
 };
 
-/* Fills in what all tests have in common: program, keys, model, max_batch 16. */
+/* Fills in what all tests have in common: program, keys, model, max_batch 16,
+ * profile lan. */
 struct csl_federation_options world_options(unsigned n_parties);
 /* Timeouts for tests that wait for a peer to be taken for dead: silence of a second. */
 struct csl_timeouts quick_timeouts(void);
