@@ -15,7 +15,7 @@ struct options {
 };
 
 static const struct csl_opt opts[] = {
-    CSL_STRING(struct options, party, "party", "NAME", true, "whose view it is"),
+    CSL_STRING(struct options, party, "party", "NAME", true, "whose view it is: the party's name or number"),
     CSL_STRING(struct options, view, "view", "FILE", true, "what the party made with audit open"),
     CSL_STRING(struct options, key, "key", "DIR", true, "the judge's folder (consilium cert recipient)"),
     CSL_STRING(struct options, roster, "roster", "FILE", true, "the consortium's roster of that time"),
@@ -42,6 +42,7 @@ static const struct csl_spec spec = {
     .opts = opts};
 
 struct judge {
+    const char *party; /* borrowed from the roster or the command line */
     struct csl_roster roster;
     uint8_t roster_digest[32];
     csl_bundle *bundles[CSL_LIST_MAX];
@@ -108,29 +109,38 @@ static enum csl_err verify_bundles(struct judge *j, struct csl_diag *diag) {
 
 /* ---- The view ---- */
 
+/* A member's name, or the number of a party. */
+static const char *party_named(const struct csl_roster *r, const char *text) {
+    char *end;
+    unsigned long i = strtoul(text, &end, 10);
+    bool number = text[0] >= '0' && text[0] <= '9' && *end == '\0' && i < r->n_parties;
+    return number && csl_roster_member(r, text) == NULL ? csl_roster_party(r, (unsigned)i)->name : text;
+}
+
 static enum csl_err load(struct judge *j, const struct options *o, const struct csl_list *files,
                          struct csl_diag *diag) {
     TRY(csl_roster_load(&j->roster, o->roster, diag));
     TRY(csl_roster_digest(j->roster_digest, &j->roster));
+    j->party = party_named(&j->roster, o->party);
     for (size_t i = 0; i < files->n; i++) {
         TRY(csl_bundle_read(&j->bundles[i], files->items[i], diag));
         j->n_bundles++;
     }
     TRY(csl_recipient_key(&j->key, o->key, diag));
     TRY(csl_opened_view_open(&j->reader, &j->head, o->view, &j->roster, j->key, diag));
-    if (strcmp(j->head.party, o->party) != 0) {
+    if (strcmp(j->head.party, j->party) != 0) {
         return csl_fail(diag, CSL_EUSAGE, "%s is the view of %s, not of %s", o->view, j->head.party,
-                        o->party);
+                        j->party);
     }
     TRY(csl_judge_check(j->head.judge, &j->roster, diag));
     return csl_register_opening(o->key, &j->head, &j->roster, diag);
 }
 
-static enum csl_err replay(struct judge *j, const struct options *o, struct csl_diag *diag) {
+static enum csl_err replay(struct judge *j, struct csl_diag *diag) {
     TRY(verify_bundles(j, diag));
     struct csl_replay_options opt = {.roster = &j->roster,
                                      .roster_digest = j->roster_digest,
-                                     .party = o->party,
+                                     .party = j->party,
                                      .package_digest = j->head.package_digest,
                                      .session_id = j->head.session_id,
                                      .bundles = (const csl_bundle *const *)j->bundles,
@@ -222,7 +232,7 @@ int cmd_audit_replay(struct csl_cli *cli, int argc, char **argv) {
     }
     enum csl_err err = load(j, &o, &files, &cli->diag);
     if (err == CSL_OK) {
-        err = replay(j, &o, &cli->diag);
+        err = replay(j, &cli->diag);
     }
     if (err == CSL_OK) {
         err = print_report(cli, j);

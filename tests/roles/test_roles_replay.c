@@ -208,6 +208,7 @@ static void two_parties_need_consent(void **state) {
     consent(&w, "hospital-a", session, key, agreed);
     must(open_view(&w, "hospital-a", session, key, agreed, view, &diag), &diag, "open");
     verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    verdict_is(&w, "0", view, judge, 0, NULL, 0, NULL); /* by its number */
     world_close(&w);
 }
 
