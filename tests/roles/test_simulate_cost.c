@@ -85,7 +85,8 @@ static bool check_net(const struct net *net, unsigned parties) {
     char images[PATH_ROOM];
     write_npy(images, x, MAX_BATCH, net->inputs);
     bool ok = true;
-    for (unsigned batch = 1; batch <= MAX_BATCH; batch += MAX_BATCH - 1) {
+    /* With more parties the formulas are the same: the larger batch is enough. */
+    for (unsigned batch = parties == 2 ? 1 : MAX_BATCH; batch <= MAX_BATCH; batch += MAX_BATCH - 1) {
         ok = check(net, images, parties, batch, "logits", "--sign off", "lan") && ok;
         ok = check(net, images, parties, batch, "label", "--sign before-output --check-rows 2", "lan") && ok;
     }
