@@ -19,7 +19,7 @@ static const struct csl_opt opts[] = {
     CSL_STRING(struct options, work.normalize, "normalize", "HOW", false, "as in simulate; default: unit"),
     CSL_UINT(struct options, work.parties, "parties", "N", 2, 16, "computing parties; default 2"),
     CSL_UINT(struct options, work.batch, "batch", "N", 1, 65536, "images in one batch; default 1"),
-    CSL_UINT(struct options, work.count, "count", "N", 1, 1u << 20, "batches a pass; default by their size"),
+    CSL_UINT(struct options, work.count, "count", "N", 1, 1u << 20, "batches a pass; default 100"),
     CSL_STRING(struct options, work.wait, "wait", "spin|block", false, "how parties wait; default: block"),
     CSL_STRING(struct options, work.keys, "keys", "DIR", false,
                "keep the sites' keys there, for the next run"),
@@ -103,8 +103,8 @@ static enum csl_err run(struct csl_cli *cli, struct options *o) {
 }
 
 int cmd_bench_audit(struct csl_cli *cli, int argc, char **argv) {
-    struct options o = {.work = {.parties = 2, .batch = 1, .wait = "block", .normalize = "unit"},
-                        .passes = 3};
+    struct options o = {
+        .work = {.parties = 2, .batch = 1, .count = 100, .wait = "block", .normalize = "unit"}, .passes = 3};
     int code;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
         return code;
