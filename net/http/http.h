@@ -4,12 +4,14 @@
  *
  * Only http:// and https:// URLs (certificates verified by the system's roots, or ca_file). A redirect is
  * never followed: it is an error that names the place it pointed to. No proxy, cookie, .netrc or
- * environment variable has a say. Blocking; one thread.
+ * environment variable has a say. Blocking, for any thread; a connection serves one request.
  *
- * Errors: CSL_EUSAGE a URL that is none; CSL_EUNAVAILABLE no connection or name; CSL_ETIMEOUT;
- * CSL_EPROTO a redirect, a status that is not 2xx, or a body longer than max_response_bytes; CSL_EAUTH the
- * server's certificate; CSL_ENOMEM. Each diag names the host, and what to do. Credentials in the URL
- * (user:password@) and its query are never printed.
+ * Errors: CSL_EUSAGE a URL that is none; CSL_EUNAVAILABLE no connection or name; CSL_ETIMEOUT (a silent
+ * name server may add the resolver's own time-out to it);
+ * CSL_EPROTO a redirect, a status that is not 2xx, a body longer than max_response_bytes, or what is not
+ * HTTP or TLS; CSL_EPEER the connection ended before the answer did; CSL_EAUTH the server's certificate;
+ * CSL_ENOINPUT ca_file; CSL_ENOMEM; or what source or sink returned. Each diag names the host, and what to
+ * do. Credentials in the URL (user:password@) and its query are never printed.
  */
 #ifndef CSL_NET_HTTP_H
 #define CSL_NET_HTTP_H
@@ -23,7 +25,7 @@ typedef enum csl_err csl_http_source(void *arg, uint8_t *p, size_t n, size_t *n_
 
 struct csl_http {
     const char *url;
-    const char *content_type; /* of the body; NULL: none */
+    const char *content_type; /* of the body; NULL: application/octet-stream */
     const char *ca_file;      /* PEM roots instead of the system's; NULL: the system's */
     uint32_t connect_ms;      /* 0: 10 s */
     uint32_t total_ms;        /* 0: 60 s; the whole request */
@@ -43,11 +45,12 @@ struct csl_http {
 CSL_MUST_CHECK enum csl_err csl_http(const struct csl_http *q, long *status, csl_http_sink *sink,
                                      void *sink_arg, struct csl_diag *diag);
 
-/* The same with the whole answer in memory, NUL-terminated behind *n bytes; the caller frees. */
+/* The same with the whole answer in memory, NUL-terminated behind *n bytes; the caller frees. On an error
+ * *out is NULL. */
 CSL_MUST_CHECK enum csl_err csl_http_fetch(const struct csl_http *q, long *status, char **out, size_t *n,
                                            struct csl_diag *diag);
 
-/* scheme://host[:port] of a URL, for messages. */
+/* scheme://host[:port] of a URL, for messages: printable, without credentials, cut to fit. */
 void csl_http_place(char *out, size_t room, const char *url);
 
 #endif

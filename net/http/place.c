@@ -1,0 +1,34 @@
+/* A URL's place, for messages. */
+#include <string.h>
+
+#include "net/http/http_internal.h"
+
+void csl__http_printable(char *text, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < 0x20 || text[i] > 0x7e) {
+            text[i] = text[i] == '\n' || text[i] == '\t' ? ' ' : '?';
+        }
+    }
+}
+
+void csl_http_place(char *out, size_t room, const char *url) {
+    if (room == 0) {
+        return;
+    }
+    const char *sep = strstr(url, "://");
+    const char *host = sep == NULL ? url : sep + 3;
+    size_t n_scheme = (size_t)(host - url), n = strcspn(host, "/?#\\");
+    for (size_t i = n; i-- > 0;) { /* credentials end at the last @ */
+        if (host[i] == '@') {
+            host += i + 1;
+            n -= i + 1;
+            break;
+        }
+    }
+    n_scheme = n_scheme < room ? n_scheme : room - 1;
+    n = n < room - 1 - n_scheme ? n : room - 1 - n_scheme;
+    memcpy(out, url, n_scheme);
+    memcpy(out + n_scheme, host, n);
+    out[n_scheme + n] = '\0';
+    csl__http_printable(out, n_scheme + n);
+}
