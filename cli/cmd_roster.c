@@ -81,7 +81,7 @@ static enum csl_err take_member(struct csl_member *m, const char *spec, struct c
         goto out;
     }
     TRY_OUT(take_roles(&m->roles, roles, spec, diag));
-    if (address != NULL && !csl_address_parse(m->host, &m->port, address)) {
+    if (address != NULL && !csl_host_port_parse(m->host, &m->port, address)) {
         err =
             csl_fail(diag, CSL_EUSAGE, "--member %.100s: the address is not host:port or [IPv6]:port", spec);
         goto out;

@@ -28,6 +28,9 @@ const struct csl__roster_number csl__audit[CSL__N_AUDIT] = {
     ROW(struct csl_audit_policy, views_mib, 256, 0, 1048576),
     ROW(struct csl_audit_policy, colluding, 1, 0, 15),
 };
+const struct csl__roster_number csl__chain[CSL__N_CHAIN] = {
+    ROW(struct csl_chain_rule, confirmations, 12, 1, 10000),
+};
 
 static const char *const sign_names[] = {[CSL_ROSTER_SIGN_OFF] = "off",
                                          [CSL_ROSTER_SIGN_AFTER] = "after-output",
@@ -58,6 +61,7 @@ void csl_roster_defaults(struct csl_roster *r) {
         csl__number_set(&r->audit, &csl__audit[i], csl__audit[i].standard);
     }
     r->audit.sign = CSL_ROSTER_SIGN_BEFORE;
+    memset(&r->chain, 0, sizeof r->chain);
 }
 
 void csl_roster_free(struct csl_roster *r) {
@@ -235,7 +239,7 @@ static bool port_parse(uint16_t *port, const char *text) {
     return v <= 65535;
 }
 
-bool csl_address_parse(char host[CSL_HOST_MAX + 1], uint16_t *port, const char *text) {
+bool csl_host_port_parse(char host[CSL_HOST_MAX + 1], uint16_t *port, const char *text) {
     char h[CSL_HOST_MAX + 1];
     unsigned char ip[16];
     uint16_t p = 0;

@@ -16,6 +16,7 @@
  *       tls_spki_sha256: 64 hex digits     of the TLS key (a renewed certificate keeps it)
  *       wrap_key: |                        PEM public key, RSA-3072
  *       sign_key: |                        PEM public key, Ed25519
+ *       account: 0x...                     optional; its account on the chain, EIP-55
  *   models:                                optional; a model that is not in it does not exist
  *     - name: digits                       [A-Za-z0-9._-]{1,64}
  *       owner: lab                         the one member (role owner) that may share it
@@ -32,9 +33,13 @@
  *     check_rows: 0
  *     views_mib: 256
  *     colluding: 1
+ *   chain:                                 optional; where members anchor their ledgers (docs/chain.md)
+ *     id: 31337                            the chain's id, EIP-155
+ *     contract: 0x...                      EIP-55
+ *     confirmations: 12                    optional; blocks, its own among them, until an anchor is final
  *
- * There are 2 to 16 parties and exactly one dealer. Names, and keys of every use, are unique: the same
- * key twice is an error. Bind addresses and file paths are a site's own options and not in here.
+ * There are 2 to 16 parties and exactly one dealer. Names, keys of every use and accounts are unique:
+ * the same key twice is an error. Bind addresses and file paths are a site's own options and not in here.
  *
  * Errors: CSL_ENOINPUT no file, CSL_ECONFIG anything wrong in it, CSL_ENOMEM, CSL_EPERM
  * (csl_roster_verify_peer).
@@ -52,7 +57,8 @@ enum {
     CSL_ROSTER_CONNECTIONS_MAX = 4096,
     CSL_ROSTER_PARTIES_MAX = 16, /* = CSL_MAX_PARTIES of mpc/link.h */
     CSL_MODEL_NAME_MAX = 64,
-    CSL_CONSORTIUM_MAX = 64
+    CSL_CONSORTIUM_MAX = 64,
+    CSL_ROSTER_ACCOUNT_BYTES = 20 /* = CSL_ADDRESS_BYTES of chain/address.h */
 };
 
 enum csl_role { /* a set of bits */
@@ -73,6 +79,8 @@ struct csl_member {
     uint8_t sign_spki[CSL_SPKI_BYTES];
     EVP_PKEY *wrap_key; /* public */
     EVP_PKEY *sign_key; /* public */
+    bool has_account;
+    uint8_t account[CSL_ROSTER_ACCOUNT_BYTES];
 };
 
 struct csl_model_rule {
@@ -113,6 +121,12 @@ struct csl_audit_policy { /* docs/audit.md */
                            package at most N - 1 - colluding are ever opened */
 };
 
+struct csl_chain_rule { /* id 0: no chain; the rest is zero then */
+    uint64_t id;
+    uint8_t contract[CSL_ROSTER_ACCOUNT_BYTES];
+    uint32_t confirmations; /* 12, 1..10000 */
+};
+
 struct csl_roster {
     char consortium[CSL_CONSORTIUM_MAX + 1];
     X509 *ca;
@@ -125,6 +139,7 @@ struct csl_roster {
     struct csl_timeouts timeouts;
     struct csl_limits limits;
     struct csl_audit_policy audit;
+    struct csl_chain_rule chain;
     /* derived */
     unsigned n_parties;
     size_t parties[CSL_ROSTER_PARTIES_MAX]; /* member index of each party */
@@ -182,14 +197,14 @@ bool csl_roster_sign_parse(uint32_t *sign, const char *text);
 /* A role's bit from its name, 0 when there is no such role. */
 unsigned csl_role_parse(const char *name);
 /* "host:port" or "[IPv6]:port"; false and outputs unchanged when it is not that. */
-bool csl_address_parse(char host[CSL_HOST_MAX + 1], uint16_t *port, const char *text);
+bool csl_host_port_parse(char host[CSL_HOST_MAX + 1], uint16_t *port, const char *text);
 
 /* ---- Writing ---- */
 /* Renders the roster as YAML (NUL-terminated; the caller frees with free). The result is parsed again before
  * it is returned: a roster with which something is wrong gives the error that loading it would give.
  * n_parties, parties, dealer, and party of the members need not be set. */
 CSL_MUST_CHECK enum csl_err csl_roster_write(char **text, const struct csl_roster *r, struct csl_diag *diag);
-/* Fills in the default timeouts, limits and audit policy. */
+/* Fills in the default timeouts, limits and audit policy, and no chain. */
 void csl_roster_defaults(struct csl_roster *r);
 
 #endif

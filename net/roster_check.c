@@ -38,6 +38,20 @@ static enum csl_err check_unique(const struct csl_roster *r, const struct csl__r
     return CSL_OK;
 }
 
+static enum csl_err check_accounts(const struct csl_roster *r, const struct csl__roster_text *t) {
+    for (size_t i = 0; i < r->n_members; i++) {
+        const struct csl_member *m = &r->members[i];
+        for (size_t j = 0; m->has_account && j < i; j++) {
+            if (r->members[j].has_account &&
+                memcmp(m->account, r->members[j].account, sizeof m->account) == 0) {
+                return csl__roster_bad(t, at("members", i, "account"), "the same account as %s",
+                                       r->members[j].name);
+            }
+        }
+    }
+    return CSL_OK;
+}
+
 static enum csl_err count_roles(struct csl_roster *r, const struct csl__roster_text *t) {
     bool dealer = false;
     for (size_t i = 0; i < r->n_members; i++) {
@@ -137,6 +151,7 @@ static enum csl_err check_reachable(const struct csl_roster *r, const struct csl
 
 enum csl_err csl__roster_cross_check(struct csl_roster *r, const struct csl__roster_text *t) {
     TRY(check_unique(r, t));
+    TRY(check_accounts(r, t));
     TRY(count_roles(r, t));
     TRY(check_models(r, t));
     TRY(check_connections(r, t));

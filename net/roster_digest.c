@@ -3,7 +3,9 @@
  *   members: count, each name, roles, host, port, the three key fingerprints,
  *   models: count, each name, owner, label only (0, 1), clients: count, each index,
  *   connections: count, each from, to; timeouts and limits in the order of their structs,
- *   audit: sign (0 off, 1 after the output, 2 before it), check_rows, views_mib, colluding.
+ *   audit: sign (0 off, 1 after the output, 2 before it), check_rows, views_mib, colluding;
+ *   where there is a chain or a member with an account: "chain", id (two numbers, the lower first), contract,
+ *   confirmations, and the account of each member (empty when it has none).
  * Texts and blobs are preceded by their length; numbers and lengths are 32 bits, little-endian; lists keep
  * the file's order. */
 #include <openssl/evp.h>
@@ -55,6 +57,25 @@ static bool put_numbers(EVP_MD_CTX *md, const void *base, const struct csl__rost
     return ok;
 }
 
+static bool put_chain(EVP_MD_CTX *md, const struct csl_roster *r) {
+    bool any = r->chain.id != 0;
+    for (size_t i = 0; i < r->n_members; i++) {
+        any = any || r->members[i].has_account;
+    }
+    if (!any) {
+        return true;
+    }
+    bool ok = put_text(md, "chain") && put_u32(md, (uint32_t)r->chain.id) &&
+              put_u32(md, (uint32_t)(r->chain.id >> 32)) &&
+              put(md, r->chain.contract, CSL_ROSTER_ACCOUNT_BYTES) &&
+              put_numbers(md, &r->chain, csl__chain, CSL__N_CHAIN);
+    for (size_t i = 0; ok && i < r->n_members; i++) {
+        const struct csl_member *m = &r->members[i];
+        ok = put(md, m->account, m->has_account ? CSL_ROSTER_ACCOUNT_BYTES : 0);
+    }
+    return ok;
+}
+
 static bool put_roster(EVP_MD_CTX *md, const struct csl_roster *r) {
     bool ok = put_text(md, "consilium/roster/1") && put_text(md, r->consortium) && put_ca(md, r->ca) &&
               put_u32(md, r->n_members);
@@ -71,7 +92,7 @@ static bool put_roster(EVP_MD_CTX *md, const struct csl_roster *r) {
     }
     return ok && put_numbers(md, &r->timeouts, csl__timeouts, CSL__N_TIMEOUTS) &&
            put_numbers(md, &r->limits, csl__limits, CSL__N_LIMITS) && put_u32(md, r->audit.sign) &&
-           put_numbers(md, &r->audit, csl__audit, CSL__N_AUDIT);
+           put_numbers(md, &r->audit, csl__audit, CSL__N_AUDIT) && put_chain(md, r);
 }
 
 enum csl_err csl_roster_digest(uint8_t out[32], const struct csl_roster *r) {

@@ -37,17 +37,18 @@ enum csl_err csl__roster_bad(const struct csl__roster_text *t, struct csl__roste
 /* Checks that concern more than one field; fills in the derived part. */
 CSL_MUST_CHECK enum csl_err csl__roster_cross_check(struct csl_roster *r, const struct csl__roster_text *t);
 
-/* Rows of the tables of numbers; struct csl_timeouts, csl_limits and csl_audit_policy are read and written
- * through them. */
+/* Rows of the tables of numbers; struct csl_timeouts, csl_limits, csl_audit_policy and csl_chain_rule are
+ * read and written through them. */
 struct csl__roster_number {
     const char *name;
     size_t offset; /* in the struct of its section */
     uint32_t standard, min, max;
 };
-enum { CSL__N_TIMEOUTS = 6, CSL__N_LIMITS = 2, CSL__N_AUDIT = 3 };
+enum { CSL__N_TIMEOUTS = 6, CSL__N_LIMITS = 2, CSL__N_AUDIT = 3, CSL__N_CHAIN = 1 };
 extern const struct csl__roster_number csl__timeouts[CSL__N_TIMEOUTS];
 extern const struct csl__roster_number csl__limits[CSL__N_LIMITS];
 extern const struct csl__roster_number csl__audit[CSL__N_AUDIT];
+extern const struct csl__roster_number csl__chain[CSL__N_CHAIN];
 
 static inline uint32_t csl__number_get(const void *base, const struct csl__roster_number *row) {
     return *(const uint32_t *)((const char *)base + row->offset);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain/address.h"
 #include "crypto/cert.h"
 #include "crypto/files_internal.h"
 #include "crypto/pem_internal.h"
@@ -16,7 +17,7 @@ enum { MAX_PEM = 16 * 1024, MAX_WORD = 400, MAX_ROLES = 4 };
 /* ---- What the file holds, as libcyaml reads it ---- */
 
 struct raw_member {
-    char *name, *role, *address, *tls_spki, *wrap_key, *sign_key;
+    char *name, *role, *address, *tls_spki, *wrap_key, *sign_key, *account;
     char **roles;
     uint32_t roles_count;
 };
@@ -35,6 +36,10 @@ struct raw_audit {
     char *sign;
     struct raw_numbers numbers;
 };
+struct raw_chain {
+    char *id, *contract;
+    struct raw_numbers numbers;
+};
 struct raw_roster {
     char *version, *consortium, *ca;
     struct raw_member *members;
@@ -45,6 +50,7 @@ struct raw_roster {
     uint32_t connections_count;
     struct raw_numbers *timeouts, *limits;
     struct raw_audit *audit;
+    struct raw_chain *chain;
 };
 
 #define NEED CYAML_FLAG_POINTER
@@ -62,6 +68,7 @@ static const cyaml_schema_field_t member_fields[] = {
     WORD("tls_spki_sha256", NEED, struct raw_member, tls_spki),
     PEM("wrap_key", struct raw_member, wrap_key),
     PEM("sign_key", struct raw_member, sign_key),
+    WORD("account", MAY, struct raw_member, account),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t model_fields[] = {
@@ -94,6 +101,12 @@ static const cyaml_schema_field_t audit_fields[] = {
     AUDIT("colluding", 2),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t chain_fields[] = {
+    WORD("id", NEED, struct raw_chain, id),
+    WORD("contract", NEED, struct raw_chain, contract),
+    WORD("confirmations", MAY, struct raw_chain, numbers.value[0]),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t member_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_member, member_fields)};
 static const cyaml_schema_value_t model_schema = {
@@ -112,6 +125,7 @@ static const cyaml_schema_field_t roster_fields[] = {
     CYAML_FIELD_MAPPING_PTR("timeouts", MAY, struct raw_roster, timeouts, timeout_fields),
     CYAML_FIELD_MAPPING_PTR("limits", MAY, struct raw_roster, limits, limit_fields),
     CYAML_FIELD_MAPPING_PTR("audit", MAY, struct raw_roster, audit, audit_fields),
+    CYAML_FIELD_MAPPING_PTR("chain", MAY, struct raw_roster, chain, chain_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t roster_schema = {
@@ -124,7 +138,7 @@ bool csl__roster_known(const char *section, const char *field) {
     } sections[] = {{"", roster_fields},          {"members", member_fields},
                     {"models", model_fields},     {"connections", connection_fields},
                     {"timeouts", timeout_fields}, {"limits", limit_fields},
-                    {"audit", audit_fields}};
+                    {"audit", audit_fields},      {"chain", chain_fields}};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         if (strcmp(sections[i].section, section) != 0) {
             continue;
@@ -224,6 +238,13 @@ static enum csl_err take_key(EVP_PKEY **key, uint8_t spki[CSL_SPKI_BYTES], const
     return csl_key_spki(spki, *key);
 }
 
+static enum csl_err take_address(uint8_t address[CSL_ADDRESS_BYTES], const char *text,
+                                 const struct csl__roster_text *t, struct csl__roster_at at) {
+    struct csl_diag why = {""};
+    enum csl_err err = csl_address_parse(address, text, &why);
+    return err == CSL_OK ? CSL_OK : csl__roster_bad(t, at, "%s", why.text);
+}
+
 static enum csl_err take_member(struct csl_member *m, const struct raw_member *raw,
                                 const struct csl__roster_text *t, long i) {
     m->party = -1;
@@ -234,7 +255,7 @@ static enum csl_err take_member(struct csl_member *m, const struct raw_member *r
     }
     memcpy(m->name, raw->name, strlen(raw->name) + 1);
     TRY(take_roles(&m->roles, raw, t, i));
-    if (raw->address != NULL && !csl_address_parse(m->host, &m->port, raw->address)) {
+    if (raw->address != NULL && !csl_host_port_parse(m->host, &m->port, raw->address)) {
         return csl__roster_bad(t, (struct csl__roster_at){"members", i, "address"},
                                "\"%.60s\" is not host:port or [IPv6]:port with a port from 1 to 65535",
                                raw->address);
@@ -245,8 +266,12 @@ static enum csl_err take_member(struct csl_member *m, const struct raw_member *r
     }
     TRY(take_key(&m->wrap_key, m->wrap_spki, raw->wrap_key, csl_key_is_wrap, "an RSA key of 3072 bits", t,
                  (struct csl__roster_at){"members", i, "wrap_key"}));
-    return take_key(&m->sign_key, m->sign_spki, raw->sign_key, csl_key_is_sign, "an Ed25519 key", t,
-                    (struct csl__roster_at){"members", i, "sign_key"});
+    TRY(take_key(&m->sign_key, m->sign_spki, raw->sign_key, csl_key_is_sign, "an Ed25519 key", t,
+                 (struct csl__roster_at){"members", i, "sign_key"}));
+    m->has_account = raw->account != NULL;
+    return m->has_account
+               ? take_address(m->account, raw->account, t, (struct csl__roster_at){"members", i, "account"})
+               : CSL_OK;
 }
 
 /* Plain decimal digits; anything else is out of every range. */
@@ -332,6 +357,22 @@ static enum csl_err take_audit(struct csl_audit_policy *a, const struct raw_audi
     return take_numbers(a, &raw->numbers, csl__audit, CSL__N_AUDIT, "audit", t);
 }
 
+static enum csl_err take_chain(struct csl_chain_rule *c, const struct raw_chain *raw,
+                               const struct csl__roster_text *t) {
+    if (raw == NULL) {
+        return CSL_OK;
+    }
+    size_t n = strlen(raw->id);
+    c->id = n >= 1 && n <= 18 && strspn(raw->id, "0123456789") == n ? strtoull(raw->id, NULL, 10) : 0;
+    if (c->id == 0) {
+        return csl__roster_bad(t, (struct csl__roster_at){"chain", -1, "id"},
+                               "\"%.40s\" is not the id of a chain: 1 to 18 digits", raw->id);
+    }
+    TRY(take_address(c->contract, raw->contract, t, (struct csl__roster_at){"chain", -1, "contract"}));
+    c->confirmations = csl__chain[0].standard;
+    return take_numbers(c, &raw->numbers, csl__chain, CSL__N_CHAIN, "chain", t);
+}
+
 static enum csl_err take_head(struct csl_roster *r, const struct raw_roster *raw,
                               const struct csl__roster_text *t) {
     struct csl_diag why = {""};
@@ -391,6 +432,7 @@ static enum csl_err convert(struct csl_roster *r, const struct raw_roster *raw,
     TRY(take_numbers(&r->timeouts, raw->timeouts, csl__timeouts, CSL__N_TIMEOUTS, "timeouts", t));
     TRY(take_numbers(&r->limits, raw->limits, csl__limits, CSL__N_LIMITS, "limits", t));
     TRY(take_audit(&r->audit, raw->audit, t));
+    TRY(take_chain(&r->chain, raw->chain, t));
     return csl__roster_cross_check(r, t);
 }
 

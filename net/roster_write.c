@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain/address.h"
 #include "net/roster_internal.h"
 
 /* A PEM text as a literal block. */
@@ -60,6 +61,11 @@ static bool write_member(FILE *f, const struct csl_member *m) {
         (void)fprintf(f, "%02x", m->tls_spki[i]);
     }
     (void)fprintf(f, "\"\n");
+    if (m->has_account) {
+        char account[CSL_ADDRESS_ROOM];
+        csl_address_text(account, m->account);
+        (void)fprintf(f, "    account: \"%s\"\n", account);
+    }
     return write_key(f, "wrap_key", m->wrap_key) && write_key(f, "sign_key", m->sign_key);
 }
 
@@ -84,6 +90,18 @@ static void write_audit(FILE *f, const struct csl_audit_policy *a) {
     (void)fprintf(f, "audit:\n  sign: %s\n", csl_roster_sign_name((enum csl_roster_sign)a->sign));
     for (size_t i = 0; i < CSL__N_AUDIT; i++) {
         (void)fprintf(f, "  %s: %u\n", csl__audit[i].name, csl__number_get(a, &csl__audit[i]));
+    }
+}
+
+static void write_chain(FILE *f, const struct csl_chain_rule *c) {
+    char contract[CSL_ADDRESS_ROOM];
+    csl_address_text(contract, c->contract);
+    (void)fprintf(f,
+                  "# where members anchor their ledgers, under their accounts\n"
+                  "chain:\n  id: %llu\n  contract: \"%s\"\n",
+                  (unsigned long long)c->id, contract);
+    for (size_t i = 0; i < CSL__N_CHAIN; i++) {
+        (void)fprintf(f, "  %s: %u\n", csl__chain[i].name, csl__number_get(c, &csl__chain[i]));
     }
 }
 
@@ -115,6 +133,9 @@ static bool write_all(FILE *f, const struct csl_roster *r) {
     write_numbers(f, "timeouts", &r->timeouts, csl__timeouts, CSL__N_TIMEOUTS);
     write_numbers(f, "limits", &r->limits, csl__limits, CSL__N_LIMITS);
     write_audit(f, &r->audit);
+    if (r->chain.id != 0) {
+        write_chain(f, &r->chain);
+    }
     return ok;
 }
 

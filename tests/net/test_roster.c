@@ -734,22 +734,22 @@ static void addresses(void **state) {
                                       "[::1]1", "[]:1",   "[a]:1",  "::1:1",      "-a:1",    ".a:1",
                                       "a/b:1",  "[::1:1", "::1]:1", "[1.2.3.4]:1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (csl_address_parse(host, &port, bad[i])) {
+        if (csl_host_port_parse(host, &port, bad[i])) {
             fail_msg("accepted %s", bad[i]);
         }
     }
     assert_string_equal(host, "kept");
     assert_int_equal(port, 77);
-    assert_true(csl_address_parse(host, &port, "[::1]:65535"));
+    assert_true(csl_host_port_parse(host, &port, "[::1]:65535"));
     assert_string_equal(host, "::1");
     assert_int_equal(port, 65535);
-    assert_true(csl_address_parse(host, &port, "127.0.0.1:1"));
+    assert_true(csl_host_port_parse(host, &port, "127.0.0.1:1"));
     char lots[300];
     memset(lots, 'a', sizeof lots);
     (void)snprintf(lots + CSL_HOST_MAX, 8, ":1");
-    assert_true(csl_address_parse(host, &port, lots));
+    assert_true(csl_host_port_parse(host, &port, lots));
     (void)snprintf(lots + CSL_HOST_MAX, 8, "a:1");
-    assert_false(csl_address_parse(host, &port, lots));
+    assert_false(csl_host_port_parse(host, &port, lots));
 }
 
 int main(void) {

@@ -1,0 +1,241 @@
+#include "chain/anchor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "chain/anchor_internal.h"
+#include "net/http/http.h"
+
+const struct csl_anchor_limits csl_anchor_limits_default = {
+    .max_fee = 100000000000, .max_priority = 3000000000, .gas_limit = 200000, .resend_s = 60, .reverts = 3};
+
+/* ---- For the other files ---- */
+
+void csl__anchor_say(const struct csl_anchor *a, const char *fmt, ...) {
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (a->opt.say != NULL) {
+        a->opt.say(a->opt.arg, text);
+    }
+}
+
+void csl__anchor_at(const struct csl_anchor *a, enum csl_anchor_point point) {
+    if (a->opt.at != NULL) {
+        a->opt.at(a->opt.arg, point);
+    }
+}
+
+int64_t csl__anchor_now(const struct csl_anchor *a) {
+    return a->opt.now_s != NULL ? a->opt.now_s(a->opt.arg) : (int64_t)time(NULL);
+}
+
+/* ---- Life ---- */
+
+enum csl_err csl_anchor_dir(char out[CSL__PATH_MAX], const char *state, uint64_t chain_id,
+                            const uint8_t contract[CSL_ADDRESS_BYTES],
+                            const uint8_t account[CSL_ADDRESS_BYTES], struct csl_diag *diag) {
+    char name[24 + 2 * CSL_ADDRESS_ROOM], to[CSL_ADDRESS_ROOM], from[CSL_ADDRESS_ROOM];
+    csl_hex0x_text(to, contract, CSL_ADDRESS_BYTES);
+    csl_hex0x_text(from, account, CSL_ADDRESS_BYTES);
+    (void)snprintf(name, sizeof name, "%llu-%s-%s", (unsigned long long)chain_id, to, from);
+    return csl__path(out, state, name, diag);
+}
+
+enum csl_err csl_anchor_open(struct csl_anchor **out, const struct csl_anchor_options *opt,
+                             struct csl_diag *diag) {
+    char dir[CSL__PATH_MAX];
+    *out = NULL;
+    if (opt->confirmations == 0 || opt->contract.chain_id == 0) {
+        return csl_fail(diag, CSL_EUSAGE, "no chain is configured");
+    }
+    TRY(csl__make_dir(opt->state, diag));
+    TRY(csl_anchor_dir(dir, opt->state, opt->contract.chain_id, opt->contract.address, opt->signer->address,
+                       diag));
+    struct csl_anchor *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        return csl_fail(diag, CSL_ENOMEM, "out of memory");
+    }
+    a->opt = *opt;
+    a->account = opt->signer->address;
+    enum csl_err err = csl_contract_origin(a->origin, opt->origin);
+    err = err == CSL_OK ? csl_outbox_open(&a->box, dir, diag) : err;
+    if (err != CSL_OK) {
+        csl_anchor_close(a);
+        return err;
+    }
+    *out = a;
+    return CSL_OK;
+}
+
+void csl_anchor_close(struct csl_anchor *a) {
+    if (a != NULL) {
+        csl_outbox_close(a->box);
+        free(a);
+    }
+}
+
+bool csl_anchor_again(enum csl_err err) {
+    return err == CSL_EUNAVAILABLE || err == CSL_ENOHOST || err == CSL_ETIMEOUT || err == CSL_ESTALE ||
+           err == CSL_EBUSY || err == CSL_EPROTO || err == CSL_EPEER;
+}
+
+/* ---- A step ---- */
+
+/* The newest checkpoint that somebody cosigned, when it is newer than what is anchored; else the newest. Both
+ * are in the bundles that an auditor gets. */
+static enum csl_err newest_checkpoint(struct csl_anchor_root *out, struct csl_ledger *l, uint64_t beyond,
+                                      struct csl_diag *diag) {
+    struct csl_diag ignored;
+    memset(out, 0, sizeof *out);
+    struct csl_note *note = calloc(1, sizeof *note);
+    if (note == NULL) {
+        return csl_fail(diag, CSL_ENOMEM, "out of memory");
+    }
+    enum csl_err err = csl_ledger_newest(l, note, diag);
+    if (err == CSL_OK) {
+        out->size = note->checkpoint.size;
+        memcpy(out->root, note->checkpoint.root, sizeof out->root);
+        bool cosigned = csl_note_cosignatures(note) != 0;
+        for (size_t i = 0; !cosigned && csl_ledger_history(l, note, i, &ignored) == CSL_OK; i++) {
+            if (note->checkpoint.size > beyond) {
+                out->size = note->checkpoint.size;
+                memcpy(out->root, note->checkpoint.root, sizeof out->root);
+            }
+        }
+    }
+    free(note);
+    return err == CSL_ENOINPUT ? CSL_OK : err;
+}
+
+/* Queues the newest checkpoint when there is something new; a queued one makes room for a newer. */
+static enum csl_err take_new(struct csl_anchor *a, struct csl_ledger *ledger, struct csl_diag *diag) {
+    struct csl_outbox *o = a->box;
+    struct csl_anchor_root newest;
+    bool queued = o->n != 0 && o->entries[o->n - 1].state == CSL_OUTBOX_QUEUED;
+    const struct csl_anchor_root *before = queued ? &o->entries[o->n - 1].previous : csl_outbox_last(o);
+    TRY(newest_checkpoint(&newest, ledger, before->size, diag));
+    if (newest.size <= before->size || (queued && newest.size <= o->entries[o->n - 1].is.size)) {
+        return CSL_OK;
+    }
+    if (queued) {
+        o->entries[o->n - 1].is = newest;
+    } else if (csl_outbox_add(o, &newest) == NULL) {
+        return csl_fail(diag, CSL_EBUSY, "%d anchors wait to be final: the next one begins after that",
+                        CSL_OUTBOX_MAX);
+    }
+    TRY(csl_outbox_save(o, diag));
+    csl__anchor_at(a, CSL_POINT_QUEUED);
+    return CSL_OK;
+}
+
+enum csl_err csl_anchor_step(struct csl_anchor *a, struct csl_ledger *ledger, bool take,
+                             struct csl_diag *diag) {
+    struct csl_outbox *o = a->box;
+    bool found = false;
+    TRY(csl_ledger_refresh(ledger, diag));
+    TRY(csl_contract_check(&a->opt.contract, diag));
+    TRY(csl_rpc_block(a->opt.contract.rpc, &a->latest, &found, CSL_LATEST, diag));
+    if (!found) {
+        return csl_fail(diag, CSL_EPROTO, "the node has no latest block");
+    }
+    TRY(csl__anchor_settle(a, ledger, diag));
+    TRY(csl__anchor_send_again(a, diag));
+    size_t waiting = csl__anchor_waiting(a);
+    bool busy = waiting < o->n && o->entries[waiting].state == CSL_OUTBOX_SIGNED;
+    if (!busy && (take || waiting < o->n)) {
+        TRY(take_new(a, ledger, diag));
+    }
+    if (!busy && o->n != 0 && o->entries[o->n - 1].state == CSL_OUTBOX_QUEUED) {
+        TRY(csl__anchor_send_new(a, diag));
+    }
+    return CSL_OK;
+}
+
+void csl_anchor_progress(const struct csl_anchor *a, struct csl_anchor_progress *out) {
+    const struct csl_outbox *o = a->box;
+    size_t k = csl__anchor_waiting(a);
+    *out = (struct csl_anchor_progress){.final = o->final.size,
+                                        .mined = k == 0 ? o->final.size : o->entries[k - 1].is.size,
+                                        .anchored = csl_outbox_last(o)->size,
+                                        .waiting = o->n - k,
+                                        .outbox = o};
+}
+
+/* ---- Deploying ---- */
+
+enum { POLL_MS = 250, DEPLOY_GAS_MAX = 3000000 };
+
+static void nap(void) {
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* tx is filled but for the fees. */
+static enum csl_err send_deploy(uint8_t hash[CSL_HASH_BYTES], struct csl_tx *tx, struct csl_rpc *rpc,
+                                const struct csl_signer *signer, const struct csl_anchor_limits *limits,
+                                struct csl_diag *diag) {
+    uint8_t *raw = NULL;
+    size_t n = 0;
+    struct csl_call call = {.from = signer->address, .data = tx->data, .n_data = tx->n_data};
+    TRY(csl_rpc_estimate_gas(rpc, &tx->gas_limit, &call, diag));
+    if (tx->gas_limit > DEPLOY_GAS_MAX) {
+        return csl_fail(diag, CSL_EPROTO, "the node says that the contract takes %llu gas: nothing is sent",
+                        (unsigned long long)tx->gas_limit);
+    }
+    tx->gas_limit += tx->gas_limit / 8;
+    TRY(csl_rpc_nonce(rpc, &tx->nonce, signer->address, CSL_PENDING, diag));
+    TRY(csl__anchor_fees(tx, rpc, limits, diag));
+    TRY(csl__anchor_funds(rpc, signer->address, tx, diag));
+    TRY(csl_signer_sign(&raw, &n, hash, signer, tx, diag));
+    enum csl_err err = csl_rpc_send(rpc, raw, n, diag);
+    free(raw);
+    return err == CSL_EPEER && rpc->refused == CSL_REFUSED_KNOWN ? CSL_OK : err;
+}
+
+enum csl_err csl_anchor_deploy(uint8_t contract[CSL_ADDRESS_BYTES], uint8_t tx_hash[CSL_HASH_BYTES],
+                               uint64_t *gas_used, struct csl_rpc *rpc, uint64_t chain_id,
+                               const struct csl_signer *signer, const struct csl_anchor_limits *limits,
+                               uint32_t wait_ms, struct csl_diag *diag) {
+    uint64_t id = 0;
+    char text[CSL_HASH_ROOM], place[280];
+    struct csl_tx tx = {.chain_id = chain_id,
+                        .creates = true,
+                        .data = csl_contract_creation,
+                        .n_data = CSL_CONTRACT_CREATION_BYTES};
+    csl_http_place(place, sizeof place, rpc->url);
+    TRY(csl_rpc_chain_id(rpc, &id, diag));
+    if (id != chain_id) {
+        return csl_fail(diag, CSL_ECONFIG, "%s is a node of chain %llu, not of --chain-id %llu", place,
+                        (unsigned long long)id, (unsigned long long)chain_id);
+    }
+    TRY(send_deploy(tx_hash, &tx, rpc, signer, limits, diag));
+    csl_hex0x_text(text, tx_hash, CSL_HASH_BYTES);
+    struct csl_receipt r;
+    bool found = false;
+    for (uint32_t waited = 0; !found; waited += POLL_MS) {
+        TRY(csl_rpc_receipt(rpc, &r, &found, tx_hash, diag));
+        if (!found && waited >= wait_ms) {
+            return csl_fail(diag, CSL_ETIMEOUT,
+                            "transaction %s is not in a block yet: look for it later, its receipt has the "
+                            "contract's address; do not deploy again",
+                            text);
+        }
+        if (!found) {
+            nap();
+        }
+    }
+    if (!r.succeeded || !r.created) {
+        return csl_fail(diag, CSL_EPEER, "transaction %s was mined and has made no contract", text);
+    }
+    memcpy(contract, r.contract, CSL_ADDRESS_BYTES);
+    *gas_used = r.gas_used;
+    struct csl_contract c = {.rpc = rpc, .chain_id = chain_id};
+    memcpy(c.address, contract, CSL_ADDRESS_BYTES);
+    return csl_contract_check(&c, diag);
+}

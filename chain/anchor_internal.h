@@ -1,0 +1,40 @@
+/* Shared by anchor.c (steps), anchor_settle.c (what became of it), anchor_send.c (fees, signing, sending). */
+#ifndef CSL_CHAIN_ANCHOR_INTERNAL_H
+#define CSL_CHAIN_ANCHOR_INTERNAL_H
+
+#include "chain/anchor.h"
+
+struct csl_anchor {
+    struct csl_anchor_options opt;
+    uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES];
+    const uint8_t *account;
+    struct csl_outbox *box;
+    struct csl_block latest; /* of this step */
+};
+
+void csl__anchor_say(const struct csl_anchor *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void csl__anchor_at(const struct csl_anchor *a, enum csl_anchor_point point);
+int64_t csl__anchor_now(const struct csl_anchor *a);
+
+/* ---- anchor_settle.c ---- */
+/* Brings the outbox up to what the node shows: receipts, reorganised blocks, anchors that it does not know
+ * of, nonces that were taken, finality. */
+CSL_MUST_CHECK enum csl_err csl__anchor_settle(struct csl_anchor *a, struct csl_ledger *ledger,
+                                               struct csl_diag *diag);
+/* The first entry that is not in a block; box->n when all are. */
+size_t csl__anchor_waiting(const struct csl_anchor *a);
+
+/* ---- anchor_send.c ---- */
+/* Makes the node know every signed entry, the oldest first; raises the fees of the first when it waited too
+ * long. */
+CSL_MUST_CHECK enum csl_err csl__anchor_send_again(struct csl_anchor *a, struct csl_diag *diag);
+/* The last entry, which is queued: estimates, signs, keeps, sends. */
+CSL_MUST_CHECK enum csl_err csl__anchor_send_new(struct csl_anchor *a, struct csl_diag *diag);
+/* What to offer now, within the limits; CSL_EBUSY when the chain asks for more. */
+CSL_MUST_CHECK enum csl_err csl__anchor_fees(struct csl_tx *tx, struct csl_rpc *rpc,
+                                             const struct csl_anchor_limits *limits, struct csl_diag *diag);
+/* That the account can pay tx at its limits. */
+CSL_MUST_CHECK enum csl_err csl__anchor_funds(struct csl_rpc *rpc, const uint8_t account[CSL_ADDRESS_BYTES],
+                                              const struct csl_tx *tx, struct csl_diag *diag);
+
+#endif
