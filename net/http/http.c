@@ -1,6 +1,7 @@
 #include "net/http/http.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +101,7 @@ static size_t on_source(char *p, size_t size, size_t count, void *arg) {
 /* ---- The request ---- */
 
 static bool is_url(const char *url) {
-    CURLU *u = curl_url();
+    CURLU *u = strstr(url, ":///") == NULL ? curl_url() : NULL; /* curl would find a host in the path */
     char *scheme = NULL, *host = NULL;
     bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
               curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
@@ -220,6 +221,26 @@ static enum csl_err perform(struct csl__http *h, long *status) {
     return h->err;
 }
 
+/* TLS writes to a socket that may be closed: that is an error, not the end of the process. */
+static enum csl_err without_sigpipe(struct csl__http *h, long *status) {
+    const struct timespec now = {0};
+    sigset_t pipe_only, old, pending;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigemptyset(&pending);
+    (void)sigpending(&pending);
+    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+    if (pthread_sigmask(SIG_BLOCK, &pipe_only, &old) != 0) {
+        return csl_fail(h->diag, CSL_EINTERNAL, "signals cannot be blocked");
+    }
+    enum csl_err err = perform(h, status);
+    if (!was_pending) {
+        (void)sigtimedwait(&pipe_only, NULL, &now);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return err;
+}
+
 enum csl_err csl_http(const struct csl_http *q, long *status, csl_http_sink *sink, void *sink_arg,
                       struct csl_diag *diag) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -237,7 +258,7 @@ enum csl_err csl_http(const struct csl_http *q, long *status, csl_http_sink *sin
     if (!is_url(q->url)) {
         return csl_fail(diag, CSL_EUSAGE, "\"%s\" is not the http:// or https:// URL of a service", h.place);
     }
-    return perform(&h, status);
+    return without_sigpipe(&h, status);
 }
 
 /* ---- In memory ---- */
