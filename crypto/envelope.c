@@ -9,6 +9,7 @@
 #include "crypto/fetch_internal.h"
 #include "crypto/rand.h"
 #include "crypto/secret.h"
+#include "crypto/token_internal.h"
 
 static const uint8_t magic[4] = {'C', 'S', 'L', 'E'};
 
@@ -152,19 +153,36 @@ __attribute__((noinline)) static bool oaep_wrap(uint8_t *wrapped, size_t n_wrapp
     return ok;
 }
 
-/* key = the unwrapped key, or what it held before when the unwrapping fails. No early exit:
- * the caller goes on to GCM in either case. */
-static void oaep_unwrap(uint8_t key[KEY_BYTES], const struct parts *p, EVP_PKEY *priv, const char *label) {
-    uint8_t plain[WRAPPED_MAX] = {0};
-    size_t n = sizeof plain;
+/* By OpenSSL: n and 1, or 0 when the block is no good. */
+static int oaep_decrypt(uint8_t plain[WRAPPED_MAX], size_t *n, const struct parts *p, EVP_PKEY *priv,
+                        const char *label) {
+    *n = WRAPPED_MAX;
     EVP_PKEY_CTX *ctx = oaep_context(priv, EVP_PKEY_decrypt_init_ex, label);
-    int ok = ctx != NULL && EVP_PKEY_decrypt(ctx, plain, &n, p->wrapped, p->n_wrapped) == 1;
+    int ok = ctx != NULL && EVP_PKEY_decrypt(ctx, plain, n, p->wrapped, p->n_wrapped) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+/* key = the unwrapped key, or what it held before when the unwrapping fails. No early exit: the caller goes
+ * on to GCM in either case. An error: the token that holds priv failed, whatever the block. */
+static enum csl_err oaep_unwrap(uint8_t key[KEY_BYTES], const struct parts *p, EVP_PKEY *priv,
+                                const char *label, struct csl_diag *diag) {
+    uint8_t plain[WRAPPED_MAX] = {0};
+    size_t n = 0;
+    int ok = 0;
+    enum csl_err err = CSL_OK;
+    struct csl__token_key *in_token = csl__token_key_of(priv);
+    if (in_token != NULL) {
+        err = csl__token_unwrap(plain, &n, &ok, in_token, p->wrapped, p->n_wrapped, label, diag);
+    } else {
+        ok = oaep_decrypt(plain, &n, p, priv, label);
+    }
     uint8_t take = (uint8_t) - (ok & (n == KEY_BYTES));
     for (int i = 0; i < KEY_BYTES; i++) {
         key[i] = (uint8_t)((plain[i] & take) | (key[i] & (uint8_t)~take));
     }
-    EVP_PKEY_CTX_free(ctx);
     csl_wipe(plain, sizeof plain);
+    return err;
 }
 
 /* ---- AES-256-GCM ---- */
@@ -295,10 +313,14 @@ enum csl_err csl_envelope_open(uint8_t *out, size_t *n_out, EVP_PKEY *priv, cons
         return csl_fail(diag, CSL_EOS, "OpenSSL's random generator failed");
     }
     (void)ERR_set_mark();
-    oaep_unwrap(key, &p, priv, label);
-    bool ok = gcm_open(out, key, &p, &b);
+    enum csl_err err = oaep_unwrap(key, &p, priv, label, diag);
+    bool ok = err == CSL_OK && gcm_open(out, key, &p, &b);
     (void)ERR_pop_to_mark();
     csl_wipe(key, sizeof key);
+    if (err != CSL_OK) {
+        csl_wipe(out, p.n_text);
+        return err;
+    }
     if (!ok) {
         csl_wipe(out, p.n_text);
         return csl_fail(diag, CSL_EAUTH,

@@ -45,7 +45,8 @@ CSL_MUST_CHECK enum csl_err csl_envelope_seal(uint8_t *out, size_t *n_out, EVP_P
 /* Opens env[0..n_env). *n_out: in, the room at out (csl_envelope_plain_size(); n_env always suffices); out,
  * the plaintext's length. CSL_EDATA: malformed, seen without the key. CSL_EAUTH: the one error for everything
  * that needs the key (wrong key, label or aad, or changed bytes): when the unwrapping fails, a
- * random key takes its place, so that it ends in the same GCM failure. The plaintext is marked CSL_SECRET. */
+ * random key takes its place, so that it ends in the same GCM failure. A token that holds priv and fails is
+ * an error of crypto/token.h. The plaintext is marked CSL_SECRET. */
 CSL_MUST_CHECK enum csl_err csl_envelope_open(uint8_t *out, size_t *n_out, EVP_PKEY *priv, const char *label,
                                               const uint8_t *aad, size_t n_aad, const uint8_t *env,
                                               size_t n_env, struct csl_diag *diag);

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "crypto/files_internal.h"
 #include "crypto/pem_internal.h"
 #include "crypto/secret.h"
+#include "crypto/token.h"
 
 /* ---- Making keys ---- */
 
@@ -19,10 +21,10 @@ struct key_kind {
     bool (*is)(EVP_PKEY *key);
 };
 
-static const struct key_kind kinds[3] = {
-    {"tls.key", "a P-256 key", csl_key_is_tls},
-    {"wrap.key", "an RSA key of 3072 bits", csl_key_is_wrap},
-    {"sign.key", "an Ed25519 key", csl_key_is_sign},
+static const struct key_kind kinds[CSL_TOKEN_KINDS] = {
+    [CSL_TOKEN_TLS] = {"tls.key", "a P-256 key", csl_key_is_tls},
+    [CSL_TOKEN_WRAP] = {"wrap.key", "an RSA key of 3072 bits", csl_key_is_wrap},
+    [CSL_TOKEN_SIGN] = {"sign.key", "an Ed25519 key", csl_key_is_sign},
 };
 
 static EVP_PKEY *generate(size_t kind) {
@@ -43,8 +45,54 @@ static enum csl_err create_key(const char *dir, size_t kind, struct csl_diag *di
     return err;
 }
 
-enum csl_err csl_site_keygen(const char *dir, const char *name, struct csl_diag *diag) {
-    char path[CSL__PATH_MAX], line[CSL_NAME_MAX + 2];
+/* A key that is, or is now drawn, in the token; line is what its file will hold. */
+static enum csl_err token_key(char line[CSL_TOKEN_URI_MAX + 1], bool *drawn, const char *dir,
+                              const char *name, size_t kind, const struct csl_token_uri *where,
+                              struct csl_diag *diag) {
+    static const char *const labels[CSL_TOKEN_KINDS] = {"tls", "wrap", "sign"};
+    char path[CSL__PATH_MAX];
+    bool is_there;
+    struct csl_token_uri uri = *where;
+    EVP_PKEY *key = NULL;
+    TRY(csl__path(path, dir, kinds[kind].file, diag));
+    if (uri.object[0] == 0 && uri.n_id == 0) {
+        (void)snprintf(uri.object, sizeof uri.object, "%s-%s", name, labels[kind]);
+    }
+    TRY(csl_token_uri_print(line, &uri, diag));
+    TRY(csl_token_key_exists(&is_there, &uri, path, diag));
+    if (!is_there) {
+        TRY(csl_token_key_generate((enum csl_token_kind)kind, &uri, path, diag));
+    }
+    *drawn = !is_there;
+    TRY(csl_token_key_load(&key, &uri, path, diag));
+    bool ok = kinds[kind].is(key);
+    EVP_PKEY_free(key);
+    return ok ? CSL_OK : csl_fail(diag, CSL_ECONFIG, "%s: the token's key is not %s", path, kinds[kind].what);
+}
+
+static enum csl_err check_free(const char *dir, const char *name, struct csl_diag *diag) {
+    char path[CSL__PATH_MAX];
+    TRY(csl__path(path, dir, name, diag));
+    return access(path, F_OK) != 0
+               ? CSL_OK
+               : csl_fail(diag, CSL_ECREATE,
+                          "%s: a site is in this folder already, and its keys are never overwritten; for "
+                          "another request: consilium cert request",
+                          path);
+}
+
+static enum csl_err write_key(const char *dir, size_t kind, const char *line, struct csl_diag *diag) {
+    char path[CSL__PATH_MAX];
+    TRY(csl__path(path, dir, kinds[kind].file, diag));
+    return line[0] == 0 ? create_key(dir, kind, diag)
+                        : csl__create_file(path, 0600, line, strlen(line), diag);
+}
+
+enum csl_err csl_site_keygen_in(const char *dir, const char *name,
+                                const struct csl_token_uri *const where[CSL_TOKEN_KINDS],
+                                bool drawn[CSL_TOKEN_KINDS], struct csl_diag *diag) {
+    char path[CSL__PATH_MAX], text[CSL_NAME_MAX + 2];
+    char lines[CSL_TOKEN_KINDS][CSL_TOKEN_URI_MAX + 1] = {""};
     if (!csl_name_valid(name)) {
         return csl_fail(diag, CSL_EUSAGE,
                         "\"%.40s\" is no site name: use 1 to %d of a-z, 0-9 and '-' (not first or last)",
@@ -53,22 +101,29 @@ enum csl_err csl_site_keygen(const char *dir, const char *name, struct csl_diag 
     TRY(csl__make_dir(dir, diag));
     TRY(csl__path(path, dir, "state", diag));
     TRY(csl__make_dir(path, diag));
-    /* The name comes first: a second keygen stops here, before it adds to another's keys. */
-    size_t n = strlen(name);
-    memcpy(line, name, n);
-    line[n] = '\n';
-    TRY(csl__path(path, dir, "name", diag));
-    if (access(path, F_OK) == 0) {
-        return csl_fail(diag, CSL_ECREATE,
-                        "%s: a site is in this folder already, and its keys are never overwritten; for "
-                        "another request: consilium cert request",
-                        path);
+    TRY(check_free(dir, "name", diag));
+    /* Tokens first: a wrong PIN leaves nothing behind. */
+    for (size_t kind = 0; kind < CSL_TOKEN_KINDS; kind++) {
+        drawn[kind] = true;
+        if (where[kind] != NULL) {
+            TRY(check_free(dir, kinds[kind].file, diag));
+            TRY(token_key(lines[kind], &drawn[kind], dir, name, kind, where[kind], diag));
+        }
     }
-    TRY(csl__create_file(path, 0644, line, n + 1, diag));
-    for (size_t kind = 0; kind < 3; kind++) {
-        TRY(create_key(dir, kind, diag));
+    /* The name comes before the keys: a second keygen stops there, before it adds to another's. */
+    (void)snprintf(text, sizeof text, "%s\n", name);
+    TRY(csl__path(path, dir, "name", diag));
+    TRY(csl__create_file(path, 0644, text, strlen(text), diag));
+    for (size_t kind = 0; kind < CSL_TOKEN_KINDS; kind++) {
+        TRY(write_key(dir, kind, lines[kind], diag));
     }
     return CSL_OK;
+}
+
+enum csl_err csl_site_keygen(const char *dir, const char *name, struct csl_diag *diag) {
+    static const struct csl_token_uri *const files[CSL_TOKEN_KINDS];
+    bool drawn[CSL_TOKEN_KINDS];
+    return csl_site_keygen_in(dir, name, files, drawn, diag);
 }
 
 /* ---- Loading ---- */

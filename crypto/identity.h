@@ -8,6 +8,7 @@
  *   tls.crt    certificate of tls.key, issued by the consortium's CA (and any intermediate ones after it)
  *   ca.crt     the consortium's CA certificate
  *   roster.yaml, state/   a copy of the roster; what a daemon must remember
+ * Instead of a key, each .key file may hold a line that says where in a PKCS#11 token it is (crypto/token.h).
  * No key has two uses. Private keys are created in the folder with O_EXCL and never leave it: a request
  * holds public keys only. A private key that group or others can read is refused.
  *
@@ -21,6 +22,7 @@
 #include <openssl/x509.h>
 
 #include "crypto/err.h"
+#include "crypto/token.h"
 
 enum {
     CSL_NAME_MAX = 32,            /* bytes of a site name, without the final 0 */
@@ -52,6 +54,13 @@ struct csl_site {
 /* Creates dir (0700, if missing) and in it name, tls.key, wrap.key, sign.key and state/. Nothing is ever
  * overwritten: CSL_ECREATE when one of the files exists. Takes about a second (RSA). */
 CSL_MUST_CHECK enum csl_err csl_site_keygen(const char *dir, const char *name, struct csl_diag *diag);
+
+/* The same with keys in tokens: where[kind] NULL puts a key into its file; otherwise the token's key under
+ * the URI's object and id is used, or drawn there when the token has none (drawn[kind]). A URI with neither
+ * object nor id means the object NAME-tls, NAME-wrap, NAME-sign. Nothing is written when a token fails. */
+CSL_MUST_CHECK enum csl_err csl_site_keygen_in(const char *dir, const char *name,
+                                               const struct csl_token_uri *const where[CSL_TOKEN_KINDS],
+                                               bool drawn[CSL_TOKEN_KINDS], struct csl_diag *diag);
 
 /* Loads everything a daemon or client needs and checks: permissions, key types and sizes, that tls.crt is
  * of tls.key, carries the site's name, and chains to ca.crt. An expired or not yet valid certificate is

@@ -7,6 +7,7 @@
 #include "crypto/files_internal.h"
 #include "crypto/pem_internal.h"
 #include "crypto/secret.h"
+#include "crypto/token.h"
 
 enum { KEY_FILE_MAX = 64 * 1024, P256_SPKI_BYTES = 91 };
 
@@ -98,16 +99,31 @@ static int no_passphrase(char *buf, int size, int rwflag, void *u) {
     return -1;
 }
 
+/* A line instead of PEM: the key is in a token. */
+static enum csl_err load_from_token(EVP_PKEY **key, const char *line, size_t n, const char *path,
+                                    struct csl_diag *diag) {
+    struct csl_token_uri uri;
+    enum csl_err err = csl_token_uri_parse(&uri, line, n, diag);
+    return err == CSL_OK ? csl_token_key_load(key, &uri, path, diag)
+                         : csl_fail_context(diag, err, "%s", path);
+}
+
 enum csl_err csl__key_load(EVP_PKEY **key, const char *path, struct csl_diag *diag) {
     char *pem = NULL;
     size_t n = 0;
     TRY(csl__read_private_file(&pem, &n, path, KEY_FILE_MAX, diag));
+    if (csl_token_is_uri(pem, n)) {
+        enum csl_err err = load_from_token(key, pem, n, path, diag);
+        csl_secret_free(pem);
+        return err;
+    }
     BIO *bio = csl__bio_view(pem, n);
     EVP_PKEY *k = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     BIO_free(bio);
     csl_secret_free(pem);
     if (k == NULL) {
-        return csl_fail(diag, CSL_EDATA, "%s: not a PEM private key without passphrase (%s)", path,
+        return csl_fail(diag, CSL_EDATA,
+                        "%s: neither a PEM private key without passphrase nor a PKCS#11 URI (%s)", path,
                         csl__openssl_reason());
     }
     *key = k;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/secret.h"
+#include "crypto/token_internal.h"
 
 static enum csl_err check_key(const EVP_PKEY *key, struct csl_diag *diag) {
     if (key == NULL || EVP_PKEY_is_a(key, "ED25519") != 1) {
@@ -59,6 +60,10 @@ static bool has_private(const EVP_PKEY *key) {
 /* what: for errors. */
 static enum csl_err sign_bytes(uint8_t sig[CSL_SIGNATURE_BYTES], EVP_PKEY *key, const char *what,
                                const uint8_t *p, size_t n, struct csl_diag *diag) {
+    struct csl__token_key *in_token = csl__token_key_of(key);
+    if (in_token != NULL) {
+        return csl__token_sign(sig, in_token, p, n, diag);
+    }
     if (!has_private(key)) {
         return csl_fail(diag, CSL_ECONFIG, "the signing key for \"%s\" has no private part", what);
     }

@@ -13,8 +13,9 @@ typedef struct evp_pkey_st EVP_PKEY;
 
 enum { CSL_SIGNATURE_BYTES = 64, CSL_SIGN_CONTEXT_MAX = 128 };
 
-/* Signs with an Ed25519 private key (CSL_ECONFIG for any other key). context: 1..CSL_SIGN_CONTEXT_MAX bytes
- * (CSL_EUSAGE). Copies the message once: CSL_ENOMEM. On error sig is zero. */
+/* Signs with an Ed25519 private key (CSL_ECONFIG for any other key), which may be in a token: then the errors
+ * of crypto/token.h as well. context: 1..CSL_SIGN_CONTEXT_MAX bytes (CSL_EUSAGE). Copies the message once:
+ * CSL_ENOMEM. On error sig is zero. */
 CSL_MUST_CHECK enum csl_err csl_sign(uint8_t sig[CSL_SIGNATURE_BYTES], EVP_PKEY *key, const char *context,
                                      const uint8_t *msg, size_t n, struct csl_diag *diag);
 

@@ -1,0 +1,395 @@
+/* Tokens: the threads that call the module, and the deadlines of those who wait for them. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "crypto/secret.h"
+#include "crypto/token_state_internal.h"
+
+enum { PROBE_AGAIN_S = 30, CLOSE_TIMEOUT_MS = 2000 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the list; taken before a token's */
+static struct csl__token *tokens;
+
+/* ---- Forks: the child has neither the threads nor the sessions ---- */
+
+static void before_fork(void) {
+    (void)pthread_mutex_lock(&lock);
+    for (struct csl__token *t = tokens; t != NULL; t = t->next) {
+        (void)pthread_mutex_lock(&t->lock);
+    }
+}
+
+static void after_fork(void) {
+    for (struct csl__token *t = tokens; t != NULL; t = t->next) {
+        (void)pthread_mutex_unlock(&t->lock);
+    }
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static void init_conditions(struct csl__token *t) {
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&t->work, &attr);
+    (void)pthread_cond_init(&t->done, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+static void in_child(void) {
+    csl__module_forked();
+    for (struct csl__token *t = tokens; t != NULL; t = t->next) {
+        t->n_workers = t->n_idle = 0;
+        t->head = NULL; /* calls of threads that are not here */
+        t->stuck = false;
+        t->epoch++;
+        init_conditions(t);
+        (void)pthread_mutex_init(&t->login, NULL);
+    }
+    after_fork();
+}
+
+static void watch_forks(void) {
+    (void)pthread_atfork(before_fork, after_fork, in_child);
+}
+
+/* ---- Opening and closing ---- */
+
+static bool same_token(const struct csl_token_uri *a, const struct csl_token_uri *b) {
+    return strcmp(a->module_path, b->module_path) == 0 && strcmp(a->token, b->token) == 0 &&
+           strcmp(a->serial, b->serial) == 0 && strcmp(a->manufacturer, b->manufacturer) == 0 &&
+           strcmp(a->model, b->model) == 0 && a->has_slot == b->has_slot && a->slot == b->slot;
+}
+
+static enum csl_err token_new(struct csl__token **out, const struct csl_token_uri *uri, const char *path,
+                              struct csl_diag *diag) {
+    struct csl__token *t = csl_secret_alloc(1, sizeof *t);
+    if (t == NULL) {
+        return csl_fail(diag, CSL_ENOMEM, "%s: out of memory", path);
+    }
+    t->uri = *uri;
+    enum csl_err err = csl__token_pin(t, path, diag);
+    if (err != CSL_OK) {
+        csl_secret_free(t);
+        return err;
+    }
+    (void)pthread_mutex_init(&t->lock, NULL);
+    (void)pthread_mutex_init(&t->login, NULL);
+    init_conditions(t);
+    t->epoch = 1;
+    t->refs = 1;
+    t->next = tokens;
+    tokens = t;
+    *out = t;
+    return CSL_OK;
+}
+
+/* The URI with the module's path, which may come from the environment. */
+static enum csl_err complete_uri(struct csl_token_uri *full, const struct csl_token_uri *uri,
+                                 const char *path, struct csl_diag *diag) {
+    const char *module = getenv("CONSILIUM_TOKEN_MODULE");
+    *full = *uri;
+    if (full->module_path[0] == 0 && module != NULL && strlen(module) <= CSL_TOKEN_PATH_MAX) {
+        memcpy(full->module_path, module, strlen(module) + 1);
+    }
+    if (full->module_path[0] != '/') {
+        return csl_fail(diag, CSL_ECONFIG,
+                        "%s: no PKCS#11 module is named: add ?module-path=/absolute/path to the URI, or set "
+                        "CONSILIUM_TOKEN_MODULE to such a path",
+                        path);
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl__token_open(struct csl__token **t, const struct csl_token_uri *uri, const char *path,
+                             struct csl_diag *diag) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    enum csl_err err = CSL_OK;
+    struct csl_token_uri full;
+    (void)pthread_once(&once, watch_forks);
+    TRY(complete_uri(&full, uri, path, diag));
+    (void)pthread_mutex_lock(&lock);
+    struct csl__token *at = tokens;
+    while (at != NULL && !same_token(&at->uri, &full)) {
+        at = at->next;
+    }
+    if (at != NULL) {
+        at->refs++;
+        *t = at;
+    } else {
+        err = token_new(t, &full, path, diag);
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return err;
+}
+
+static void token_free(struct csl__token *t) {
+    (void)pthread_cond_destroy(&t->work);
+    (void)pthread_cond_destroy(&t->done);
+    (void)pthread_mutex_destroy(&t->lock);
+    (void)pthread_mutex_destroy(&t->login);
+    csl_secret_free(t);
+}
+
+static struct timespec from_now(unsigned ms) {
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+void csl__token_close(struct csl__token *t, bool by_worker) {
+    (void)pthread_mutex_lock(&lock);
+    bool last = --t->refs == 0;
+    if (last) {
+        struct csl__token **at = &tokens;
+        while (*at != t) {
+            at = &(*at)->next;
+        }
+        *at = t->next;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    if (!last) {
+        return;
+    }
+    struct timespec until = from_now(CLOSE_TIMEOUT_MS);
+    (void)pthread_mutex_lock(&t->lock);
+    t->stopping = true;
+    (void)pthread_cond_broadcast(&t->work);
+    while (!by_worker && t->n_workers != 0 && pthread_cond_timedwait(&t->done, &t->lock, &until) == 0) {
+    }
+    /* Otherwise the last worker frees it: this one, or one that hangs in the module, if it ever comes back.
+     */
+    bool ours = t->n_workers == 0;
+    t->orphaned = !ours;
+    (void)pthread_mutex_unlock(&t->lock);
+    if (ours) {
+        token_free(t);
+    }
+}
+
+/* ---- Calls ---- */
+
+struct csl__token_call *csl__token_call_new(struct csl__token_key *key, csl__token_op *op, size_t n_in) {
+    struct csl__token_call *c = csl_secret_alloc(1, sizeof *c);
+    uint8_t *in = csl_secret_alloc(n_in + 1, 1);
+    if (c == NULL || in == NULL) {
+        csl_secret_free(c);
+        csl_secret_free(in);
+        return NULL;
+    }
+    c->op = op;
+    c->in = in;
+    c->n_in = n_in;
+    c->key = key;
+    c->refs = 1;
+    csl__token_key_ref(key);
+    return c;
+}
+
+static void call_unref(struct csl__token_call *c, bool by_worker) {
+    struct csl__token *t = c->key->token;
+    (void)pthread_mutex_lock(&t->lock);
+    bool last = --c->refs == 0;
+    (void)pthread_mutex_unlock(&t->lock);
+    if (last) {
+        struct csl__token_key *key = c->key;
+        EVP_PKEY_free(c->found);
+        csl_secret_free(c->in);
+        csl_secret_free(c);
+        csl__token_key_unref(key, by_worker);
+    }
+}
+
+void csl__token_call_free(struct csl__token_call *c) {
+    if (c != NULL) {
+        call_unref(c, false);
+    }
+}
+
+/* A session that was lost is opened anew, and the call made again, once. */
+static void execute(struct csl__token_session *s, struct csl__token_call *c) {
+    for (int attempt = 0; attempt < 2; attempt++) {
+        s->lost = false;
+        c->diag.text[0] = 0;
+        c->err = csl__session_ready(s, &c->diag);
+        if (c->err == CSL_OK) {
+            csl__ck_rv rv = c->op(s, c);
+            if (rv != CSL__CKR_OK && c->err == CSL_OK) {
+                c->err = csl__session_fail(s, rv, "the token failed", &c->diag);
+            }
+        }
+        if (!s->lost) {
+            return;
+        }
+        csl__session_drop(s);
+    }
+}
+
+static struct csl__token_call *next_call(struct csl__token *t) {
+    t->n_idle++;
+    while (t->head == NULL && !t->stopping) {
+        (void)pthread_cond_wait(&t->work, &t->lock);
+    }
+    t->n_idle--;
+    struct csl__token_call *c = t->stopping ? NULL : t->head;
+    if (c != NULL) {
+        t->head = c->next;
+        c->started = true;
+    }
+    return c;
+}
+
+static void *work(void *arg) {
+    struct csl__token *t = arg;
+    struct csl__token_session s = {.token = t};
+    struct csl__token_call *c;
+    (void)pthread_mutex_lock(&t->lock);
+    while ((c = next_call(t)) != NULL) {
+        (void)pthread_mutex_unlock(&t->lock);
+        execute(&s, c);
+        (void)pthread_mutex_lock(&t->lock);
+        c->done = true;
+        t->stuck = false;
+        (void)pthread_cond_broadcast(&t->done);
+        (void)pthread_mutex_unlock(&t->lock);
+        call_unref(c, true);
+        (void)pthread_mutex_lock(&t->lock);
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+    csl__session_drop(&s);
+    csl__module_close(s.module);
+    (void)pthread_mutex_lock(&t->lock);
+    t->n_workers--;
+    bool ours = t->orphaned && t->n_workers == 0;
+    (void)pthread_cond_broadcast(&t->done);
+    (void)pthread_mutex_unlock(&t->lock);
+    if (ours) {
+        token_free(t);
+    }
+    return NULL;
+}
+
+/* With the lock. Signals are for the program's own threads. */
+static bool add_worker(struct csl__token *t) {
+    sigset_t all, old;
+    pthread_t thread;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool ok = pthread_create(&thread, NULL, work, t) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (ok) {
+        (void)pthread_detach(thread);
+        t->n_workers++;
+    }
+    return ok;
+}
+
+static void enqueue(struct csl__token *t, struct csl__token_call *c) {
+    struct csl__token_call **at = &t->head;
+    unsigned waiting = 1;
+    for (; *at != NULL; at = &(*at)->next) {
+        waiting++;
+    }
+    *at = c;
+    c->next = NULL;
+    c->refs++;
+    if (waiting > t->n_idle && t->n_workers < CSL__TOKEN_WORKERS) {
+        (void)add_worker(t);
+    }
+    (void)pthread_cond_signal(&t->work);
+}
+
+/* With the lock; the call is late. What no worker has begun is taken back. */
+static void abandon(struct csl__token *t, struct csl__token_call *c) {
+    for (struct csl__token_call **at = &t->head; *at != NULL; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            c->refs--;
+            break;
+        }
+    }
+    t->stuck = true;
+    t->probe_after = from_now(PROBE_AGAIN_S * 1000);
+}
+
+/* With the lock. A token that did not answer is asked again from time to time only. */
+static bool may_ask(struct csl__token *t) {
+    struct timespec now = from_now(0);
+    if (!t->stuck) {
+        return true;
+    }
+    if (now.tv_sec < t->probe_after.tv_sec || (t->n_idle == 0 && t->n_workers == CSL__TOKEN_WORKERS)) {
+        return false;
+    }
+    t->probe_after = from_now(PROBE_AGAIN_S * 1000);
+    return true;
+}
+
+static enum csl_err run(struct csl__token *t, struct csl__token_call *c, unsigned timeout_ms,
+                        struct csl_diag *diag) {
+    struct timespec until = from_now(timeout_ms);
+    if (!may_ask(t)) {
+        return csl_fail(
+            diag, CSL_ETIMEOUT,
+            "does not answer since an earlier call; see to the token, it is asked again in at most "
+            "%d s",
+            PROBE_AGAIN_S);
+    }
+    enqueue(t, c);
+    if (t->n_workers == 0) {
+        abandon(t, c);
+        t->stuck = false;
+        return csl_fail(diag, CSL_EOS, "no thread could be started for it");
+    }
+    while (!c->done && pthread_cond_timedwait(&t->done, &t->lock, &until) != ETIMEDOUT) {
+    }
+    if (!c->done) {
+        abandon(t, c);
+        return csl_fail(diag, CSL_ETIMEOUT, "did not answer within %u ms; is it connected, or busy?",
+                        timeout_ms);
+    }
+    return c->err == CSL_OK ? CSL_OK : csl_fail(diag, c->err, "%s", c->diag.text);
+}
+
+/* What people call the token. */
+static const char *name_of(const struct csl_token_uri *uri) {
+    return uri->token[0] != 0    ? uri->token
+           : uri->serial[0] != 0 ? uri->serial
+           : uri->model[0] != 0  ? uri->model
+                                 : "(without a label)";
+}
+
+enum csl_err csl__token_run(struct csl__token_call *c, unsigned timeout_ms, struct csl_diag *diag) {
+    struct csl__token *t = c->key->token;
+    (void)pthread_mutex_lock(&t->lock);
+    enum csl_err err = run(t, c, timeout_ms, diag);
+    (void)pthread_mutex_unlock(&t->lock);
+    return err == CSL_OK ? CSL_OK
+                         : csl_fail_context(diag, err, "%s: token \"%s\"", c->key->path, name_of(&t->uri));
+}
+
+bool csl__token_handle(csl__ck_ulong *handle, struct csl__token_key *k) {
+    struct csl__token *t = k->token;
+    (void)pthread_mutex_lock(&t->lock);
+    bool known = k->found_in == t->epoch;
+    *handle = k->handle;
+    (void)pthread_mutex_unlock(&t->lock);
+    return known;
+}
+
+void csl__token_handle_found(struct csl__token_key *k, csl__ck_ulong handle) {
+    struct csl__token *t = k->token;
+    (void)pthread_mutex_lock(&t->lock);
+    k->handle = handle;
+    k->found_in = t->epoch;
+    (void)pthread_mutex_unlock(&t->lock);
+}

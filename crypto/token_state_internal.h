@@ -1,0 +1,33 @@
+/* A token's state, for crypto/token.c and crypto/token_session.c alone. */
+#ifndef CSL_CRYPTO_TOKEN_STATE_INTERNAL_H
+#define CSL_CRYPTO_TOKEN_STATE_INTERNAL_H
+
+#include <pthread.h>
+#include <time.h>
+
+#include "crypto/token_internal.h"
+
+struct csl__token {
+    struct csl__token *next;
+    unsigned refs;            /* with the list's lock, as next */
+    struct csl_token_uri uri; /* constant, as the PIN */
+    char pin[CSL__TOKEN_PIN_MAX + 1];
+    bool has_pin;
+
+    pthread_mutex_t lock; /* of all below; never held while the module is called */
+    pthread_cond_t work, done;
+    struct csl__token_call *head; /* not begun */
+    unsigned n_workers, n_idle;
+    unsigned epoch; /* of object handles */
+    bool stopping, orphaned;
+    bool stuck; /* a call is late, and nothing was answered since */
+    struct timespec probe_after;
+
+    pthread_mutex_t login; /* one login at a time, so that a wrong PIN is tried once */
+    bool refused;          /* with login */
+};
+
+/* Reads the PIN from where the URI or the site says. */
+CSL_MUST_CHECK enum csl_err csl__token_pin(struct csl__token *t, const char *path, struct csl_diag *diag);
+
+#endif
