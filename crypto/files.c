@@ -115,7 +115,7 @@ static enum csl_err write_fd(int fd, const char *path, const char *data, size_t 
 }
 
 /* A new name is durable only when its folder is synced as well. */
-static enum csl_err sync_parent(const char *path, struct csl_diag *diag) {
+enum csl_err csl__sync_parent(const char *path, struct csl_diag *diag) {
     char dir[CSL__PATH_MAX];
     const char *slash = strrchr(path, '/');
     size_t n = slash == NULL ? 0 : (size_t)(slash - path);
@@ -145,7 +145,7 @@ enum csl_err csl__create_file(const char *path, unsigned mode, const void *data,
         return csl_fail(diag, CSL_ECREATE, "%s: %s%s", path, strerror(errno), hint);
     }
     TRY(write_fd(fd, path, data, n, diag));
-    return sync_parent(path, diag);
+    return csl__sync_parent(path, diag);
 }
 
 enum csl_err csl__replace_file(const char *path, unsigned mode, const void *data, size_t n,
@@ -171,7 +171,7 @@ enum csl_err csl__replace_file(const char *path, unsigned mode, const void *data
         (void)unlink(tmp);
         return csl_fail(diag, CSL_ECREATE, "%s: %s", path, strerror(saved));
     }
-    return sync_parent(path, diag);
+    return csl__sync_parent(path, diag);
 }
 
 enum csl_err csl__make_dir(const char *path, struct csl_diag *diag) {

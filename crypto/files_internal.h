@@ -30,4 +30,7 @@ CSL_MUST_CHECK enum csl_err csl__replace_file(const char *path, unsigned mode, c
 /* Creates the folder (0700) unless it is there; parents must exist. */
 CSL_MUST_CHECK enum csl_err csl__make_dir(const char *path, struct csl_diag *diag);
 
+/* Makes the name of a new file or folder durable. */
+CSL_MUST_CHECK enum csl_err csl__sync_parent(const char *path, struct csl_diag *diag);
+
 #endif
