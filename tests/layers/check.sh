@@ -8,7 +8,7 @@
 set -eu
 cd "${1:-.}"
 
-files=$(find crypto mpc nn net audit proto roles cli -name '*.[ch]' | LC_ALL=C sort)
+files=$(find crypto mpc nn net audit cas chain proto roles cli -name '*.[ch]' | LC_ALL=C sort)
 [ -n "$files" ] || { echo "check.sh: no sources here" >&2; exit 66; }
 
 # shellcheck disable=SC2086
@@ -19,6 +19,9 @@ function layer_of(path) {
     }
     if (path ~ /^nn\/keras\//) {
         return "keras"
+    }
+    if (path ~ /^net\/http\//) {
+        return "http"
     }
     return path ~ /\// ? substr(path, 1, index(path, "/") - 1) : ""
 }
@@ -31,10 +34,13 @@ BEGIN {
     may["onnx"] = " onnx nn mpc crypto "
     may["keras"] = " keras nn mpc crypto "
     may["net"] = " net crypto "
+    may["http"] = " http crypto "
     may["audit"] = " audit crypto "
+    may["cas"] = " cas http crypto "
+    may["chain"] = " chain audit http crypto "
     may["proto"] = " proto "
-    may["roles"] = " roles net audit nn onnx keras mpc crypto "
-    may["cli"] = " cli roles net audit nn onnx keras mpc crypto "
+    may["roles"] = " roles chain cas http net audit nn onnx keras mpc crypto "
+    may["cli"] = " cli roles chain cas http net audit nn onnx keras mpc crypto "
     n_bad = n_files = n_includes = 0
 }
 
@@ -74,8 +80,16 @@ function check_direct(i,    mine, theirs) {
         if (mine != "keras") {
             bad(i, mine " includes " to[i] ": HDF5 and zip archives belong to nn/keras")
         }
+    } else if (to[i] ~ /^curl\//) {
+        if (mine != "http") {
+            bad(i, mine " includes " to[i] ": libcurl belongs to net/http")
+        }
+    } else if (to[i] ~ /^secp256k1/) {
+        if (mine != "chain") {
+            bad(i, mine " includes " to[i] ": libsecp256k1 belongs to chain")
+        }
     } else if (theirs in may && index(may[mine], " " theirs " ") == 0) {
-        if (!(mine == "net" && to[i] == "mpc/link.h")) {
+        if (!(mine == "net" && to[i] ~ /^(mpc\/link|chain\/address)\.h$/)) {
             bad(i, mine " includes " to[i] ": " mine " may see only" may[mine] "headers")
         }
     }
@@ -85,6 +99,9 @@ function check_direct(i,    mine, theirs) {
 function is_forbidden(mine, header) {
     if (mine ~ /^(mpc|nn|onnx|keras)$/) {
         return header ~ /^(uv\.h|uv\/|openssl\/)/
+    }
+    if (mine ~ /^(audit|cas|chain)$/) {
+        return header ~ /^(uv\.h|uv\/|sys\/socket\.h|netdb\.h|netinet\/)/
     }
     return mine == "crypto" && header ~ /^(uv\.h|uv\/|sys\/socket\.h|netdb\.h|netinet\/)/
 }

@@ -8,7 +8,7 @@ trap 'rm -rf "$tree"' EXIT
 
 clean_tree() {
     rm -rf "${tree:?}"/*
-    for folder in crypto mpc nn nn/onnx nn/keras net proto roles cli; do
+    for folder in crypto mpc nn nn/onnx nn/keras net net/http audit cas chain proto roles cli; do
         mkdir -p "$tree/$folder"
     done
     echo '#include <openssl/evp.h>' >"$tree/crypto/identity.h"
@@ -19,6 +19,13 @@ clean_tree() {
     printf '#include "nn/graph.h"\n#include "onnx.pb-c.h"\n' >"$tree/nn/onnx/onnx.c"
     printf '#include "nn/graph.h"\n#include <hdf5.h>\n#include <zip.h>\n' >"$tree/nn/keras/read.c"
     printf '#include "mpc/link.h"\n#include <uv.h>\n' >"$tree/net/conn.h"
+    printf '#include "crypto/err.h"\n' >"$tree/net/http/http.h"
+    printf '#include "net/http/http.h"\n#include <curl/curl.h>\n' >"$tree/net/http/http.c"
+    printf '#include "net/http/http.h"\n' >"$tree/cas/store.c"
+    printf '#include "crypto/err.h"\n' >"$tree/audit/note.h"
+    printf '#include "crypto/err.h"\n' >"$tree/chain/address.h"
+    printf '#include "audit/note.h"\n#include "net/http/http.h"\n#include <secp256k1.h>\n' >"$tree/chain/rpc.c"
+    printf '#include "chain/address.h"\n' >"$tree/net/roster.c"
     printf '#include "control.pb-c.h"\n#include "net/conn.h"\n#include "nn/graph.h"\n' >"$tree/roles/party.c"
     printf '#include "net/conn.h"\n' >"$tree/cli/main.c"
 }
@@ -67,6 +74,21 @@ refuses cli/x.c '<zip.h>'
 refuses net/x.c '"mpc/session.h"'
 refuses net/x.c '"nn/graph.h"'
 refuses net/x.c '"roles/party.h"'
+refuses net/x.c '"chain/rpc.h"'
+refuses net/x.c '"net/http/http.h"'
+refuses net/x.c '<curl/curl.h>'
+refuses net/http/x.c '"net/conn.h"'
+refuses net/http/x.c '"cas/store.h"'
+refuses cas/x.c '"chain/address.h"'
+refuses cas/x.c '"net/conn.h"'
+refuses cas/x.c '<sys/socket.h>'
+refuses chain/x.c '"cas/store.h"'
+refuses chain/x.c '"net/conn.h"'
+refuses chain/x.c '<curl/curl.h>'
+refuses chain/x.c '<uv.h>'
+refuses audit/x.c '"chain/address.h"'
+refuses audit/x.c '<uv.h>'
+refuses roles/x.c '<secp256k1.h>'
 refuses net/x.c '"control.pb-c.h"'
 refuses roles/x.c '"cli/args.h"'
 refuses roles/x.c '"onnx.pb-c.h"'
