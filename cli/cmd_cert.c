@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cert_token.h"
 #include "cli/commands.h"
 #include "cli/show.h"
 #include "crypto/cert.h"
@@ -13,8 +14,8 @@
 /* ---- keygen, request ---- */
 
 struct site_opts {
-    const char *site, *name;
-    struct csl_list hosts;
+    const char *site, *name, *token;
+    struct csl_list hosts, token_keys;
 };
 
 /* Writes SITE/NAME.request and says what to do with it. */
@@ -45,21 +46,26 @@ static int run_keygen(struct csl_cli *cli, int argc, char **argv) {
         CSL_STRING(struct site_opts, site, "site", "DIR", true, "folder of the site; made if missing"),
         CSL_STRING(struct site_opts, name, "name", "NAME", true, "the site's name: a-z, 0-9, '-'"),
         CSL_LIST(struct site_opts, hosts, "host", "HOST", false, "DNS name or IP address of the site"),
+        CSL_STRING(struct site_opts, token, "token", "URI", false, "PKCS#11 token for all three keys"),
+        CSL_LIST(struct site_opts, token_keys, "token-key", "KIND=URI", false,
+                 "one key (tls, wrap, sign) in a token"),
         CSL_OPTS_END};
     static const struct csl_spec spec = {
         .name = "cert keygen",
-        .synopsis = "--site DIR --name NAME [--host HOST]...",
+        .synopsis = "--site DIR --name NAME [--host HOST]... [--token URI] [--token-key KIND=URI]...",
         .text =
             "Draws the site's three keys (TLS, wrapping, signing) into its folder, and writes the request "
             "that\n"
-            "the consortium's CA needs. The private keys never leave the folder and are never overwritten.",
+            "the consortium's CA needs. The private keys never leave the folder and are never overwritten.\n"
+            "With a PKCS#11 URI (pkcs11:token=...?module-path=...) keys are used, or drawn, in a token; see "
+            "docs/token.md.",
         .opts = opts};
     struct site_opts o = {0};
     int code;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
         return code;
     }
-    enum csl_err err = csl_site_keygen(o.site, o.name, &cli->diag);
+    enum csl_err err = csl_cert_keygen(cli, o.site, o.name, o.token, &o.token_keys);
     return csl_cli_finish(cli, err != CSL_OK ? err : write_request(cli, &o));
 }
 
@@ -224,13 +230,15 @@ static enum csl_err show_site(struct csl_cli *cli, const char *dir) {
     (void)csl_hex32(tls, s.tls_spki), (void)csl_hex32(wrap, s.wrap_spki),
         (void)csl_hex32(sign_hex, s.sign_spki);
     if (cli->json) {
-        json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", s.name, "tls_spki_sha256", tls,
-                                "wrap_spki_sha256", wrap, "sign_spki_sha256", sign_hex, "certificate",
+        json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", s.name, "tls_spki_sha256", tls,
+                                "wrap_spki_sha256", wrap, "sign_spki_sha256", sign_hex, "private_keys",
+                                csl_cert_keys_json(&s), "certificate",
                                 s.tls_cert == NULL ? json_null() : csl_cert_json(s.tls_cert));
         err = csl_cli_print_json(cli, doc);
     } else {
         (void)printf("site          %s\nTLS key       %s\nwrapping key  %s\nsigning key   %s\n", s.name, tls,
                      wrap, sign_hex);
+        csl_cert_print_keys(&s);
         if (s.tls_cert != NULL) {
             csl_cert_print_expiry(s.tls_cert);
         } else {

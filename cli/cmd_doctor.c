@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cert_token.h"
 #include "cli/commands.h"
 #include "cli/show.h"
 #include "roles/doctor.h"
@@ -57,6 +58,9 @@ static void print_checkup(const struct csl_checkup *x) {
 static enum csl_err run(struct csl_cli *cli, const struct options *o) {
     struct csl_context ctx;
     TRY(csl_context_load(&ctx, o->site, o->roster, &cli->diag));
+    if (!cli->json) {
+        csl_cert_print_keys(&ctx.site);
+    }
     struct csl_checkup *list = calloc(CSL_ROSTER_MEMBERS_MAX, sizeof *list);
     size_t n = 0;
     enum csl_err err = list == NULL ? CSL_ENOMEM : csl_doctor_run(list, &n, &ctx, &cli->diag);
@@ -75,7 +79,8 @@ static enum csl_err run(struct csl_cli *cli, const struct options *o) {
         }
     }
     if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, json_pack("{s:s, s:O}", "site", ctx.site.name, "peers", peers));
+        err = csl_cli_print_json(cli, json_pack("{s:s, s:o, s:O}", "site", ctx.site.name, "private_keys",
+                                                csl_cert_keys_json(&ctx.site), "peers", peers));
         cli->json = false; /* the document is out */
     }
     json_decref(peers);

@@ -123,7 +123,7 @@ enum csl_err csl__key_load(EVP_PKEY **key, const char *path, struct csl_diag *di
     csl_secret_free(pem);
     if (k == NULL) {
         return csl_fail(diag, CSL_EDATA,
-                        "%s: neither a PEM private key without passphrase nor a PKCS#11 URI (%s)", path,
+                        "%s: not a PEM private key without passphrase, nor a PKCS#11 URI (%s)", path,
                         csl__openssl_reason());
     }
     *key = k;

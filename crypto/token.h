@@ -83,6 +83,10 @@ CSL_MUST_CHECK enum csl_err csl_token_key_generate(enum csl_token_kind kind, con
 CSL_MUST_CHECK enum csl_err csl_token_key_exists(bool *is_there, const struct csl_token_uri *uri,
                                                  const char *path, struct csl_diag *diag);
 
+/* When OpenSSL's oldest queued error is that of a token (in a TLS handshake): what it was, in diag. CSL_OK when it
+ * is none. Leaves the queue as it is. */
+enum csl_err csl_token_failure(struct csl_diag *diag);
+
 /* Where the private half of a key is, for people: "token ..." or "file". Returns out. */
 enum { CSL_TOKEN_WHERE_MAX = 512 };
 const char *csl_token_where(char out[CSL_TOKEN_WHERE_MAX], const EVP_PKEY *key);

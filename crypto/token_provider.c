@@ -179,6 +179,26 @@ static int sig_update(void *data, const unsigned char *p, size_t n) {
     return s->digest != NULL && EVP_DigestUpdate(s->digest, p, n) == 1;
 }
 
+/* A library of its own in OpenSSL's errors; the reason is the enum csl_err. */
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+static int library;
+
+static void make_library(void) {
+    library = ERR_get_next_error_library();
+}
+
+enum csl_err csl_token_failure(struct csl_diag *diag) {
+    const char *text = NULL;
+    int flags = 0;
+    (void)pthread_once(&library_once, make_library);
+    unsigned long e = ERR_peek_error_data(&text, &flags);
+    if (e == 0 || ERR_GET_LIB(e) != library) {
+        return CSL_OK;
+    }
+    return csl_fail(diag, (enum csl_err)ERR_GET_REASON(e), "%s",
+                    (flags & ERR_TXT_STRING) != 0 ? text : "the token of the TLS key failed");
+}
+
 static int sig_final(void *data, unsigned char *sig, size_t *n_sig, size_t room) {
     struct signing *s = data;
     enum { DER_MAX = 72 }; /* two integers of 33 bytes */
@@ -192,8 +212,10 @@ static int sig_final(void *data, unsigned char *sig, size_t *n_sig, size_t room)
     if (room < DER_MAX || s->digest == NULL || EVP_DigestFinal_ex(s->digest, digest, NULL) != 1) {
         return 0;
     }
-    if (csl__token_sign(pair, s->key->token, digest, sizeof digest, &diag) != CSL_OK) {
-        ERR_raise_data(ERR_LIB_PROV, ERR_R_OPERATION_FAIL, "%s", diag.text);
+    enum csl_err err = csl__token_sign(pair, s->key->token, digest, sizeof digest, &diag);
+    if (err != CSL_OK) {
+        (void)pthread_once(&library_once, make_library);
+        ERR_raise_data(library, (int)err, "%s", diag.text);
         return 0;
     }
     int n = csl__token_ecdsa_der(&der, pair);

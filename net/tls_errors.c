@@ -50,6 +50,11 @@ enum csl_err csl__tls_error(struct csl_tls *tls, struct csl_diag *diag) {
         ERR_clear_error();
         return csl_fail(diag, CSL_EAUTH, "%s", tls->refusal.text);
     }
+    enum csl_err token = csl_token_failure(diag);
+    if (token != CSL_OK) { /* ours, not the peer's doing */
+        ERR_clear_error();
+        return token;
+    }
     const char *text = NULL;
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
         if (reason == reasons[i].reason) {
