@@ -94,7 +94,8 @@ static enum csl_err refused(struct csl_rpc *rpc, const json_t *error, struct csl
     uint8_t *data = NULL;
     size_t n = 0;
     if (!json_is_integer(code) || message == NULL) {
-        return csl_fail(diag, CSL_EPROTO, "the answer's error has no code or message; is this a chain's node?");
+        return csl_fail(diag, CSL_EPROTO,
+                        "the answer's error has no code or message; is this a chain's node?");
     }
     rpc->refused = refusal_of(json_integer_value(code), message);
     if (rpc->refused == CSL_REFUSED_REVERT || rpc->refused == CSL_REFUSED_OTHER) {
