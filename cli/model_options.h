@@ -61,6 +61,8 @@ int csl_model_check(struct csl_cli *cli, int argc, char **argv);
 int csl_model_seal(struct csl_cli *cli, int argc, char **argv);
 int csl_model_share(struct csl_cli *cli, int argc, char **argv);
 int csl_model_install(struct csl_cli *cli, int argc, char **argv);
+int csl_model_push(struct csl_cli *cli, int argc, char **argv);
+int csl_model_pull(struct csl_cli *cli, int argc, char **argv);
 int csl_model_reseal(struct csl_cli *cli, int argc, char **argv);
 int csl_model_archive(struct csl_cli *cli, int argc, char **argv);
 int csl_model_restore(struct csl_cli *cli, int argc, char **argv);
