@@ -156,6 +156,7 @@ static enum csl_err make_cert(X509 *cert, X509 *ca, EVP_PKEY *ca_key, const stru
         {NID_ext_key_usage, "serverAuth,clientAuth"}, {NID_subject_key_identifier, "hash"},
         {NID_authority_key_identifier, "keyid"},
     };
+    ERR_clear_error();
     bool ok = X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
               set_validity(cert, days, ca) && set_subject(cert, e->name) &&
               X509_set_issuer_name(cert, X509_get_subject_name(ca)) == 1 &&
@@ -166,8 +167,13 @@ static enum csl_err make_cert(X509 *cert, X509 *ca, EVP_PKEY *ca_key, const stru
         /* a CA that came from elsewhere may have an Ed25519 key, which takes no digest */
         ok = X509_sign(cert, ca_key, EVP_PKEY_is_a(ca_key, "ED25519") == 1 ? NULL : EVP_sha256()) > 0;
     }
-    return ok ? CSL_OK
-              : csl_fail(diag, CSL_EINTERNAL, "the certificate cannot be made (%s)", csl__openssl_reason());
+    if (!ok) { /* ca.key may be in a token */
+        enum csl_err token = csl_token_failure(diag);
+        const char *why = csl__openssl_reason();
+        return token != CSL_OK ? token
+                               : csl_fail(diag, CSL_EINTERNAL, "the certificate cannot be made (%s)", why);
+    }
+    return CSL_OK;
 }
 
 enum csl_err csl_ca_sign(char **out_pem, const char *ca_dir, const struct csl_enrolment *e, unsigned days,

@@ -49,9 +49,12 @@ enum csl_err csl_enrolment_write(char **text, const struct csl_site *site, const
         return csl_fail(diag, CSL_ENOMEM, "out of memory");
     }
     TRY_OUT(csl__names_make(&names, site->name, site->wrap_spki, site->sign_spki, hosts, n_hosts, diag));
+    ERR_clear_error();
     err = make_req(&req, site, names);
     if (err != CSL_OK) {
-        err = csl_fail(diag, err, "the request cannot be made (%s)", csl__openssl_reason());
+        enum csl_err token = csl_token_failure(diag);
+        const char *why = csl__openssl_reason();
+        err = token != CSL_OK ? token : csl_fail(diag, err, "the request cannot be made (%s)", why);
         goto out;
     }
     if (BIO_printf(bio, "# Consilium: enrolment request of %s. Public keys only.\n", site->name) <= 0 ||

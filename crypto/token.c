@@ -9,7 +9,7 @@
 #include "crypto/secret.h"
 #include "crypto/token_state_internal.h"
 
-enum { PROBE_AGAIN_S = 30, CLOSE_TIMEOUT_MS = 2000 };
+enum { PROBE_AGAIN_S = 30 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the list; taken before a token's */
 static struct csl__token *tokens;
@@ -41,6 +41,7 @@ static void init_conditions(struct csl__token *t) {
 
 static void in_child(void) {
     csl__module_forked();
+    csl__pins_forked();
     for (struct csl__token *t = tokens; t != NULL; t = t->next) {
         t->n_workers = t->n_idle = 0;
         t->head = NULL; /* calls of threads that are not here */
@@ -71,7 +72,7 @@ static enum csl_err token_new(struct csl__token **out, const struct csl_token_ur
         return csl_fail(diag, CSL_ENOMEM, "%s: out of memory", path);
     }
     t->uri = *uri;
-    enum csl_err err = csl__token_pin(t, path, diag);
+    enum csl_err err = csl__token_settings(t, path, diag);
     if (err != CSL_OK) {
         csl_secret_free(t);
         return err;
@@ -160,7 +161,7 @@ void csl__token_close(struct csl__token *t, bool by_worker) {
     if (!last) {
         return;
     }
-    struct timespec until = from_now(CLOSE_TIMEOUT_MS);
+    struct timespec until = from_now(t->timeout_ms);
     (void)pthread_mutex_lock(&t->lock);
     t->stopping = true;
     (void)pthread_cond_broadcast(&t->work);
@@ -195,23 +196,24 @@ struct csl__token_call *csl__token_call_new(struct csl__token_key *key, csl__tok
     return c;
 }
 
-static void call_unref(struct csl__token_call *c, bool by_worker) {
+static void call_destroy(struct csl__token_call *c, bool by_worker) {
+    struct csl__token_key *key = c->key;
+    EVP_PKEY_free(c->found);
+    csl_secret_free(c->in);
+    csl_secret_free(c);
+    csl__token_key_unref(key, by_worker);
+}
+
+void csl__token_call_free(struct csl__token_call *c) {
+    if (c == NULL) {
+        return;
+    }
     struct csl__token *t = c->key->token;
     (void)pthread_mutex_lock(&t->lock);
     bool last = --c->refs == 0;
     (void)pthread_mutex_unlock(&t->lock);
     if (last) {
-        struct csl__token_key *key = c->key;
-        EVP_PKEY_free(c->found);
-        csl_secret_free(c->in);
-        csl_secret_free(c);
-        csl__token_key_unref(key, by_worker);
-    }
-}
-
-void csl__token_call_free(struct csl__token_call *c) {
-    if (c != NULL) {
-        call_unref(c, false);
+        call_destroy(c, false);
     }
 }
 
@@ -259,10 +261,13 @@ static void *work(void *arg) {
         (void)pthread_mutex_lock(&t->lock);
         c->done = true;
         t->stuck = false;
+        bool abandoned = --c->refs == 0;
         (void)pthread_cond_broadcast(&t->done);
-        (void)pthread_mutex_unlock(&t->lock);
-        call_unref(c, true);
-        (void)pthread_mutex_lock(&t->lock);
+        if (abandoned) {
+            (void)pthread_mutex_unlock(&t->lock);
+            call_destroy(c, true);
+            (void)pthread_mutex_lock(&t->lock);
+        }
     }
     (void)pthread_mutex_unlock(&t->lock);
     csl__session_drop(&s);
@@ -368,10 +373,10 @@ static const char *name_of(const struct csl_token_uri *uri) {
                                  : "(without a label)";
 }
 
-enum csl_err csl__token_run(struct csl__token_call *c, unsigned timeout_ms, struct csl_diag *diag) {
+enum csl_err csl__token_run(struct csl__token_call *c, unsigned times, struct csl_diag *diag) {
     struct csl__token *t = c->key->token;
     (void)pthread_mutex_lock(&t->lock);
-    enum csl_err err = run(t, c, timeout_ms, diag);
+    enum csl_err err = run(t, c, times * t->timeout_ms, diag);
     (void)pthread_mutex_unlock(&t->lock);
     return err == CSL_OK ? CSL_OK
                          : csl_fail_context(diag, err, "%s: token \"%s\"", c->key->path, name_of(&t->uri));

@@ -36,7 +36,7 @@ enum {
     CSL_TOKEN_ID_MAX = 64,      /* of an object's id */
     CSL_TOKEN_PATH_MAX = 1023,
     CSL_TOKEN_URI_MAX = 4096,   /* of a whole line */
-    CSL_TOKEN_TIMEOUT_MS = 5000 /* of a signature or an unwrapping */
+    CSL_TOKEN_TIMEOUT_MS = 5000 /* of a signature or an unwrapping, but for CONSILIUM_TOKEN_TIMEOUT_MS */
 };
 
 /* A URI taken apart. Texts are "" where they are not given. */
@@ -83,8 +83,8 @@ CSL_MUST_CHECK enum csl_err csl_token_key_generate(enum csl_token_kind kind, con
 CSL_MUST_CHECK enum csl_err csl_token_key_exists(bool *is_there, const struct csl_token_uri *uri,
                                                  const char *path, struct csl_diag *diag);
 
-/* When OpenSSL's oldest queued error is that of a token (in a TLS handshake): what it was, in diag. CSL_OK when it
- * is none. Leaves the queue as it is. */
+/* When OpenSSL's oldest queued error is that of a token (in a TLS handshake): what it was, in diag. CSL_OK
+ * when it is none. Leaves the queue as it is. */
 enum csl_err csl_token_failure(struct csl_diag *diag);
 
 /* Where the private half of a key is, for people: "token ..." or "file". Returns out. */

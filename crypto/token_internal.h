@@ -18,8 +18,10 @@ enum {
     CSL__TOKEN_WORKERS = 4,
     CSL__TOKEN_PIN_MAX = 255,
     CSL__TOKEN_OUT_MAX = 2048, /* bytes of a result: an RSA block of 16384 bits */
-    CSL__TOKEN_OPEN_TIMEOUT_MS = 15000,
-    CSL__TOKEN_GENERATE_TIMEOUT_MS = 120000
+    /* How many times the token's timeout a call may take. */
+    CSL__TOKEN_USE = 1,
+    CSL__TOKEN_OPEN = 3,
+    CSL__TOKEN_GENERATE = 24
 };
 
 /* ---- Modules (crypto/token_module.c) ---- */
@@ -117,8 +119,7 @@ struct csl__token_call *csl__token_call_new(struct csl__token_key *key, csl__tok
 void csl__token_call_free(struct csl__token_call *c);
 
 /* Runs c on a worker. A lost session is opened again, once. Errors name the key's file and the token. */
-CSL_MUST_CHECK enum csl_err csl__token_run(struct csl__token_call *c, unsigned timeout_ms,
-                                           struct csl_diag *diag);
+CSL_MUST_CHECK enum csl_err csl__token_run(struct csl__token_call *c, unsigned times, struct csl_diag *diag);
 
 /* The key's object where it is known still; else the op finds it, and says so. */
 bool csl__token_handle(csl__ck_ulong *handle, struct csl__token_key *k);

@@ -119,7 +119,7 @@ enum csl_err csl__token_sign(uint8_t sig[64], struct csl__token_key *k, const ui
     }
     c->mechanism = EVP_PKEY_is_a(k->pub, "ED25519") == 1 ? CSL__CKM_EDDSA : CSL__CKM_ECDSA;
     memcpy(c->in, p, n);
-    enum csl_err err = csl__token_run(c, CSL_TOKEN_TIMEOUT_MS, diag);
+    enum csl_err err = csl__token_run(c, CSL__TOKEN_USE, diag);
     if (err == CSL_OK && c->n_out != 64) {
         err = csl_fail(diag, CSL_EUNAVAILABLE, "%s: the token's signature has %zu bytes instead of 64",
                        k->path, c->n_out);
@@ -202,7 +202,7 @@ enum csl_err csl__token_unwrap(uint8_t *out, size_t *n, int *ok, struct csl__tok
     c->n_label = strlen(label);
     memcpy(c->label, label, c->n_label);
     memcpy(c->in, wrapped, n_wrapped);
-    enum csl_err err = csl__token_run(c, CSL_TOKEN_TIMEOUT_MS, diag);
+    enum csl_err err = csl__token_run(c, CSL__TOKEN_USE, diag);
     if (err == CSL_OK && k->raw_rsa) {
         decode_oaep(out, n, ok, c, n_wrapped);
     } else if (err == CSL_OK) {
@@ -293,7 +293,7 @@ static enum csl_err check_unwrapper(struct csl__token_key *k, struct csl_diag *d
 static enum csl_err load(EVP_PKEY **key, struct csl__token_key *k, struct csl_diag *diag) {
     struct csl__token_call *c = NULL;
     TRY(simple_call(&c, k, csl__token_op_find, diag));
-    enum csl_err err = csl__token_run(c, CSL__TOKEN_OPEN_TIMEOUT_MS, diag);
+    enum csl_err err = csl__token_run(c, CSL__TOKEN_OPEN, diag);
     if (err == CSL_OK) {
         k->pub = c->found;
         k->extractable = c->flag;
@@ -350,7 +350,7 @@ enum csl_err csl_token_key_generate(enum csl_token_kind kind, const struct csl_t
     enum csl_err err = simple_call(&c, k, csl__token_op_generate, diag);
     if (err == CSL_OK) {
         c->kind = kind;
-        err = csl__token_run(c, CSL__TOKEN_GENERATE_TIMEOUT_MS, diag);
+        err = csl__token_run(c, CSL__TOKEN_GENERATE, diag);
     }
     csl__token_call_free(c);
     csl__token_key_unref(k, false);
@@ -365,7 +365,7 @@ enum csl_err csl_token_key_exists(bool *is_there, const struct csl_token_uri *ur
     TRY(key_new(&k, uri, path, diag));
     enum csl_err err = simple_call(&c, k, csl__token_op_exists, diag);
     if (err == CSL_OK) {
-        err = csl__token_run(c, CSL__TOKEN_OPEN_TIMEOUT_MS, diag);
+        err = csl__token_run(c, CSL__TOKEN_OPEN, diag);
         *is_there = err == CSL_OK && c->flag;
     }
     csl__token_call_free(c);

@@ -7,7 +7,25 @@
 #include "crypto/secret.h"
 #include "crypto/token_state_internal.h"
 
-/* ---- The PIN ---- */
+/* ---- Timeout and PIN ---- */
+
+enum { TIMEOUT_MS_MIN = 50, TIMEOUT_MS_MAX = 600000 };
+
+static enum csl_err take_timeout(unsigned *ms, struct csl_diag *diag) {
+    const char *text = getenv("CONSILIUM_TOKEN_TIMEOUT_MS");
+    char *end = NULL;
+    *ms = CSL_TOKEN_TIMEOUT_MS;
+    if (text == NULL) {
+        return CSL_OK;
+    }
+    unsigned long n = strtoul(text, &end, 10);
+    if (end == text || *end != 0 || n < TIMEOUT_MS_MIN || n > TIMEOUT_MS_MAX) {
+        return csl_fail(diag, CSL_ECONFIG, "CONSILIUM_TOKEN_TIMEOUT_MS must be a number from %d to %d",
+                        TIMEOUT_MS_MIN, TIMEOUT_MS_MAX);
+    }
+    *ms = (unsigned)n;
+    return CSL_OK;
+}
 
 static enum csl_err read_pin(struct csl__token *t, const char *path, struct csl_diag *diag) {
     char *text = NULL;
@@ -39,7 +57,7 @@ static enum csl_err beside(char out[CSL__PATH_MAX], const char *key_path, const 
                : csl_fail(diag, CSL_EUSAGE, "%s: the path of the PIN's file is too long", key_path);
 }
 
-enum csl_err csl__token_pin(struct csl__token *t, const char *key_path, struct csl_diag *diag) {
+static enum csl_err take_pin(struct csl__token *t, const char *key_path, struct csl_diag *diag) {
     char path[CSL__PATH_MAX];
     const char *source = t->uri.pin_source, *env = getenv("CONSILIUM_TOKEN_PIN");
     if (strncmp(source, "file:", 5) == 0) {
@@ -58,6 +76,59 @@ enum csl_err csl__token_pin(struct csl__token *t, const char *key_path, struct c
         t->has_pin = true;
     }
     return CSL_OK;
+}
+
+enum csl_err csl__token_settings(struct csl__token *t, const char *path, struct csl_diag *diag) {
+    TRY(take_timeout(&t->timeout_ms, diag));
+    return take_pin(t, path, diag);
+}
+
+/* PINs that a token refused, for the life of the process: as digests with what names the token. */
+enum { REFUSED_MAX = 64 };
+static pthread_mutex_t refused_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint8_t refused[REFUSED_MAX][32];
+static size_t n_refused;
+
+void csl__pins_forked(void) {
+    (void)pthread_mutex_init(&refused_lock, NULL);
+}
+
+static bool digest_pin(uint8_t digest[32], const struct csl__token *t) {
+    const struct csl_token_uri *u = &t->uri;
+    char slot[24] = "";
+    if (u->has_slot) {
+        (void)snprintf(slot, sizeof slot, "%lu", u->slot);
+    }
+    const char *const parts[] = {u->module_path, u->token, u->serial, u->manufacturer,
+                                 u->model,       slot,     t->pin};
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+    for (size_t i = 0; ok && i < sizeof parts / sizeof parts[0]; i++) {
+        ok = EVP_DigestUpdate(ctx, parts[i], strlen(parts[i]) + 1) == 1;
+    }
+    ok = ok && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+static bool was_refused(const struct csl__token *t) {
+    uint8_t digest[32];
+    bool found = !digest_pin(digest, t);
+    (void)pthread_mutex_lock(&refused_lock);
+    for (size_t i = 0; i < REFUSED_MAX && i < n_refused; i++) {
+        found = found || memcmp(refused[i], digest, sizeof digest) == 0;
+    }
+    (void)pthread_mutex_unlock(&refused_lock);
+    return found;
+}
+
+static void remember_refusal(const struct csl__token *t) {
+    uint8_t digest[32];
+    if (digest_pin(digest, t)) {
+        (void)pthread_mutex_lock(&refused_lock);
+        memcpy(refused[n_refused++ % REFUSED_MAX], digest, sizeof digest);
+        (void)pthread_mutex_unlock(&refused_lock);
+    }
 }
 
 /* ---- What went wrong ---- */
@@ -167,9 +238,8 @@ static enum csl_err login(struct csl__token_session *s, const struct csl__ck_tok
                           struct csl_diag *diag) {
     struct csl__token *t = s->token;
     bool pad = (info->flags & CSL__CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
-    if (t->refused) {
-        return csl_fail(diag, CSL_EAUTH,
-                        "its PIN was refused, and is not tried again; correct it, and restart");
+    if (was_refused(t)) {
+        return csl_fail(diag, CSL_EAUTH, "this PIN was refused before, and is not tried again; correct it");
     }
     if ((info->flags & CSL__CKF_USER_PIN_LOCKED) != 0) {
         return csl_fail(diag, CSL_EAUTH, "the PIN is locked; the token's security officer can unlock it");
@@ -191,7 +261,9 @@ static enum csl_err login(struct csl__token_session *s, const struct csl__ck_tok
     if (rv == CSL__CKR_OK || rv == CSL__CKR_USER_ALREADY_LOGGED_IN) {
         return CSL_OK;
     }
-    t->refused = kind_of(rv) == CSL_EAUTH;
+    if (kind_of(rv) == CSL_EAUTH) {
+        remember_refusal(t);
+    }
     return csl__session_fail(s, rv, "no login", diag);
 }
 

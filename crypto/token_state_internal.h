@@ -13,6 +13,7 @@ struct csl__token {
     struct csl_token_uri uri; /* constant, as the PIN */
     char pin[CSL__TOKEN_PIN_MAX + 1];
     bool has_pin;
+    unsigned timeout_ms;
 
     pthread_mutex_t lock; /* of all below; never held while the module is called */
     pthread_cond_t work, done;
@@ -24,10 +25,13 @@ struct csl__token {
     struct timespec probe_after;
 
     pthread_mutex_t login; /* one login at a time, so that a wrong PIN is tried once */
-    bool refused;          /* with login */
 };
 
-/* Reads the PIN from where the URI or the site says. */
-CSL_MUST_CHECK enum csl_err csl__token_pin(struct csl__token *t, const char *path, struct csl_diag *diag);
+/* The timeout, and the PIN from where the URI or the site says. */
+CSL_MUST_CHECK enum csl_err csl__token_settings(struct csl__token *t, const char *path,
+                                                struct csl_diag *diag);
+
+/* In the child of a fork. */
+void csl__pins_forked(void);
 
 #endif
