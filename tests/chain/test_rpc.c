@@ -228,6 +228,9 @@ static void nested_answer(void **state) {
     assert_int_equal(csl_rpc_chain_id(&w->rpc, &v, &w->diag), CSL_EPROTO); /* longer than a number can be */
 }
 
+/* 257 bits. */
+#define TOO_LONG "\"0x10000000000000000000000000000000000000000000000000000000000000000\""
+
 static void not_quantities(void **state) {
     struct world *w = *state;
     static const char *const bad[] = {"1",
@@ -249,8 +252,7 @@ static void not_quantities(void **state) {
                                       "\"0x1 \"",
                                       "\"0x1\\u0000\"",
                                       "\"0x10000000000000000\"",
-                                      "\"0x1"
-                                      "0000000000000000000000000000000000000000000000000000000000000000\""};
+                                      TOO_LONG};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint64_t v = 77;
         world_result(w, bad[i]);
