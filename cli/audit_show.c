@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/audit_chain.h"
 #include "cli/audit_story.h"
 #include "cli/commands.h"
 #include "cli/hex.h"
@@ -13,6 +14,7 @@ enum { WIDTH = 100, INDENT = 8, SHORT = 6 };
 
 struct options {
     const char *site, *session;
+    struct csl_chain_node node;
 };
 
 struct job {
@@ -22,8 +24,10 @@ struct job {
     struct csl_story story;
     uint8_t id[16];
     bool of_session;
+    struct csl_chain_node node;
     json_t *entries; /* --json */
     size_t shown;
+    uint64_t last; /* of what was shown */
 };
 
 /* Facts, "; " between them, wrapped and indented; a fact is not torn apart unless it is longer than a line.
@@ -66,6 +70,7 @@ static enum csl_err show_entry(struct job *j, uint64_t i, const csl_leaf *leaf) 
     (void)csl_hex32(to, after);
     (void)csl_time_text(when, (int64_t)(leaf->time_ms / 1000));
     j->shown++;
+    j->last = i;
     if (j->cli->json) {
         json_t *o = csl_story_json(&j->story, leaf);
         (void)json_object_set_new(o, "entry", json_integer((json_int_t)i));
@@ -160,6 +165,24 @@ static json_t *checkpoint_json(const struct csl_note *note) {
                      csl_hex32(root, note->checkpoint.root), "cosigned", names);
 }
 
+/* The anchor that covers all of a session. */
+static enum csl_err find_anchor(json_t **anchor, struct job *j) {
+    *anchor = NULL;
+    if (!j->of_session) {
+        return CSL_OK;
+    }
+    TRY(csl_chain_anchor_of(anchor, &j->ctx, j->last, &j->node, &j->cli->diag));
+    bool chain = j->ctx.roster.chain.id != 0 && j->ctx.self->has_account;
+    if (!j->cli->json && json_is_object(*anchor)) {
+        (void)printf("\n");
+        csl_chain_print_anchor(*anchor, "");
+    } else if (!j->cli->json && chain) {
+        (void)printf("\nanchor        none of %s covers all of it yet\n",
+                     j->node.url == NULL ? "those in this site's outbox" : "those on the chain");
+    }
+    return CSL_OK;
+}
+
 static enum csl_err show(struct job *j) {
     struct csl_diag ignored;
     struct csl_note *note = calloc(1, sizeof *note);
@@ -175,12 +198,15 @@ static enum csl_err show(struct job *j) {
         print_checkpoint(j, note);
     }
     err = err == CSL_OK ? show_all(j) : err;
+    json_t *anchor = NULL;
+    err = err == CSL_OK ? find_anchor(&anchor, j) : err;
     if (err == CSL_OK && j->cli->json) {
-        err = csl_cli_print_json(j->cli,
-                                 json_pack("{s:s, s:I, s:o, s:O}", "site", j->ctx.self->name,
-                                           "entries_in_all", (json_int_t)csl_ledger_size(j->book.ledger),
-                                           "checkpoint", checkpoint_json(note), "entries", j->entries));
+        err = csl_cli_print_json(
+            j->cli, json_pack("{s:s, s:I, s:o, s:O, s:O*}", "site", j->ctx.self->name, "entries_in_all",
+                              (json_int_t)csl_ledger_size(j->book.ledger), "checkpoint",
+                              checkpoint_json(note), "entries", j->entries, "anchor", anchor));
     }
+    json_decref(anchor);
     free(note);
     return err;
 }
@@ -193,6 +219,7 @@ static enum csl_err run(struct csl_cli *cli, const struct options *o) {
     }
     j->cli = cli;
     j->of_session = o->session != NULL;
+    j->node = o->node;
     if (o->session != NULL && !csl_hex_parse(j->id, sizeof j->id, o->session)) {
         err = csl_fail(&cli->diag, CSL_EUSAGE, "--session: not 32 lower-case hex digits");
         goto out;
@@ -215,17 +242,21 @@ int cmd_audit_show(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_opt opts[] = {
         CSL_STRING(struct options, site, "site", "DIR", true, "the site's folder; its daemon may run"),
         CSL_STRING(struct options, session, "session", "ID", false, "one session, with all its batches"),
+        CSL_STRING(struct options, node.url, "chain", "URL", false,
+                   "with --session: ask this node for its anchor; default: what this site wrote down"),
+        CSL_STRING(struct options, node.ca_file, "ca-file", "FILE", false, "PEM roots for its https"),
         CSL_OPTS_END};
-    static const struct csl_spec spec = {.name = "audit show",
-                                         .synopsis = "--site DIR [--session ID] [--json]",
-                                         .text =
-                                             "Tells what this site's ledger holds: who, when, what, which "
-                                             "hashes (their first digits; --json has\n"
-                                             "all), with the ledger's hash before and after each entry. "
-                                             "Without --session: the sessions, models,\n"
-                                             "refusals and openings; with it: every entry of the session.",
-                                         .has_json = true,
-                                         .opts = opts};
+    static const struct csl_spec spec = {
+        .name = "audit show",
+        .synopsis = "--site DIR [--session ID [--chain URL]] [--json]",
+        .text = "Tells what this site's ledger holds: who, when, what, which "
+                "hashes (their first digits; --json has\n"
+                "all), with the ledger's hash before and after each entry. "
+                "Without --session: the sessions, models,\n"
+                "refusals and openings; with it: every entry of the session, and the anchor "
+                "on the chain that covers it.",
+        .has_json = true,
+        .opts = opts};
     struct options o = {0};
     int code;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {

@@ -5,11 +5,13 @@
 
 #include "audit/bundle.h"
 #include "audit/verify.h"
+#include "cli/audit_chain.h"
 #include "cli/commands.h"
 #include "net/roster.h"
 
 struct options {
-    const char *roster;
+    const char *roster, *chain, *ca;
+    uint64_t timeout_s;
 };
 
 static const char *const words[] = {[CSL_VERDICT_CONSISTENT] = "consistent",
@@ -48,18 +50,18 @@ static json_t *findings_json(const struct csl_audit_report *r) {
     return all;
 }
 
-static json_t *report_json(const struct csl_audit_report *r, json_t *absent) {
+static json_t *report_json(const struct csl_audit_report *r, json_t *absent, json_t *anchored) {
     const char *who = accused(r);
-    return json_pack("{s:s, s:i, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "verdict",
-                     words[r->verdict], "exit", (int)r->verdict, "party",
-                     who == NULL ? json_null() : json_string(who), "findings", findings_json(r),
-                     "no_bundle_of", absent, "counts", "bundles", (json_int_t)r->bundles, "sessions",
-                     (json_int_t)r->sessions, "batches", (json_int_t)r->batches, "inferences",
-                     (json_int_t)r->inferences, "leaves", (json_int_t)r->leaves, "signatures",
-                     (json_int_t)r->signatures, "cosigned", (json_int_t)r->cosigned);
+    return json_pack(
+        "{s:s, s:i, s:o, s:o, s:o, s:o*, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "verdict",
+        words[r->verdict], "exit", (int)r->verdict, "party", who == NULL ? json_null() : json_string(who),
+        "findings", findings_json(r), "no_bundle_of", absent, "anchored", anchored, "counts", "bundles",
+        (json_int_t)r->bundles, "sessions", (json_int_t)r->sessions, "batches", (json_int_t)r->batches,
+        "inferences", (json_int_t)r->inferences, "leaves", (json_int_t)r->leaves, "signatures",
+        (json_int_t)r->signatures, "cosigned", (json_int_t)r->cosigned);
 }
 
-static void print_report(const struct csl_audit_report *r, const json_t *absent) {
+static void print_report(const struct csl_audit_report *r, const json_t *absent, const json_t *anchored) {
     static const char *const means[] = {
         [CSL_VERDICT_CONSISTENT] = "everything is signed, complete and fits together",
         [CSL_VERDICT_MISMATCH] = "something does not verify; nothing says whose fault it is",
@@ -76,6 +78,7 @@ static void print_report(const struct csl_audit_report *r, const json_t *absent)
         }
         (void)printf(": what they keep was not looked at\n");
     }
+    csl_chain_print_verified(anchored);
     for (size_t i = 0; i < r->n_findings; i++) {
         const struct csl_finding *f = &r->findings[i];
         (void)printf("%-13s %s%s%s\n", words[f->verdict], f->text, f->session[0] == '\0' ? "" : "; session ",
@@ -140,14 +143,20 @@ static enum csl_err verify(struct csl_cli *cli, const struct options *o, const s
     if (err == CSL_OK) {
         err = csl_audit_verify(&r, &world, (const void *const *)j->bundles, j->n, &cli->diag);
     }
+    json_t *anchored = NULL;
+    if (err == CSL_OK && o->chain != NULL) {
+        const struct csl_chain_node node = {.url = o->chain, .ca_file = o->ca, .timeout_s = o->timeout_s};
+        err = csl_chain_verify(&anchored, &r, &j->roster, j->members, j->bundles, j->n, &node, &cli->diag);
+    }
     if (err == CSL_OK) {
         json_t *absent = absent_of(j);
         *verdict = r.verdict;
         if (cli->json) {
-            err = csl_cli_print_json(cli, report_json(&r, absent));
+            err = csl_cli_print_json(cli, report_json(&r, absent, anchored));
         } else {
-            print_report(&r, absent);
+            print_report(&r, absent, anchored);
             json_decref(absent);
+            json_decref(anchored);
         }
     }
     csl_audit_report_clear(&r);
@@ -161,14 +170,24 @@ static enum csl_err verify(struct csl_cli *cli, const struct options *o, const s
 
 int cmd_audit_verify(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_opt opts[] = {
-        CSL_STRING(struct options, roster, "roster", "FILE", true, "the roster of that time"), CSL_OPTS_END};
+        CSL_STRING(struct options, roster, "roster", "FILE", true, "the roster of that time"),
+        CSL_STRING(struct options, chain, "chain", "URL", false,
+                   "a node of the roster's chain: what sites anchored there is compared, too"),
+        CSL_STRING(struct options, ca, "ca-file", "FILE", false,
+                   "PEM roots for its https; default: the system's"),
+        CSL_UINT(struct options, timeout_s, "chain-timeout", "SECONDS", 1, 600,
+                 "for each of its answers (20)"),
+        CSL_OPTS_END};
     static const struct csl_spec spec = {
         .name = "audit verify",
-        .synopsis = "--roster FILE [--json] BUNDLE...",
+        .synopsis = "--roster FILE [--chain URL] [--json] BUNDLE...",
         .text =
             "Verifies what sites exported: signatures, proofs, commitments, and that all tell the same.\n"
             "Needs nothing but the roster. Exit code: 0 consistent, 1 mismatch (something does not verify),\n"
-            "2 attributable (names the member whose own signatures exclude each other), 3 incomplete.",
+            "2 attributable (names the member whose own signatures exclude each other), 3 incomplete.\n"
+            "With --chain each ledger must contain what its site anchored; ask a node that you trust, not "
+            "the "
+            "site's.",
         .has_json = true,
         .opts = opts,
         .pos_min = 1,

@@ -10,6 +10,7 @@ int cmd_audit(struct csl_cli *cli, int argc, char **argv) {
         {"replay", "judge: recompute what a party should have sent", cmd_audit_replay},
         {"consent", "owner: let a party open more than the roster allows", cmd_audit_consent},
         {"accept", "take the new ledger of a member that lost its own", cmd_audit_accept},
+        {"anchor", "put this site's checkpoints on a chain", cmd_audit_anchor},
         {NULL, NULL, NULL}};
     return csl_cli_dispatch(cli, "audit", table, argc, argv);
 }

@@ -450,6 +450,7 @@ int cmd_roster(struct csl_cli *cli, int argc, char **argv) {
         {"digest", "its SHA-256, to compare with other sites", run_digest},
         {"show", "members, models, who dials whom", run_show},
         {"build", "consortium: build it from the sites' requests", run_build},
+        {"chain", "consortium: where and under which accounts members anchor", cmd_roster_chain},
         {NULL, NULL, NULL}};
     return csl_cli_dispatch(cli, "roster", table, argc, argv);
 }

@@ -53,6 +53,7 @@ CSL_MUST_CHECK enum csl_err csl_cli_print_json(struct csl_cli *cli, json_t *doc)
 
 int cmd_cert(struct csl_cli *cli, int argc, char **argv);
 int cmd_roster(struct csl_cli *cli, int argc, char **argv);
+int cmd_roster_chain(struct csl_cli *cli, int argc, char **argv);
 int cmd_party(struct csl_cli *cli, int argc, char **argv);
 int cmd_dealer(struct csl_cli *cli, int argc, char **argv);
 int cmd_model(struct csl_cli *cli, int argc, char **argv);
@@ -64,6 +65,7 @@ int cmd_audit_verify(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_show(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_open(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_consent(struct csl_cli *cli, int argc, char **argv);
+int cmd_audit_anchor(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_accept(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_replay(struct csl_cli *cli, int argc, char **argv);
 int cmd_audit_replay_dealer(struct csl_cli *cli, int argc, char **argv);

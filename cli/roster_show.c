@@ -1,6 +1,7 @@
 /* consilium roster show */
 #include <stdio.h>
 
+#include "chain/address.h"
 #include "cli/roster_show.h"
 #include "cli/show.h"
 
@@ -23,6 +24,11 @@ static void print_members(const struct csl_roster *r) {
         (void)printf("  %-20s %-20s %s", m->name, csl_roles_text(roles, m->roles),
                      m->host[0] == 0 ? "(dials only)" : address);
         (void)(m->party >= 0 ? printf(", party %d\n", m->party) : printf("\n"));
+        if (m->has_account) {
+            char account[CSL_ADDRESS_ROOM];
+            csl_address_text(account, m->account);
+            (void)printf("    account %s\n", account);
+        }
         const char *between = "    dials ";
         for (size_t j = 0; j < r->n_members; j++) {
             if (csl_roster_dials(r, m, &r->members[j])) {
@@ -52,6 +58,25 @@ static void print_rest(const struct csl_roster *r) {
     (void)printf("audit\n  sign %s, check rows %u, views %u MiB, colluding %u\n",
                  csl_roster_sign_name((enum csl_roster_sign)r->audit.sign), r->audit.check_rows,
                  r->audit.views_mib, r->audit.colluding);
+    if (r->chain.id != 0) {
+        char contract[CSL_ADDRESS_ROOM];
+        csl_address_text(contract, r->chain.contract);
+        (void)printf("chain\n  id %llu, contract %s, confirmations %u\n", (unsigned long long)r->chain.id,
+                     contract, r->chain.confirmations);
+    }
+}
+
+static json_t *address_json(const uint8_t address[CSL_ADDRESS_BYTES]) {
+    char text[CSL_ADDRESS_ROOM];
+    csl_address_text(text, address);
+    return json_string(text);
+}
+
+static json_t *chain_json(const struct csl_roster *r) {
+    return r->chain.id == 0 ? json_null()
+                            : json_pack("{s:I, s:o, s:I}", "id", (json_int_t)r->chain.id, "contract",
+                                        address_json(r->chain.contract), "confirmations",
+                                        (json_int_t)r->chain.confirmations);
 }
 
 static json_t *roles_json(unsigned roles) {
@@ -74,11 +99,12 @@ static json_t *member_json(const struct csl_roster *r, const struct csl_member *
         }
     }
     address_text(address, sizeof address, m);
-    return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:o}", "name", m->name, "roles",
+    return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o}", "name", m->name, "roles",
                      roles_json(m->roles), "party", m->party < 0 ? json_null() : json_integer(m->party),
                      "address", m->host[0] == 0 ? json_null() : json_string(address), "tls_spki_sha256",
                      csl_hex32(tls, m->tls_spki), "wrap_spki_sha256", csl_hex32(wrap, m->wrap_spki),
-                     "sign_spki_sha256", csl_hex32(sign, m->sign_spki), "dials", dials);
+                     "sign_spki_sha256", csl_hex32(sign, m->sign_spki), "account",
+                     m->has_account ? address_json(m->account) : json_null(), "dials", dials);
 }
 
 static json_t *model_json(const struct csl_roster *r, const struct csl_model_rule *m) {
@@ -109,9 +135,9 @@ static json_t *roster_json(const struct csl_roster *r, const char *digest) {
         json_pack("{s:s, s:I, s:I, s:I}", "sign", csl_roster_sign_name((enum csl_roster_sign)r->audit.sign),
                   "check_rows", (json_int_t)r->audit.check_rows, "views_mib", (json_int_t)r->audit.views_mib,
                   "colluding", (json_int_t)r->audit.colluding);
-    return json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "version", CSL_ROSTER_VERSION, "consortium",
-                     r->consortium, "digest", digest, "members", members, "models", models, "timeouts",
-                     timeouts, "limits", limits, "audit", audit);
+    return json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "version", CSL_ROSTER_VERSION,
+                     "consortium", r->consortium, "digest", digest, "members", members, "models", models,
+                     "timeouts", timeouts, "limits", limits, "audit", audit, "chain", chain_json(r));
 }
 
 enum csl_err csl_roster_show(struct csl_cli *cli, const struct csl_roster *r) {
