@@ -17,7 +17,7 @@ struct infer {
     const struct csl_model_share *share;
     struct csl_corr *corr;
     size_t batch;
-    size_t demand; /* the next */
+    size_t demand;                    /* the next */
     const uint64_t *x;                /* value 0, the caller's */
     uint64_t *v[CSL_PLAN_MAX_VALUES]; /* the others, until their last use */
 };
@@ -35,6 +35,19 @@ enum csl_err csl_infer_prepare(struct csl_corr *corr, const struct csl_model_sha
         TRY(csl_corr_bind_weights(corr, share->layers[d].demand, share->layers[d].e, diag)); /* L2 */
     }
     return CSL_OK;
+}
+
+void csl_infer_warm(const struct csl_model_share *share) {
+    enum { WORDS = 3 << 16, LINE = 8 }; /* 1.5 MiB: what a core's own cache may keep */
+    size_t left = WORDS;
+    for (uint32_t d = 0; d < share->n_layers; d++) {
+        const struct csl_layer_share *l = &share->layers[d];
+        size_t n = l->n_w < left ? l->n_w : left;
+        for (size_t i = 0; i < n; i += LINE) {
+            __builtin_prefetch(l->w + i, 0, 2);
+        }
+        left -= n;
+    }
 }
 
 static enum csl_err no_memory(struct infer *f) {
@@ -240,7 +253,8 @@ static bool same_demands(const struct csl_plan *plan, enum csl_profile profile, 
     if (n != csl_corr_n_demands(corr) || (unsigned)profile >= CSL_PROFILE_COUNT) {
         return false;
     }
-    struct csl_demand *demands = calloc(n + 1, sizeof *demands); /* of so many, not of the most there can be */
+    struct csl_demand *demands =
+        calloc(n + 1, sizeof *demands); /* of so many, not of the most there can be */
     bool same = demands != NULL &&
                 csl__plan_list_demands(plan, profile, reveal_label, demands, &n) == CSL_OK &&
                 n == csl_corr_n_demands(corr);
@@ -266,7 +280,8 @@ static bool same_layers(const struct csl_plan *plan, const struct csl_model_shar
 enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan *plan,
                        const struct csl_model_share *share, struct csl_corr *corr, const uint64_t *x,
                        enum csl_profile profile, bool reveal_label) {
-    struct infer f = {.s = s, .plan = plan, .share = share, .corr = corr, .batch = csl_corr_batch(corr), .x = x};
+    struct infer f = {
+        .s = s, .plan = plan, .share = share, .corr = corr, .batch = csl_corr_batch(corr), .x = x};
     size_t n_y = f.batch * (reveal_label ? 1 : csl_plan_n_outputs(plan));
     memset(y, 0, n_y * sizeof *y);
     TRY(csl_session_error(s));
