@@ -355,8 +355,14 @@ static void bench_relus(struct bench *b) {
     }
     r.kernels = &csl__relu_portable;
     bench_relu_path(b, &r, "portable");
-    r.kernels = csl__relu_kernels_get();
-    bench_relu_path(b, &r, r.kernels == &csl__relu_portable ? "portable" : "dispatched");
+    if (csl__gemm_has(CSL__GEMM_AVX2)) {
+        r.kernels = &csl__relu_avx2;
+        bench_relu_path(b, &r, "avx2");
+    }
+    if (csl__gemm_has(CSL__GEMM_AVX512)) {
+        r.kernels = &csl__relu_avx512;
+        bench_relu_path(b, &r, "avx512");
+    }
     for (int i = 0; i < 8; i++) {
         free(r.a[i]);
     }
