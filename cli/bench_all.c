@@ -38,17 +38,18 @@ static const struct workload {
     const char *net, *wait, *sign;
     bool quick; /* also with --quick */
 } workloads[] = {
-    {2, 1, "loopback", "spin", "after-output", true},     {3, 1, "loopback", "spin", "after-output", true},
-    {5, 1, "loopback", "spin", "after-output", false},    {8, 1, "loopback", "spin", "after-output", false},
-    {2, 1, "loopback", "block", "after-output", true},    {2, 1, "loopback", "spin", "before-output", true},
-    {2, 16, "loopback", "spin", "after-output", true},    {2, 128, "loopback", "spin", "after-output", false},
-    {2, 1024, "loopback", "spin", "after-output", false}, {3, 128, "loopback", "spin", "after-output", false},
-    {5, 128, "loopback", "spin", "after-output", false},  {8, 128, "loopback", "spin", "after-output", false},
-    {2, 1, "lan", "spin", "after-output", true},          {3, 1, "lan", "spin", "after-output", false},
-    {5, 1, "lan", "spin", "after-output", false},         {8, 1, "lan", "spin", "after-output", false},
-    {2, 128, "lan", "spin", "after-output", false},       {2, 1, "wan", "spin", "after-output", true},
-    {3, 1, "wan", "spin", "after-output", false},         {5, 1, "wan", "spin", "after-output", false},
-    {8, 1, "wan", "spin", "after-output", false},         {2, 128, "wan", "spin", "after-output", false},
+    {2, 1, "loopback", "spin", "after-output", true},    {3, 1, "loopback", "spin", "after-output", true},
+    {5, 1, "loopback", "spin", "after-output", false},   {8, 1, "loopback", "spin", "after-output", false},
+    {2, 1, "loopback", "block", "after-output", true},   {2, 1, "loopback", "auto", "after-output", true},
+    {2, 1, "loopback", "spin", "before-output", true},   {2, 16, "loopback", "spin", "after-output", true},
+    {2, 128, "loopback", "spin", "after-output", false}, {2, 1024, "loopback", "spin", "after-output", false},
+    {3, 128, "loopback", "spin", "after-output", false}, {5, 128, "loopback", "spin", "after-output", false},
+    {8, 128, "loopback", "spin", "after-output", false}, {2, 1, "lan", "spin", "after-output", true},
+    {3, 1, "lan", "spin", "after-output", false},        {5, 1, "lan", "spin", "after-output", false},
+    {8, 1, "lan", "spin", "after-output", false},        {2, 128, "lan", "spin", "after-output", false},
+    {2, 1, "wan", "spin", "after-output", true},         {3, 1, "wan", "spin", "after-output", false},
+    {5, 1, "wan", "spin", "after-output", false},        {8, 1, "wan", "spin", "after-output", false},
+    {2, 128, "wan", "spin", "after-output", false},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof *workloads };
 
@@ -85,8 +86,8 @@ static double largest_party_mib(const json_t *doc) {
 }
 
 static void print_head(void) {
-    (void)printf("%-16s %2s %5s %-8s %-5s %-6s | %10s %10s %10s %6s | %9s %9s | %6s %11s | %9s %7s\n",
-                 "model", "N", "batch", "net", "wait", "sign", "median, ms", "p95", "bound", "ratio",
+    (void)printf("%-16s %2s %5s %-8s %-5s %-6s | %10s %10s %10s %6s %6s | %9s %9s | %6s %11s | %9s %7s\n",
+                 "model", "N", "batch", "net", "wait", "sign", "median, ms", "p95", "bound", "ratio", "own",
                  "images/s", "sustained", "rounds", "B a party", "dealer/s", "MiB");
 }
 
@@ -96,10 +97,10 @@ static void print_row(const struct workload *w, const char *model, const json_t 
     if (doc == NULL) {
         (void)printf("%s\n", error);
     } else {
-        (void)printf("%10.3f %10.3f %10.3f %6.2f | %9.0f %9.0f | %6.0f %11.0f | %9.0f %7.0f\n",
+        (void)printf("%10.3f %10.3f %10.3f %6.2f %6.2f | %9.0f %9.0f | %6.0f %11.0f | %9.0f %7.0f\n",
                      at(doc, "median_ms"), at(doc, "p95_ms"), at(doc, "bound_ms"), at(doc, "ratio"),
-                     at(doc, "images_per_s"), at(doc, "sustained_images_per_s"), at(doc, "rounds"),
-                     at(doc, "bytes_per_party"),
+                     at(doc, "ratio_same_wait"), at(doc, "images_per_s"), at(doc, "sustained_images_per_s"),
+                     at(doc, "rounds"), at(doc, "bytes_per_party"),
                      at(json_object_get(doc, "offline"), "dealer_inferences_per_s"), largest_party_mib(doc));
     }
     (void)fflush(stdout);

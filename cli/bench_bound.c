@@ -88,6 +88,10 @@ struct csl_bench_bound csl_bench_bound_of(const struct csl_bench_machine *m, con
     double delay_us = w->net != NULL ? w->net->rtt_us / 2.0 : 0, bytes = (double)w->bytes;
     struct csl_bench_bound b = {.round_us = round_us(&m->rounds, 0, way),
                                 .us_per_byte = slope(&m->rounds, way)};
+    bool polls = way == CSL_BENCH_SPIN ||
+                 (way == CSL_BENCH_BEST &&
+                  round_us(&m->rounds, 0, CSL_BENCH_SPIN) <= round_us(&m->rounds, 0, CSL_BENCH_BLOCK));
+    b.waiting = polls ? "polling" : "sleeping";
     b.rounds_ms = w->openings * (b.round_us + delay_us) / 1e3;
     b.bytes_ms = bytes * b.us_per_byte / 1e3;
     b.wire_ms = w->net != NULL && w->net->bits_per_s != 0 ? bytes * 8e3 / (double)w->net->bits_per_s : 0;
@@ -117,7 +121,7 @@ json_t *csl_bench_bound_json(const struct csl_bench_machine *m, const struct csl
                   (json_int_t)(w->net != NULL ? w->net->bits_per_s : 0), "r", (int)w->openings, "B",
                   (json_int_t)w->bytes, "products", products_json(m, w), "V", (json_int_t)w->weight_bytes,
                   "v_bytes_per_s", m->cpu.weights_bytes_per_s);
-    return json_pack("{s:s, s:o, s:{s:f, s:f, s:f, s:f}}", "formula", formula, "inputs", inputs, "terms_ms",
-                     "rounds", b->rounds_ms, "bytes", b->bytes_ms, "wire", b->wire_ms, "compute",
-                     b->compute_ms);
+    return json_pack("{s:s, s:s, s:o, s:{s:f, s:f, s:f, s:f}}", "formula", formula, "waiting", b->waiting,
+                     "inputs", inputs, "terms_ms", "rounds", b->rounds_ms, "bytes", b->bytes_ms, "wire",
+                     b->wire_ms, "compute", b->compute_ms);
 }

@@ -37,6 +37,7 @@ CSL_MUST_CHECK enum csl_err csl_bench_work_of(struct csl_bench_work *out, const 
 enum csl_bench_way { CSL_BENCH_SPIN, CSL_BENCH_BLOCK, CSL_BENCH_BEST };
 
 struct csl_bench_bound {
+    const char *waiting;          /* "polling" or "sleeping": whose t0 it is */
     double round_us, us_per_byte; /* t0, s */
     double rounds_ms;             /* r (t0 + d) */
     double bytes_ms;              /* B s */

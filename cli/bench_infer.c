@@ -13,6 +13,7 @@
 #include "cli/model_file.h"
 #include "cli/run_args.h"
 #include "crypto/prg.h"
+#include "net/mesh_link.h"
 
 enum { PATH_ROOM = 1200, IMAGES_AT_ONCE = 4096 };
 
@@ -21,7 +22,8 @@ struct run {
     struct csl_diag *diag;
     struct csl_plan *plan;
     const struct csl_bench_profile *net;
-    uint64_t count;           /* batches */
+    uint64_t count; /* batches */
+    enum csl_wait wait;
     enum csl_profile profile; /* the parties' choice, once they ran */
     struct csl_federation *fed;
     struct csl_bench_net *between;
@@ -59,8 +61,8 @@ static enum csl_err check(struct run *x) {
             return csl_fail(x->diag, CSL_EUSAGE, "--net is loopback, lan or wan, not \"%.40s\"", o->net);
         }
     }
-    if (strcmp(o->wait, "spin") != 0 && strcmp(o->wait, "block") != 0) {
-        return csl_fail(x->diag, CSL_EUSAGE, "--wait is spin or block, not \"%.40s\"", o->wait);
+    if (!csl_wait_parse(&x->wait, o->wait)) {
+        return csl_fail(x->diag, CSL_EUSAGE, "--wait is spin, auto or block, not \"%.40s\"", o->wait);
     }
     bool automatic;
     TRY(csl_profile_option(&automatic, &x->profile, o->profile, x->diag));
@@ -211,11 +213,14 @@ static json_t *offline_json(const struct run *x) {
                      f->last_party_per_s, "correction_bytes", (json_int_t)f->correction_bytes);
 }
 
+/* What the parties do: --wait auto may do either. */
+static enum csl_bench_way own_way(enum csl_wait wait) {
+    return wait == CSL_WAIT_SPIN ? CSL_BENCH_SPIN : wait == CSL_WAIT_BLOCK ? CSL_BENCH_BLOCK : CSL_BENCH_BEST;
+}
+
 static json_t *report(const struct run *x, const struct csl_bench_work *work) {
-    bool spins = strcmp(x->o->wait, "spin") == 0;
     struct csl_bench_bound best = csl_bench_bound_of(&x->machine, work, CSL_BENCH_BEST),
-                           own = csl_bench_bound_of(&x->machine, work,
-                                                    spins ? CSL_BENCH_SPIN : CSL_BENCH_BLOCK);
+                           own = csl_bench_bound_of(&x->machine, work, own_way(x->wait));
     const json_t *online = json_object_get(x->measured, "online_ms");
     double batch = (double)x->o->batch, median = json_number_value(json_object_get(online, "median"));
     json_t *doc = json_pack(
@@ -231,6 +236,7 @@ static json_t *report(const struct run *x, const struct csl_bench_work *work) {
         (void)json_object_set_new(doc, "offline", offline_json(x));
         (void)json_object_set(doc, "peak_rss_kib", x->rss);
         (void)json_object_set_new(doc, "bound", csl_bench_bound_json(&x->machine, work, &best));
+        (void)json_object_set_new(doc, "bound_same_wait", csl_bench_bound_json(&x->machine, work, &own));
         (void)json_object_set_new(doc, "machine", csl_bench_machine_json(&x->machine));
     }
     return doc;

@@ -12,7 +12,7 @@ static const struct csl_opt opts[] = {
     CSL_UINT(struct csl_bench_infer, count, "count", "C", 1, 1u << 20, "batches; default by their size"),
     CSL_STRING(struct csl_bench_infer, net, "net", "loopback|lan|wan", false,
                "lan: 0.5 ms RTT, 1 Gb/s; wan: 40 ms, 400 Mb/s; default: loopback"),
-    CSL_STRING(struct csl_bench_infer, wait, "wait", "spin|block", false,
+    CSL_STRING(struct csl_bench_infer, wait, "wait", "spin|auto|block", false,
                "how parties wait for each other; default: spin"),
     CSL_STRING(struct csl_bench_infer, profile, "profile", "auto|lan|wan", false,
                "fewest bytes, fewest rounds, or by the measured round trip; default: auto"),
@@ -30,7 +30,7 @@ static const struct csl_opt opts[] = {
     CSL_OPTS_END};
 static const struct csl_spec spec = {
     .name = "bench infer",
-    .synopsis = "--model MODEL [--parties N] [--batch B] [--net lan|wan] [--wait spin|block] "
+    .synopsis = "--model MODEL [--parties N] [--batch B] [--net lan|wan] [--wait spin|auto|block] "
                 "[--profile lan|wan] [--count C] [--json]",
     .text = "Measures this machine, derives the least time that the workload could take on it, then runs the "
             "workload\n"
@@ -52,12 +52,15 @@ static void print(const json_t *doc) {
     char *inputs = json_dumps(json_object_get(bound, "inputs"), JSON_REAL_PRECISION(4));
     (void)printf("online       %10.3f ms a batch (median), %.3f ms (95th percentile)\n", at(doc, "median_ms"),
                  at(doc, "p95_ms"));
-    (void)printf("bound        %10.3f ms: ratio %.2f; waiting as here %.3f ms: ratio %.2f\n",
-                 at(doc, "bound_ms"), at(doc, "ratio"), at(doc, "bound_same_wait_ms"),
-                 at(doc, "ratio_same_wait"));
+    (void)printf("bound        %10.3f ms by the better way of waiting (%s): ratio %.2f\n",
+                 at(doc, "bound_ms"), json_string_value(json_object_get(bound, "waiting")), at(doc, "ratio"));
     (void)printf(
         "             = rounds %.4f, then the larger of wire %.4f and bytes %.4f + compute %.4f ms\n",
         at(terms, "rounds"), at(terms, "wire"), at(terms, "bytes"), at(terms, "compute"));
+    (void)printf("             %10.3f ms waiting as the parties did (%s): ratio %.2f\n",
+                 at(doc, "bound_same_wait_ms"),
+                 json_string_value(json_object_get(json_object_get(doc, "bound_same_wait"), "waiting")),
+                 at(doc, "ratio_same_wait"));
     (void)printf("             %s\n             %s\n", json_string_value(json_object_get(bound, "formula")),
                  inputs != NULL ? inputs : "");
     free(inputs);

@@ -12,7 +12,7 @@
 #include "mpc/conv.h"
 #include "mpc/gemm.h"
 #include "mpc/gemm_internal.h"
-#include "mpc/pack.h"
+#include "mpc/pack_internal.h"
 #include "mpc/relu_kernels.h"
 
 enum { TURNS = 9, CACHED = 4096 };
@@ -193,6 +193,7 @@ static void bench_convs(struct bench *b) {
 /* ---- Packing ---- */
 
 struct packing {
+    const struct csl__pack_path *path;
     uint64_t *values;
     uint8_t *bytes;
     unsigned bits;
@@ -200,34 +201,41 @@ struct packing {
 
 static void run_pack(void *arg) {
     const struct packing *p = arg;
-    csl_pack_bits(p->bytes, p->values, CACHED, p->bits);
+    p->path->pack(p->bytes, p->values, CACHED, p->bits);
 }
 
 static void run_unpack(void *arg) {
     const struct packing *p = arg;
-    csl_unpack_bits(p->values, p->bytes, CACHED, p->bits);
+    p->path->unpack(p->values, p->bytes, CACHED, p->bits);
+}
+
+static void bench_width(struct bench *b, struct packing *p, unsigned bits) {
+    double wide = 8.0 * CACHED, packed = wide * bits / 64;
+    struct work in = {.name = "pack",
+                      .path = p->path->name,
+                      .bits = bits,
+                      .read_bytes = wide,
+                      .written_bytes = packed},
+                out = {.name = "unpack",
+                       .path = p->path->name,
+                       .bits = bits,
+                       .read_bytes = packed,
+                       .written_bytes = wide};
+    (void)snprintf(in.shape, sizeof in.shape, "%d", CACHED);
+    (void)snprintf(out.shape, sizeof out.shape, "%d", CACHED);
+    p->bits = bits;
+    measure(b, &in, run_pack, p);
+    measure(b, &out, run_unpack, p);
 }
 
 static void bench_packing(struct bench *b) {
     static const unsigned widths[] = {1, 16, 27, 32, 40, 57, 64};
     struct packing p = {.values = values(CACHED), .bytes = (uint8_t *)values(CACHED)};
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
-        double wide = 8.0 * CACHED, packed = wide * widths[i] / 64;
-        struct work in = {.name = "pack",
-                          .path = "c",
-                          .bits = widths[i],
-                          .read_bytes = wide,
-                          .written_bytes = packed},
-                    out = {.name = "unpack",
-                           .path = "c",
-                           .bits = widths[i],
-                           .read_bytes = packed,
-                           .written_bytes = wide};
-        (void)snprintf(in.shape, sizeof in.shape, "%d", CACHED);
-        (void)snprintf(out.shape, sizeof out.shape, "%d", CACHED);
-        p.bits = widths[i];
-        measure(b, &in, run_pack, &p);
-        measure(b, &out, run_unpack, &p);
+    for (int i = 0; i < CSL__PACK_PATHS; i++) {
+        p.path = &csl__pack_paths[i];
+        for (size_t w = 0; w < sizeof widths / sizeof *widths && p.path->available(); w++) {
+            bench_width(b, &p, widths[w]);
+        }
     }
     free(p.values), free(p.bytes);
 }
@@ -347,8 +355,14 @@ static void bench_relus(struct bench *b) {
     }
     r.kernels = &csl__relu_portable;
     bench_relu_path(b, &r, "portable");
-    r.kernels = csl__relu_kernels_get();
-    bench_relu_path(b, &r, r.kernels == &csl__relu_portable ? "portable" : "dispatched");
+    if (csl__gemm_has(CSL__GEMM_AVX2)) {
+        r.kernels = &csl__relu_avx2;
+        bench_relu_path(b, &r, "avx2");
+    }
+    if (csl__gemm_has(CSL__GEMM_AVX512)) {
+        r.kernels = &csl__relu_avx512;
+        bench_relu_path(b, &r, "avx512");
+    }
     for (int i = 0; i < 8; i++) {
         free(r.a[i]);
     }

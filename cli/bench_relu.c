@@ -252,12 +252,13 @@ static const struct csl_opt opts[] = {
     CSL_UINT(struct csl_bench_relu, runs, "runs", "R", 1, RUNS_MAX, "default by their size"),
     CSL_FLAG(struct csl_bench_relu, max, "max", "max(a, b) instead, as pooling takes it: nothing is cut off"),
     CSL_FLAG(struct csl_bench_relu, wan, "wan", "the wan form: two rounds, and more corrections"),
-    CSL_STRING(struct csl_bench_relu, wait, "wait", "spin|block", false, "how parties wait; default: spin"),
+    CSL_STRING(struct csl_bench_relu, wait, "wait", "spin|auto|block", false,
+               "how parties wait; default: spin"),
     CSL_FLAG(struct csl_bench_relu, quick, "quick", "two runs and a tenth of the probes, for a try"),
     CSL_OPTS_END};
 static const struct csl_spec spec = {
     .name = "bench relu",
-    .synopsis = "[--count K] [--parties N] [--wait spin|block] [--json]",
+    .synopsis = "[--count K] [--parties N] [--wait spin|auto|block] [--json]",
     .text =
         "Evaluates K ReLUs with truncation among N processes linked by TLS, checks every result, and puts "
         "time and\n"
@@ -268,9 +269,9 @@ static const struct csl_spec spec = {
 static enum csl_err measure(json_t **doc, struct job *j, struct csl_diag *diag) {
     struct csl_bench_machine m;
     size_t outputs = j->o.parties * j->o.count * sizeof *j->outputs;
-    enum csl_wait wait = strcmp(j->o.wait, "spin") == 0 ? CSL_WAIT_SPIN : CSL_WAIT_BLOCK;
-    if (wait == CSL_WAIT_BLOCK && strcmp(j->o.wait, "block") != 0) {
-        return csl_fail(diag, CSL_EUSAGE, "--wait is spin or block, not \"%.40s\"", j->o.wait);
+    enum csl_wait wait = CSL_WAIT_SPIN;
+    if (!csl_wait_parse(&wait, j->o.wait)) {
+        return csl_fail(diag, CSL_EUSAGE, "--wait is spin, auto or block, not \"%.40s\"", j->o.wait);
     }
     uint32_t n = (uint32_t)j->o.count;
     unsigned k = (unsigned)j->o.k, f = (unsigned)j->o.f;

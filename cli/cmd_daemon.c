@@ -24,8 +24,10 @@ enum { NO_FD = 1 << 20 };
 
 static const struct csl_opt party_opts[] = {
     COMMON_OPTIONS,
-    CSL_STRING(struct options, wait, "wait", "spin|block", false,
-               "how a lane waits for its peers: spin polls for 100 us first; default: block"),
+    CSL_STRING(
+        struct options, wait, "wait", "auto|spin|block", false,
+        "how a lane waits for its peers: spin polls for 100 us first, block sleeps at once, auto polls where "
+        "rounds have lately been shorter; default: auto"),
     CSL_STRING(struct options, profile, "profile", "auto|lan|wan", false,
                "of sessions; counts at the first party: fewest bytes, fewest rounds, or by the round trip; "
                "default: auto"),
@@ -34,7 +36,7 @@ static const struct csl_opt dealer_opts[] = {COMMON_OPTIONS, CSL_OPTS_END};
 
 static const struct csl_spec party_spec = {
     .name = "party",
-    .synopsis = "--site DIR [--roster FILE] [--bind ADDRESS] [--port N] [--wait spin|block] "
+    .synopsis = "--site DIR [--roster FILE] [--bind ADDRESS] [--port N] [--wait auto|spin|block] "
                 "[--profile auto|lan|wan]",
     .text = "Runs a party's daemon until SIGTERM. It keeps this site's shares of the models in DIR/state, "
             "connects to the\n"
@@ -62,11 +64,9 @@ static enum csl_err open_site(struct csl_context *ctx, struct csl_cli *cli, cons
 }
 
 static enum csl_err run_party(struct csl_cli *cli, const struct options *o) {
-    struct csl_party_options po = {.daemon = daemon_options(o), .wait = CSL_WAIT_BLOCK, .auto_profile = true};
-    if (o->wait != NULL && strcmp(o->wait, "spin") == 0) {
-        po.wait = CSL_WAIT_SPIN;
-    } else if (o->wait != NULL && strcmp(o->wait, "block") != 0) {
-        return csl_fail(&cli->diag, CSL_EUSAGE, "--wait is spin or block, not \"%.40s\"", o->wait);
+    struct csl_party_options po = {.daemon = daemon_options(o), .wait = CSL_WAIT_AUTO, .auto_profile = true};
+    if (o->wait != NULL && !csl_wait_parse(&po.wait, o->wait)) {
+        return csl_fail(&cli->diag, CSL_EUSAGE, "--wait is auto, spin or block, not \"%.40s\"", o->wait);
     }
     TRY(csl_profile_option(&po.auto_profile, &po.profile, o->profile, &cli->diag));
     struct csl_context ctx;

@@ -111,7 +111,7 @@ static const struct csl_opt simulate_opts[] = {
     CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N images"),
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_UINT(struct options, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
-    CSL_STRING(struct options, wait, "wait", "spin|block", false, "how parties wait; default: block"),
+    CSL_STRING(struct options, wait, "wait", "auto|spin|block", false, "how parties wait; default: auto"),
     CSL_STRING(struct options, profile, "profile", "auto|lan|wan", false,
                "fewest bytes, fewest rounds, or by the measured round trip; default: lan, as all are near"),
     CSL_STRING(struct options, sign, "sign", "WHEN", false,

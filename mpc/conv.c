@@ -1,18 +1,19 @@
 #include "mpc/conv.h"
 
 #include "crypto/secret.h"
+#include "mpc/conv_internal.h"
 #include "mpc/correlation.h"
 #include "mpc/gemm.h"
+#include "mpc/gemm_internal.h"
 #include "mpc/ring.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    SCRATCH_WORDS = 1 << 15, /* 256 KB of unfolded rows stay in L2 */
-    ROWS_MIN = 48,           /* of one GEMM: below it copying W would cost more than L2 misses do */
-    ROWS_STEP = 12,          /* whole register tiles */
-    COPY_WORDS = 8,          /* a run is copied by whole blocks where that stays inside d */
+    ROWS_MIN = 48,  /* of one GEMM: below it copying W would cost more than L2 misses do */
+    ROWS_STEP = 12, /* whole register tiles */
+    COPY_WORDS = 8, /* a run is copied by whole blocks where that stays inside d */
 };
 
 /* ---- shapes ---- */
@@ -264,21 +265,9 @@ static bool is_plain_product(const struct csl_conv_shape *s) {
     return s->groups == 1 && s->pad_top == 0 && s->pad_left == 0 && (pointwise || whole);
 }
 
-static uint64_t *scratch_new(size_t n, bool secret) {
-    return secret ? csl_secret_alloc(n, sizeof(uint64_t)) : malloc(n * sizeof(uint64_t));
-}
-
-static void scratch_free(uint64_t *scratch, bool secret) {
-    if (secret) {
-        csl_secret_free(scratch);
-    } else {
-        free(scratch);
-    }
-}
-
 /* How many positions are unfolded at a time. */
 static size_t block_rows(size_t k, size_t positions) {
-    size_t rows = SCRATCH_WORDS / k / ROWS_STEP * ROWS_STEP;
+    size_t rows = CSL__CONV_SCRATCH_WORDS / k / ROWS_STEP * ROWS_STEP;
     rows = rows < ROWS_MIN ? ROWS_MIN : rows;
     return rows < positions ? rows : positions;
 }
@@ -287,7 +276,7 @@ static enum csl_err acc_unfolded(uint64_t *y, const uint64_t *d, const uint64_t 
                                  const struct csl_conv_shape *s, size_t batch, unsigned bits, bool secret_d) {
     size_t k = kernel_rows(s), n = s->out_c, positions = batch * s->out_h * s->out_w;
     size_t rows = block_rows(k, positions);
-    uint64_t *unfolded = scratch_new(rows * k + COPY_WORDS, secret_d);
+    uint64_t *unfolded = csl__conv_scratch(rows * k + COPY_WORDS, secret_d);
     if (unfolded == NULL) {
         return CSL_ENOMEM;
     }
@@ -298,7 +287,7 @@ static enum csl_err acc_unfolded(uint64_t *y, const uint64_t *d, const uint64_t 
         unfold(unfolded, &j, &window, m, k);
         csl_gemm_acc_mod(y + at * n, unfolded, w, m, k, n, bits);
     }
-    scratch_free(unfolded, secret_d);
+    csl__conv_scratch_free(unfolded, secret_d);
     return CSL_OK;
 }
 
@@ -341,9 +330,7 @@ static enum csl_err acc_groups(uint64_t *y, const uint64_t *d, const uint64_t *w
 /* y[c] += d[c / multiplier] w[c], one pixel under one kernel position */
 static void acc_pixel(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t in_c, size_t multiplier) {
     if (multiplier == 1) {
-        for (size_t c = 0; c < in_c; c++) {
-            y[c] += d[c] * w[c];
-        }
+        csl__mul_acc(y, d, w, in_c);
         return;
     }
     for (size_t c = 0; c < in_c; c++) {
@@ -379,6 +366,8 @@ enum csl_err csl_conv_acc(uint64_t *y, const uint64_t *d, const uint64_t *w, con
     enum csl_err err = CSL_OK;
     if (is_plain_product(s)) {
         csl_gemm_acc_mod(y, d, w, batch * s->out_h * s->out_w, kernel_rows(s), s->out_c, bits);
+    } else if (csl__conv_is_direct(s)) {
+        err = csl__conv_direct(y, d, w, s, batch, bits, secret_d);
     } else if (s->groups == 1) {
         err = acc_unfolded(y, d, w, s, batch, bits, secret_d);
     } else if (s->groups == s->in_c) {

@@ -4,7 +4,7 @@
  * is the 1 x 1 convolution of a 1 x 1 picture. Weights stand as kernel height x kernel width x (in_c /
  * groups) rows by out_c columns, row-major; group g reads input channels g * in_c/groups .. and writes output
  * channels g * out_c/groups ... (columns g * out_c/groups ..). What lies outside the picture is zero. Shapes
- * are public; constant time in all values.
+ * are public; constant time in all values. Large ones are spread over the pool (mpc/threads.h).
  */
 #ifndef CSL_MPC_CONV_H
 #define CSL_MPC_CONV_H
@@ -34,8 +34,9 @@ size_t csl_conv_outputs(const struct csl_conv_shape *s); /* out_h * out_w * out_
 size_t csl_conv_weights(const struct csl_conv_shape *s); /* kernel_h * kernel_w * in_c / groups * out_c */
 
 /* y (batch x outputs) += conv(d, w) mod 2^bits (below 2^bits after it). d: batch x inputs. Either operand may
- * be the secret one. Scratch for unfolded rows of d is taken inside: 256 KB, or 48 rows where those are more;
- * it is wiped when `secret_d`. y overlaps neither operand. CSL_ENOMEM; then y is zero. */
+ * be the secret one. Scratch for pictures with zeros around, or for unfolded rows, of d is taken inside: 256
+ * KB a thread, or one picture or 48 rows where those are more; it is wiped when `secret_d`. y overlaps
+ * neither operand. CSL_ENOMEM; then y is zero. */
 CSL_MUST_CHECK enum csl_err csl_conv_acc(uint64_t *y, const uint64_t *d, const uint64_t *w,
                                          const struct csl_conv_shape *s, size_t batch, unsigned bits,
                                          bool secret_d);

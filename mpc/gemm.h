@@ -6,7 +6,8 @@
  * uint64_t only. The caller has checked that m*k, k*n and m*n uint64_t fit in memory.
  *
  * Constant time in all values; time depends on m, k, n and the CPU alone. Scratch is on the stack
- * (at most CSL_GEMM_STACK bytes) and is wiped. Nothing can fail. One thread.
+ * (at most CSL_GEMM_STACK bytes) and is wiped. Nothing can fail. Large
+ * products are spread over the pool (mpc/threads.h).
  *
  * The path is chosen at run time by csl_cpu_level() (crypto/cpu.h); all paths give equal results.
  */

@@ -54,15 +54,16 @@ static inline __m256i swap_halves(__m256i d) {
 #define ROW_STORE(r) add_to(y + (r) * ldy, a##r, ax##r); add_to(y + (r) * ldy + 4, b##r, bx##r);
 
 #define DEFINE_TILE(name, REP)                                                                               \
-    static void name(uint64_t *y, size_t ldy, const uint64_t *d, size_t ldd, const uint64_t *w, size_t ldw,  \
-                     size_t k) {                                                                             \
+    static void name(uint64_t *y, size_t ldy, const uint64_t *d, const struct csl__block *block,             \
+                     const uint64_t *w, size_t ldw) {                                                        \
+        const size_t ldd = block->d_right;                                                                   \
         REP(ROW_ZERO)                                                                                        \
-        size_t p = 0;                                                                                        \
-        do {                                                                                                 \
-            __m256i w0 = load(w), w1 = load(w + 4), v, s;                                                    \
-            REP(ROW_STEP)                                                                                    \
-            w += ldw;                                                                                        \
-        } while (++p < k);                                                                                   \
+        for (size_t t = 0; t < block->runs; t++, d += block->d_step) {                                       \
+            for (size_t p = 0; p < block->run; p++, w += ldw) {                                              \
+                __m256i w0 = load(w), w1 = load(w + 4), v, s;                                                \
+                REP(ROW_STEP)                                                                                \
+            }                                                                                                \
+        }                                                                                                    \
         REP(ROW_STORE)                                                                                       \
     }
 /* clang-format on */
@@ -71,14 +72,14 @@ DEFINE_TILE(tile_3, REP3)
 DEFINE_TILE(tile_2, REP2)
 DEFINE_TILE(tile_1, REP1)
 
-static void tile(uint64_t *y, size_t ldy, const uint64_t *d, size_t ldd, const uint64_t *w, size_t ldw,
-                 size_t k, size_t rows) {
+static void tile(uint64_t *y, size_t ldy, const uint64_t *d, const struct csl__block *block,
+                 const uint64_t *w, size_t ldw, size_t rows) {
     if (rows == 3) {
-        tile_3(y, ldy, d, ldd, w, ldw, k);
+        tile_3(y, ldy, d, block, w, ldw);
     } else if (rows == 2) {
-        tile_2(y, ldy, d, ldd, w, ldw, k);
+        tile_2(y, ldy, d, block, w, ldw);
     } else {
-        tile_1(y, ldy, d, ldd, w, ldw, k);
+        tile_1(y, ldy, d, block, w, ldw);
     }
 }
 
@@ -111,22 +112,29 @@ static void gemv_4(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw
     }
 }
 
-/* m = 1: streams W, without a copy. */
-static void gemv(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t k, size_t n) {
+/* One row: streams W, without a copy. */
+static void gemv(const struct csl__windows *p) {
     size_t j = 0;
-    for (; j + 16 <= n; j += 16) {
-        gemv_16(y + j, d, w + j, n, k);
+    for (; j + 16 <= p->n; j += 16) {
+        gemv_16(p->y + j, p->d, p->w + j, p->ldw, p->run);
     }
-    for (; j < n; j += 4) {
-        gemv_4(y + j, d, w + j, n, k, n - j < 4 ? n - j : 4);
+    for (; j < p->n; j += 4) {
+        gemv_4(p->y + j, p->d, p->w + j, p->ldw, p->run, p->n - j < 4 ? p->n - j : 4);
+    }
+}
+
+void csl__windows_avx2(const struct csl__windows *p) {
+    if (p->pictures * p->high * p->wide == 1 && p->runs == 1) {
+        gemv(p);
+    } else {
+        csl__tiled_product(p, tile, ROWS, COLS);
     }
 }
 
 void csl__gemm_avx2(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n) {
-    if (m == 1) {
-        gemv(y, d, w, k, n);
-    } else {
-        csl__tiled_product(y, d, w, m, k, n, tile, ROWS, COLS);
+    if (m > 0 && k > 0 && n > 0) {
+        const struct csl__windows p = csl__dense(y, d, w, m, k, n);
+        csl__windows_avx2(&p);
     }
 }
 

@@ -1,6 +1,6 @@
-/* Register tiles of up to 12 rows x 16 columns (24 accumulators of 32 registers), for a file that has defined
+/* Register tiles of 1 to 12 rows x 16 columns (24 accumulators of 32 registers), for a file that has defined
  * MUL_ACC(acc, d, w): the vector acc + d*w. The accumulators are named variables, not an array, so that every
- * compiler keeps them in registers; k >= 1, so that gcc needs no second copy of them for an empty loop.
+ * compiler keeps them in registers.
  */
 #ifndef CSL_MPC_GEMM_AVX512_TILE_H
 #define CSL_MPC_GEMM_AVX512_TILE_H
@@ -11,11 +11,19 @@
 
 enum { ROWS = 12, COLS = 16 };
 
-#define REP1(X) X(0)
-#define REP2(X) REP1(X) X(1)
-#define REP4(X) REP2(X) X(2) X(3)
-#define REP8(X) REP4(X) X(4) X(5) X(6) X(7)
-#define REP12(X) REP8(X) X(8) X(9) X(10) X(11)
+/* X(row, pointer to the first of three rows, distance from it) */
+#define REP1(X) X(0, d0, 0)
+#define REP2(X) REP1(X) X(1, d0, ld1)
+#define REP3(X) REP2(X) X(2, d0, ld2)
+#define REP4(X) REP3(X) X(3, d1, 0)
+#define REP5(X) REP4(X) X(4, d1, ld1)
+#define REP6(X) REP5(X) X(5, d1, ld2)
+#define REP7(X) REP6(X) X(6, d2, 0)
+#define REP8(X) REP7(X) X(7, d2, ld1)
+#define REP9(X) REP8(X) X(8, d2, ld2)
+#define REP10(X) REP9(X) X(9, d3, 0)
+#define REP11(X) REP10(X) X(10, d3, ld1)
+#define REP12(X) REP11(X) X(11, d3, ld2)
 
 static inline __m512i broadcast(uint64_t d) {
     return _mm512_set1_epi64((long long)d);
@@ -25,67 +33,69 @@ static inline void add_to(uint64_t *y, __m512i acc) {
     _mm512_storeu_si512(y, _mm512_add_epi64(_mm512_loadu_si512(y), acc));
 }
 
-/* clang-format off */
-#define ROW_ZERO(r) __m512i a##r = _mm512_setzero_si512(), b##r = _mm512_setzero_si512();
-#define ROW_STEP(r) v = broadcast(d[(r) * ldd + p]); a##r = MUL_ACC(a##r, v, w0); b##r = MUL_ACC(b##r, v, w1);
-#define ROW_STORE(r) add_to(y + (r) * ldy, a##r); add_to(y + (r) * ldy + 8, b##r);
+/* gcc would rather load a vector again for each use, and the loads would be the limit. */
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
 
-#define DEFINE_TILE(name, REP)                                                                               \
-    static void name(uint64_t *y, size_t ldy, const uint64_t *d, size_t ldd, const uint64_t *w, size_t ldw,  \
-                     size_t k) {                                                                             \
-        REP(ROW_ZERO)                                                                                        \
-        size_t p = 0;                                                                                        \
-        do {                                                                                                 \
-            __m512i w0 = _mm512_loadu_si512(w), w1 = _mm512_loadu_si512(w + 8), v;                           \
-            REP(ROW_STEP)                                                                                    \
-            w += ldw;                                                                                        \
-        } while (++p < k);                                                                                   \
-        REP(ROW_STORE)                                                                                       \
+/* clang-format off */
+#define ROW_ZERO(r, base, away) __m512i a##r = _mm512_setzero_si512(), b##r = _mm512_setzero_si512();
+#define ROW_STEP(r, base, away) v = broadcast((base)[away]); a##r = MUL_ACC(a##r, v, w0); b##r = MUL_ACC(b##r, v, w1);
+#define ROW_STORE(r, base, away) add_to(y + (r) * ldy, a##r); add_to(y + (r) * ldy + 8, b##r);
+
+#define DEFINE_TILE(rows)                                                                                    \
+    static void tile_##rows(uint64_t *y, size_t ldy, const uint64_t *d, const struct csl__block *block,      \
+                            const uint64_t *w, size_t ldw) {                                                 \
+        const size_t ld1 = block->d_right, ld2 = 2 * ld1;                                                    \
+        REP##rows(ROW_ZERO)                                                                                  \
+        for (size_t s = 0; s < block->runs; s++, d += block->d_step) {                                       \
+            const uint64_t *d0 = d, *d1 = d0 + 3 * ld1, *d2 = d1 + 3 * ld1, *d3 = d2 + 3 * ld1;              \
+            for (size_t p = block->run; p > 0; p--, w += ldw, d0++, d1++, d2++, d3++) {                      \
+                __m512i w0 = _mm512_loadu_si512(w), w1 = _mm512_loadu_si512(w + 8), v;                       \
+                IN_REGISTER(w0);                                                                             \
+                IN_REGISTER(w1);                                                                             \
+                REP##rows(ROW_STEP)                                                                          \
+            }                                                                                                \
+        }                                                                                                    \
+        (void)ld2;                                                                                           \
+        REP##rows(ROW_STORE)                                                                                 \
     }
 /* clang-format on */
 
-DEFINE_TILE(tile_12, REP12)
-DEFINE_TILE(tile_8, REP8)
-DEFINE_TILE(tile_4, REP4)
-DEFINE_TILE(tile_2, REP2)
-DEFINE_TILE(tile_1, REP1)
+DEFINE_TILE(1)
+DEFINE_TILE(2)
+DEFINE_TILE(3)
+DEFINE_TILE(4)
+DEFINE_TILE(5)
+DEFINE_TILE(6)
+DEFINE_TILE(7)
+DEFINE_TILE(8)
+DEFINE_TILE(9)
+DEFINE_TILE(10)
+DEFINE_TILE(11)
+DEFINE_TILE(12)
 
-/* 1 to 12 rows as tiles of 12, 8, 4, 2 and 1 (csl__tile_fn). */
-static void tile(uint64_t *y, size_t ldy, const uint64_t *d, size_t ldd, const uint64_t *w, size_t ldw,
-                 size_t k, size_t rows) {
-    if (rows == 12) {
-        tile_12(y, ldy, d, ldd, w, ldw, k);
-        return;
-    }
-    if (rows & 8) {
-        tile_8(y, ldy, d, ldd, w, ldw, k);
-        y += 8 * ldy, d += 8 * ldd;
-    }
-    if (rows & 4) {
-        tile_4(y, ldy, d, ldd, w, ldw, k);
-        y += 4 * ldy, d += 4 * ldd;
-    }
-    if (rows & 2) {
-        tile_2(y, ldy, d, ldd, w, ldw, k);
-        y += 2 * ldy, d += 2 * ldd;
-    }
-    if (rows & 1) {
-        tile_1(y, ldy, d, ldd, w, ldw, k);
-    }
+typedef void tile_fn(uint64_t *y, size_t ldy, const uint64_t *d, const struct csl__block *block,
+                     const uint64_t *w, size_t ldw);
+static tile_fn *const tiles[ROWS] = {tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
+                                     tile_7, tile_8, tile_9, tile_10, tile_11, tile_12};
+
+static void tile(uint64_t *y, size_t ldy, const uint64_t *d, const struct csl__block *block,
+                 const uint64_t *w, size_t ldw, size_t rows) {
+    tiles[rows - 1](y, ldy, d, block, w, ldw);
 }
 
+#define REP8_COLUMNS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define COLUMN_LOAD(c) __m512i a##c = _mm512_loadu_si512(y + 8 * (c));
 #define COLUMN_STEP(c) a##c = MUL_ACC(a##c, v, _mm512_loadu_si512(w + 8 * (c)));
 #define COLUMN_STORE(c) _mm512_storeu_si512(y + 8 * (c), a##c);
 
 /* One row of Y, 64 columns. */
 static void gemv_64(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw, size_t k) {
-    REP8(COLUMN_LOAD)
+    REP8_COLUMNS(COLUMN_LOAD)
     for (size_t p = 0; p < k; p++, w += ldw) {
         __m512i v = broadcast(d[p]);
-        REP8(COLUMN_STEP)
+        REP8_COLUMNS(COLUMN_STEP)
     }
-    REP8(COLUMN_STORE)
+    REP8_COLUMNS(COLUMN_STORE)
 }
 
 /* One row of Y, up to 8 columns. */
@@ -98,14 +108,29 @@ static void gemv_8(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw
     _mm512_mask_storeu_epi64(y, columns, acc);
 }
 
-/* m = 1: streams W by whole cache lines, without a copy. */
-static void gemv(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t k, size_t n) {
+/* One row: streams W by whole cache lines, without a copy. */
+static void gemv(const struct csl__windows *p) {
     size_t j = 0;
-    for (; j + 64 <= n; j += 64) {
-        gemv_64(y + j, d, w + j, n, k);
+    for (; j + 64 <= p->n; j += 64) {
+        gemv_64(p->y + j, p->d, p->w + j, p->ldw, p->run);
     }
-    for (; j < n; j += 8) {
-        gemv_8(y + j, d, w + j, n, k, n - j < 8 ? n - j : 8);
+    for (; j < p->n; j += 8) {
+        gemv_8(p->y + j, p->d, p->w + j, p->ldw, p->run, p->n - j < 8 ? p->n - j : 8);
+    }
+}
+
+static void windows(const struct csl__windows *p) {
+    if (p->pictures * p->high * p->wide == 1 && p->runs == 1) {
+        gemv(p);
+    } else {
+        csl__tiled_product(p, tile, ROWS, COLS);
+    }
+}
+
+static void gemm(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n) {
+    if (m > 0 && k > 0 && n > 0) {
+        const struct csl__windows p = csl__dense(y, d, w, m, k, n);
+        windows(&p);
     }
 }
 

@@ -8,12 +8,12 @@
 #define MUL_ACC(acc, d, w) _mm512_madd52lo_epu64(acc, d, w)
 #include "mpc/gemm_avx512_tile.h"
 
+void csl__windows_ifma_low(const struct csl__windows *p) {
+    windows(p);
+}
+
 void csl__gemm_ifma_low(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n) {
-    if (m == 1) {
-        gemv(y, d, w, k, n);
-    } else {
-        csl__tiled_product(y, d, w, m, k, n, tile, ROWS, COLS);
-    }
+    gemm(y, d, w, m, k, n);
 }
 
 #endif

@@ -20,12 +20,33 @@ static void row_times_block(uint64_t *restrict y, const uint64_t *d, const uint6
 }
 
 void csl__gemm_portable(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n) {
-    for (size_t p = 0; p < k; p += K_BLOCK) {
-        size_t kc = k - p < K_BLOCK ? k - p : K_BLOCK;
-        for (size_t j = 0; j < n; j += N_BLOCK) {
-            size_t nc = n - j < N_BLOCK ? n - j : N_BLOCK;
-            for (size_t i = 0; i < m; i++) {
-                row_times_block(y + i * n + j, d + i * k + p, w + p * n + j, n, kc, nc);
+    if (m > 0 && k > 0 && n > 0) {
+        const struct csl__windows p = csl__dense(y, d, w, m, k, n);
+        csl__windows_portable(&p);
+    }
+}
+
+/* A block of W for all rows. */
+static void block_product(const struct csl__windows *p, const uint64_t *d, const uint64_t *w, size_t k,
+                          size_t j, size_t n) {
+    uint64_t *y = p->y + j;
+    for (size_t q = 0; q < p->pictures; q++) {
+        for (size_t i = 0; i < p->high; i++) {
+            const uint64_t *line = d + q * p->d_next + i * p->d_down;
+            for (size_t at = 0; at < p->wide; at++, y += p->ldy) {
+                row_times_block(y, line + at * p->d_right, w + j, p->ldw, k, n);
+            }
+        }
+    }
+}
+
+void csl__windows_portable(const struct csl__windows *p) {
+    for (size_t s = 0; s < p->runs; s++) {
+        for (size_t at = 0; at < p->run; at += K_BLOCK) {
+            for (size_t j = 0; j < p->n; j += N_BLOCK) {
+                block_product(p, p->d + s * p->d_step + at, p->w + (s * p->run + at) * p->ldw,
+                              p->run - at < K_BLOCK ? p->run - at : K_BLOCK, j,
+                              p->n - j < N_BLOCK ? p->n - j : N_BLOCK);
             }
         }
     }

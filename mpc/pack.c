@@ -1,7 +1,7 @@
 #include "mpc/pack.h"
 
-#include "crypto/bytes.h"
-#include "mpc/ring.h"
+#include "crypto/cpu.h"
+#include "mpc/pack_internal.h"
 
 #include <assert.h>
 
@@ -14,72 +14,58 @@ enum csl_err csl_pack_size(size_t *n_bytes, size_t n, unsigned bits) {
     return CSL_OK;
 }
 
-static size_t packed_size(size_t n, unsigned bits) {
-    return n / 8 * bits + (n % 8 * bits + 7) / 8;
+static bool always(void) {
+    return true;
 }
 
-/* The branch depends on the position alone. acc holds the `fill` < 64 bits that are not yet written. */
+#if defined(__x86_64__)
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2");
+}
+
+static bool has_vbmi(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("bmi2");
+}
+
+const struct csl__pack_path csl__pack_paths[CSL__PACK_PATHS] = {
+    [CSL__PACK_PORTABLE] = {"portable", always, csl__pack_portable, csl__unpack_portable},
+    [CSL__PACK_AVX2] = {"avx2", has_avx2, csl__pack_portable, csl__unpack_avx2},
+    [CSL__PACK_VBMI] = {"vbmi", has_vbmi, csl__pack_vbmi, csl__unpack_vbmi},
+};
+#else
+static bool never(void) {
+    return false;
+}
+
+const struct csl__pack_path csl__pack_paths[CSL__PACK_PATHS] = {
+    [CSL__PACK_PORTABLE] = {"portable", always, csl__pack_portable, csl__unpack_portable},
+    [CSL__PACK_AVX2] = {"avx2", never, csl__pack_portable, csl__unpack_portable},
+    [CSL__PACK_VBMI] = {"vbmi", never, csl__pack_portable, csl__unpack_portable},
+};
+#endif
+
+const struct csl__pack_path *csl__pack_path_get(void) {
+    enum csl_cpu level = csl_cpu_level();
+    unsigned path = level >= CSL_CPU_AVX2 ? CSL__PACK_AVX2 : CSL__PACK_PORTABLE;
+    if (level == CSL_CPU_AVX512 && csl__pack_paths[CSL__PACK_VBMI].available()) {
+        path = CSL__PACK_VBMI;
+    }
+    return &csl__pack_paths[path];
+}
+
 void csl_pack_bits(uint8_t *out, const uint64_t *in, size_t n, unsigned bits) {
     assert(bits >= 1 && bits <= 64);
-    uint64_t mask = csl_ring_mask(bits), acc = 0;
-    unsigned fill = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t v = in[i] & mask;
-        acc |= v << fill;
-        fill += bits;
-        if (fill >= 64) {
-            csl_store_u64(out, acc);
-            out += 8;
-            fill -= 64;
-            acc = v >> (bits - fill - 1) >> 1; /* the shift may be 64 */
-        }
-    }
-    for (; fill > 0; fill -= fill < 8 ? fill : 8) {
-        *out++ = (uint8_t)acc;
-        acc >>= 8;
+    if (n > 0) {
+        csl__pack_path_get()->pack(out, in, n, bits);
     }
 }
 
-/* Bits shift .. shift+63 of the 9 bytes at p; shift <= 7. */
-static uint64_t load_wide(const uint8_t *p, unsigned shift) {
-    return csl_load_u64(p) >> shift | (uint64_t)p[8] << 1 << (63 - shift);
-}
-
-/* The value at bit j*bits of a group of 8 values, of which only n_bytes bytes may be read. */
-static uint64_t load_near_end(const uint8_t *group, size_t n_bytes, unsigned j, unsigned bits) {
-    uint8_t bytes[9] = {0};
-    size_t first = (size_t)j * bits / 8;
-    size_t left = n_bytes - first;
-    memcpy(bytes, group + first, left < sizeof bytes ? left : sizeof bytes);
-    return load_wide(bytes, j * bits % 8) & csl_ring_mask(bits);
-}
-
-/* A group of 8 values is `bits` bytes. Whole groups are read by words as long as 9 bytes may be read
- * from the start of the group's last value on. */
 void csl_unpack_bits(uint64_t *out, const uint8_t *in, size_t n, unsigned bits) {
     assert(bits >= 1 && bits <= 64);
-    uint64_t mask = csl_ring_mask(bits);
-    size_t left = packed_size(n, bits), reach = 7 * bits / 8 + 9;
-    for (; n >= 8 && left >= reach; n -= 8, out += 8, in += bits, left -= bits) {
-        if (bits <= 57) {
-            for (unsigned j = 0; j < 8; j++) {
-                out[j] = csl_load_u64(in + j * bits / 8) >> (j * bits % 8) & mask;
-            }
-        } else {
-            for (unsigned j = 0; j < 8; j++) {
-                out[j] = load_wide(in + j * bits / 8, j * bits % 8) & mask;
-            }
-        }
-    }
-    while (n > 0) {
-        unsigned count = n < 8 ? (unsigned)n : 8;
-        for (unsigned j = 0; j < count; j++) {
-            out[j] = load_near_end(in, left, j, bits);
-        }
-        n -= count;
-        if (n > 0) {
-            out += count, in += bits, left -= bits;
-        }
+    if (n > 0) {
+        csl__pack_path_get()->unpack(out, in, n, bits);
     }
 }
 

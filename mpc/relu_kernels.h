@@ -56,7 +56,8 @@ struct csl__relu_kernels {
 };
 
 extern const struct csl__relu_kernels csl__relu_portable;
-extern const struct csl__relu_kernels csl__relu_avx2; /* needs AVX2; equal to portable elsewhere */
+extern const struct csl__relu_kernels csl__relu_avx2;   /* needs AVX2; equal to portable elsewhere */
+extern const struct csl__relu_kernels csl__relu_avx512; /* needs AVX-512 F, DQ, BW, VL; likewise */
 
 /* What csl_cpu_level() permits. */
 const struct csl__relu_kernels *csl__relu_kernels_get(void);

@@ -7,7 +7,20 @@
 
 #include <string.h>
 
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+#include <immintrin.h>
+
+/* 64 elements: bit d[i] of a[i], gathered into one word. */
+static inline uint64_t pick_bits(const uint64_t *a, const uint64_t *d) {
+    const __m512i one = _mm512_set1_epi64(1);
+    uint64_t out = 0;
+    for (unsigned i = 0; i < 64; i += 8) {
+        __m512i at = _mm512_sllv_epi64(one, _mm512_loadu_si512(d + i));
+        out |= (uint64_t)_mm512_test_epi64_mask(_mm512_loadu_si512(a + i), at) << i;
+    }
+    return out;
+}
+#elif defined(__AVX2__)
 #include <immintrin.h>
 
 /* 64 elements: bit d[i] of a[i], gathered into one word. */
@@ -93,6 +106,8 @@ static void read_table(uint64_t *lt, uint64_t *eq, const uint64_t *table, const 
 
 enum { BLOCK = 8 }; /* words */
 
+#define UNROLL _Pragma("GCC unroll 8")
+
 struct planes {
     const uint64_t *m;
     const uint64_t *products;
@@ -106,43 +121,67 @@ static inline const uint64_t *plane(const struct planes *p, unsigned i, size_t a
 }
 
 /* T3 for nb words: each product of (u ^ m) is the sum, over all subsets of its factors, of the product of the
- * subset's masks and of the other factors' u. */
-static inline void combine_block(uint64_t *lt, const uint64_t *u, const struct csl__products *p,
-                                 const struct planes *planes, size_t at, size_t nb, uint64_t ones) {
-    uint64_t open[CSL__MAX_SETS][BLOCK], constant[BLOCK];
-    unsigned n_e = p->n_digits - 1, all = (1u << n_e) - 1;
+ * subset's masks and of the other factors' u. The number of digits is a constant where this is inlined, so
+ * that everything stays in registers. */
+static inline __attribute__((always_inline)) void combine_block(uint64_t *lt, const uint64_t *u,
+                                                                const struct csl__products *p,
+                                                                const struct planes *planes, size_t at,
+                                                                size_t nb, uint64_t ones, unsigned n_e) {
+    uint64_t open[CSL__MAX_SETS][BLOCK], constant[BLOCK], sum[BLOCK];
+    const unsigned all = (1u << n_e) - 1;
     for (size_t i = 0; i < nb; i++) {
         open[0][i] = UINT64_MAX;
         constant[i] = ones;
+        sum[i] = lt[at + i];
     }
+    UNROLL
     for (unsigned set = 1; set <= all; set++) {
         const uint64_t *last = u + (unsigned)__builtin_ctz(set) * planes->n_words + at;
         for (size_t i = 0; i < nb; i++) {
             open[set][i] = open[set & (set - 1)][i] & last[i];
         }
     }
+    UNROLL
     for (unsigned low = 0; low < n_e; low++) {
         const uint64_t *l = u + (n_e + low) * planes->n_words + at;
         unsigned high = all & ~((1u << low) - 1);
+        UNROLL
         for (unsigned set = 0; set <= all; set += 1u << low) {
             const uint64_t *e_mask = set == 0 ? constant : plane(planes, p->e_plane[set], at);
             const uint64_t *l_mask = plane(planes, p->l_plane[low][set], at);
             for (size_t i = 0; i < nb; i++) {
-                lt[at + i] ^= open[high ^ set][i] & ((l[i] & e_mask[i]) ^ l_mask[i]);
+                sum[i] ^= open[high ^ set][i] & ((l[i] & e_mask[i]) ^ l_mask[i]);
             }
         }
+    }
+    memcpy(lt + at, sum, nb * sizeof *sum);
+}
+
+static inline __attribute__((always_inline)) void combine_digits(uint64_t *lt, const uint64_t *u,
+                                                                 const struct csl__products *p,
+                                                                 const struct planes *planes, uint64_t ones,
+                                                                 unsigned n_e) {
+    size_t at = 0;
+    for (; at + BLOCK <= planes->n_words; at += BLOCK) {
+        combine_block(lt, u, p, planes, at, BLOCK, ones, n_e);
+    }
+    if (at < planes->n_words) {
+        combine_block(lt, u, p, planes, at, planes->n_words - at, ones, n_e);
     }
 }
 
 static void combine(uint64_t *lt, const uint64_t *u, const uint64_t *m, const uint64_t *products,
                     const struct csl__products *p, size_t n_words, uint64_t ones) {
     const struct planes planes = {m, products, p->n_inputs, n_words};
-    size_t at = 0;
-    for (; at + BLOCK <= n_words; at += BLOCK) {
-        combine_block(lt, u, p, &planes, at, BLOCK, ones);
-    }
-    if (at < n_words) {
-        combine_block(lt, u, p, &planes, at, n_words - at, ones);
+    switch (p->n_digits) {
+    case 3:
+        combine_digits(lt, u, p, &planes, ones, 2);
+        break;
+    case 4: /* k = 20 to 25 */
+        combine_digits(lt, u, p, &planes, ones, 3);
+        break;
+    default:
+        combine_digits(lt, u, p, &planes, ones, p->n_digits - 1);
     }
 }
 

@@ -3,5 +3,13 @@
 #include "mpc/relu_kernels_body.h"
 
 const struct csl__relu_kernels *csl__relu_kernels_get(void) {
-    return csl_cpu_level() >= CSL_CPU_AVX2 ? &csl__relu_avx2 : &csl__relu_portable;
+    switch (csl_cpu_level()) {
+    case CSL_CPU_AVX512:
+        return &csl__relu_avx512;
+    case CSL_CPU_AVX2:
+        return &csl__relu_avx2;
+    case CSL_CPU_PORTABLE:
+        break;
+    }
+    return &csl__relu_portable;
 }

@@ -48,8 +48,12 @@ void csl__arena_free(struct csl__arena *a) {
 
 struct csl_round *csl_round_begin(struct csl_session *s) {
     struct csl_round *r = &s->round;
-    csl__arena_reset(&r->values);
-    csl__arena_reset(&r->wire);
+    if (r->flushed) { /* all of it is opened: the next round overwrites it, the session's end wipes it */
+        r->values.used = r->wire.used = 0;
+    } else {
+        csl__arena_reset(&r->values);
+        csl__arena_reset(&r->wire);
+    }
     r->n_items = 0;
     r->n_wire = 0;
     r->err = CSL_OK;

@@ -51,7 +51,8 @@ struct csl_round {
     bool flushed;
 };
 
-/* The session's round, wiped and empty. Results of the round before are gone. */
+/* The session's round, empty. Results of the round before are gone: what had been opened stays in memory
+ * until it is overwritten or the session is cleared, what had not been is wiped. */
 struct csl_round *csl_round_begin(struct csl_session *s);
 
 /* Queues n elements of [x] mod 2^bits, 1 <= bits <= 64; returns the handle. What x holds above `bits` is

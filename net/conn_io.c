@@ -363,7 +363,8 @@ static bool use_input(struct csl_conn *c) {
     if (c->state == CSL__CONN_HANDSHAKE && !shake(c)) {
         return c->s != NULL && c->state == CSL__CONN_HANDSHAKE;
     }
-    while (c->s != NULL && c->state == CSL__CONN_OPEN && !c->paused && take_piece(c)) {
+    while (c->s != NULL && c->state == CSL__CONN_OPEN && !c->paused && csl_tls_has_input(c->s->tls) &&
+           take_piece(c)) {
     }
     if (c->s != NULL && c->state == CSL__CONN_DRAINING) {
         discard(c);

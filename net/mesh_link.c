@@ -2,13 +2,14 @@
 
 #include "net/conn_internal.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPIN_US_DEFAULT = 100, SPINS_PER_LOOP_TURN = 16, WHERE_BYTES = 32 };
+enum { SPIN_US_DEFAULT = 100, SPINS_PER_LOOP_TURN = 64, WHERE_BYTES = 32 };
 
 struct peer {
     struct csl_mesh_link *link;
@@ -33,6 +34,7 @@ struct csl_mesh_link {
     bool active;    /* an exchange is in work */
     uint8_t *const *in;
     size_t n;
+    uint64_t usual_ns; /* what lately was waited in an exchange, a moving average */
     unsigned missing;
     enum csl_err err;
     struct csl_diag why;
@@ -45,6 +47,23 @@ struct csl_mesh_link {
     struct csl_diag interrupt_why;
     atomic_bool interrupted;
 };
+
+static const char *const wait_names[] = {
+    [CSL_WAIT_BLOCK] = "block", [CSL_WAIT_SPIN] = "spin", [CSL_WAIT_AUTO] = "auto"};
+
+const char *csl_wait_name(enum csl_wait wait) {
+    return wait_names[wait];
+}
+
+bool csl_wait_parse(enum csl_wait *out, const char *text) {
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, wait_names[i]) == 0) {
+            *out = (enum csl_wait)i;
+            return true;
+        }
+    }
+    return false;
+}
 
 /* ---- failing ---- */
 
@@ -254,19 +273,45 @@ static void poll_peers(struct csl_mesh_link *l) {
     }
 }
 
+/* A wait that counts for more would keep a link from polling again for long after it. */
+static void note_wait(struct csl_mesh_link *l, uint64_t ns) {
+    uint64_t most = 4 * (uint64_t)l->opt.spin_us * 1000;
+    l->usual_ns = (3 * l->usual_ns + (ns < most ? ns : most)) / 4;
+}
+
+/* Polling pays where the message comes before a sleep and a wake-up would have passed. */
+static bool polls(const struct csl_mesh_link *l) {
+    return l->opt.wait == CSL_WAIT_SPIN ||
+           (l->opt.wait == CSL_WAIT_AUTO && l->usual_ns < (uint64_t)l->opt.spin_us * 1000);
+}
+
+/* Asks all sockets at once; true when one of them has something. Unlike recv() it takes no socket's lock,
+ * which the kernel needs just then to deliver what the peer sends. */
+static bool ask_sockets(struct csl_mesh_link *l) {
+    struct pollfd f[CSL_MAX_PARTIES];
+    nfds_t n = 0;
+    for (unsigned i = 0; i < l->base.n_parties; i++) {
+        const struct peer *p = &l->peer[i];
+        if (p->conn != NULL && (!p->got || is_unsent(p))) {
+            short events = (short)((p->got ? 0 : POLLIN) | (is_unsent(p) ? POLLOUT : 0));
+            f[n++] = (struct pollfd){.fd = p->conn->s->fd, .events = events};
+        }
+    }
+    return poll(f, n, 0) > 0;
+}
+
 /* Looks at the sockets for a while before it sleeps. sched_yield, since with more lanes than cores a spinning
  * one would keep its peer from running until the scheduler's tick. */
 static void spin(struct csl_mesh_link *l) {
     uint64_t end = uv_hrtime() + (uint64_t)l->opt.spin_us * 1000;
-    for (unsigned i = 1; !is_done(l); i++) {
-        poll_peers(l);
-        if (is_done(l) || uv_hrtime() >= end) {
-            return;
-        }
-        if (i % SPINS_PER_LOOP_TURN == 0) {
+    for (unsigned i = 1; !is_done(l) && uv_hrtime() < end; i++) {
+        if (ask_sockets(l)) {
+            poll_peers(l);
+        } else if (i % SPINS_PER_LOOP_TURN == 0) {
             (void)uv_run(&l->loop->uv, UV_RUN_NOWAIT);
+        } else {
+            (void)sched_yield();
         }
-        (void)sched_yield();
     }
 }
 
@@ -393,13 +438,15 @@ static enum csl_err exchange(struct csl_link *base, uint8_t *const in[CSL_MAX_PA
     if (l->err == CSL_OK) {
         send_all(l, out);
     }
+    uint64_t sent_ns = uv_hrtime();
     if (!is_done(l)) {
         poll_peers(l);
     }
-    if (l->opt.wait == CSL_WAIT_SPIN) {
+    if (polls(l)) {
         spin(l);
     }
     enum csl_err waited = csl_loop_run_until(l->loop, is_done, l, l->opt.round_ms);
+    note_wait(l, uv_hrtime() - sent_ns);
     take_interrupt(l);
     if (waited != CSL_OK && l->err == CSL_OK) {
         late(l);

@@ -18,8 +18,12 @@
 
 enum csl_wait {
     CSL_WAIT_BLOCK, /* sleep in the event loop */
-    CSL_WAIT_SPIN   /* poll with sched_yield for spin_us, then sleep */
+    CSL_WAIT_SPIN,  /* poll with sched_yield for spin_us, then sleep */
+    CSL_WAIT_AUTO /* as SPIN while this link's rounds wait less than spin_us on the average, else as BLOCK */
 };
+/* "block", "spin", "auto"; false: none of them. */
+const char *csl_wait_name(enum csl_wait wait);
+CSL_MUST_CHECK bool csl_wait_parse(enum csl_wait *out, const char *text);
 
 enum { CSL_MESH_SLOTS = 4 }; /* counter slots: the caller's meaning, e.g. 0 setup, 1 offline, 2 online */
 

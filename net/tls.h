@@ -70,6 +70,9 @@ void csl_tls_out_consume(struct csl_tls *tls, size_t n);
  * After an error there may be an alert in csl_tls_out that should still be sent. */
 CSL_MUST_CHECK enum csl_err csl_tls_handshake(struct csl_tls *tls, bool *done, struct csl_diag *diag);
 
+/* Whether a read could bring anything: ciphertext, plaintext or the end of the stream is in memory. */
+bool csl_tls_has_input(const struct csl_tls *tls);
+
 /* Plaintext in: at most cap bytes to out; *n = 0 when more ciphertext is needed or the peer closed
  * (csl_tls_peer_closed). CSL_EPEER: the stream ended without the TLS goodbye (cut off), or the peer
  * refused our certificate (CSL_EAUTH); CSL_EPROTO: a record that does not authenticate. */

@@ -17,9 +17,14 @@ struct infer {
     const struct csl_model_share *share;
     struct csl_corr *corr;
     size_t batch;
-    size_t demand; /* the next */
-    uint64_t *v[CSL_PLAN_MAX_VALUES];
+    size_t demand;                    /* the next */
+    const uint64_t *x;                /* value 0, the caller's */
+    uint64_t *v[CSL_PLAN_MAX_VALUES]; /* the others, until their last use */
 };
+
+static const uint64_t *value(const struct infer *f, uint32_t i) {
+    return i == 0 ? f->x : f->v[i];
+}
 
 enum csl_err csl_infer_prepare(struct csl_corr *corr, const struct csl_model_share *share,
                                struct csl_diag *diag) {
@@ -32,6 +37,19 @@ enum csl_err csl_infer_prepare(struct csl_corr *corr, const struct csl_model_sha
     return CSL_OK;
 }
 
+void csl_infer_warm(const struct csl_model_share *share) {
+    enum { WORDS = 3 << 16, LINE = 8 }; /* 1.5 MiB: what a core's own cache may keep */
+    size_t left = WORDS;
+    for (uint32_t d = 0; d < share->n_layers; d++) {
+        const struct csl_layer_share *l = &share->layers[d];
+        size_t n = l->n_w < left ? l->n_w : left;
+        for (size_t i = 0; i < n; i += LINE) {
+            __builtin_prefetch(l->w + i, 0, 2);
+        }
+        left -= n;
+    }
+}
+
 static enum csl_err no_memory(struct infer *f) {
     return csl_session_fail(f->s, CSL_ENOMEM, "no memory for a batch of %zu", f->batch);
 }
@@ -42,13 +60,13 @@ static enum csl_err no_memory(struct infer *f) {
 static enum csl_err linear(struct infer *f, uint64_t *y, const struct csl_step *step) {
     const struct csl_layer_share *l = &f->share->layers[step->layer];
     struct csl_linear layer = {.w = l->w, .bias = l->b, .conv = l->shape, .bits = l->bits};
-    return csl_linear_forward(f->s, y, &layer, f->v[step->in[0]], f->corr, f->demand++);
+    return csl_linear_forward(f->s, y, &layer, value(f, step->in[0]), f->corr, f->demand++);
 }
 
 /* y = c0 + sum_j slope_j * (max(x - knot_j, 0) >> f): all arms in one comparison of n_arms * n elements */
 static enum csl_err pwl(struct infer *f, uint64_t *y, const struct csl_step *step, size_t n) {
     const struct csl_arm *arms = f->plan->arms + step->first_arm;
-    const uint64_t *x = f->v[step->in[0]];
+    const uint64_t *x = value(f, step->in[0]);
     size_t n_arms = step->n_arms;
     uint64_t one = f->s->self == 0;
     uint64_t mask = csl_ring_mask(step->trunc.out_bits);
@@ -91,7 +109,7 @@ static enum csl_err max_level(struct infer *f, uint64_t *a, const uint64_t *b, c
 static enum csl_err maximum(struct infer *f, uint64_t *y, const struct csl_step *step, size_t n) {
     size_t taps = csl__taps(&step->shape);
     size_t windows = f->batch * n;
-    const uint64_t *x = f->v[step->in[0]];
+    const uint64_t *x = value(f, step->in[0]);
     uint32_t *index = csl__window_index(&step->shape, true);
     uint64_t *v = csl_secret_alloc(windows * taps, 2 * sizeof *v);
     enum csl_err err = index == NULL || v == NULL ? no_memory(f) : CSL_OK;
@@ -116,7 +134,7 @@ static enum csl_err maximum(struct infer *f, uint64_t *y, const struct csl_step 
 static enum csl_err local(struct infer *f, uint64_t *y, const struct csl_step *step, unsigned bits) {
     const uint64_t *x[CSL_NETWORK_MAX_INPUTS];
     for (unsigned j = 0; j < step->n_in; j++) {
-        x[j] = f->v[step->in[j]];
+        x[j] = value(f, step->in[j]);
     }
     enum csl_err err = csl__local_step(y, x, f->plan, step, f->batch, bits);
     return err == CSL_OK ? CSL_OK : csl_session_fail(f->s, err, "no memory for a local step");
@@ -124,7 +142,7 @@ static enum csl_err local(struct infer *f, uint64_t *y, const struct csl_step *s
 
 static enum csl_err run_step(struct infer *f, uint64_t *y, const struct csl_step *step,
                              const struct csl_value *out) {
-    const uint64_t *x = f->v[step->in[0]];
+    const uint64_t *x = value(f, step->in[0]);
     switch (step->kind) {
     case CSL_STEP_LINEAR:
         return linear(f, y, step); /* L3, L4 */
@@ -183,26 +201,20 @@ static enum csl_err arg_max(struct infer *f, uint64_t *y, const uint64_t *output
 
 /* ---- a batch ---- */
 
-static void drop(struct infer *f, uint32_t value) {
-    csl_secret_free(f->v[value]);
-    f->v[value] = NULL;
+static void drop(struct infer *f, uint32_t i) {
+    csl_secret_free(f->v[i]);
+    f->v[i] = NULL;
 }
 
 /* The network, a line a step; each value is wiped after its last use. */
-static enum csl_err forward(struct infer *f, const uint64_t *x) {
+static enum csl_err forward(struct infer *f) {
     const struct csl_plan *plan = f->plan;
     uint32_t last[CSL_PLAN_MAX_VALUES];
-    size_t n_x = f->batch * csl_plan_n_inputs(plan);
     csl__last_uses(last, plan);
-    f->v[0] = csl_secret_alloc(n_x, sizeof *x);
-    if (f->v[0] == NULL) {
-        return no_memory(f);
-    }
-    memcpy(f->v[0], x, n_x * sizeof *x);
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         const struct csl_step *step = &plan->steps[i];
         const struct csl_value *out = &plan->values[i + 1];
-        f->v[i + 1] = csl_secret_alloc(f->batch * csl__elements(out), sizeof *x);
+        f->v[i + 1] = csl_secret_alloc(f->batch * csl__elements(out), sizeof *f->v[0]);
         if (f->v[i + 1] == NULL) {
             return no_memory(f);
         }
@@ -222,12 +234,29 @@ static bool same_demand(const struct csl_demand *a, const struct csl_demand *b) 
     return same && memcmp(&a->conv, &b->conv, sizeof a->conv) == 0; /* 32-bit fields, no padding */
 }
 
+/* How many demands the plan has; more than there are is as good as none. */
+static size_t count_demands(const struct csl_plan *plan, bool reveal_label) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        n += csl__step_n_demands(&plan->steps[i]);
+    }
+    for (size_t m = csl_plan_n_outputs(plan); reveal_label && m > 1; m = csl__after_level(m)) {
+        n++;
+    }
+    return n;
+}
+
 /* The correlations are those of this plan: their shapes decide how much the protocol steps write. */
 static bool same_demands(const struct csl_plan *plan, enum csl_profile profile, bool reveal_label,
                          const struct csl_corr *corr) {
-    struct csl_demand *demands = calloc(CSL_PLAN_MAX_DEMANDS, sizeof *demands);
-    size_t n = 0;
-    bool same = demands != NULL && csl_plan_demands(plan, profile, reveal_label, demands, &n) == CSL_OK &&
+    size_t n = count_demands(plan, reveal_label);
+    if (n != csl_corr_n_demands(corr) || (unsigned)profile >= CSL_PROFILE_COUNT) {
+        return false;
+    }
+    struct csl_demand *demands =
+        calloc(n + 1, sizeof *demands); /* of so many, not of the most there can be */
+    bool same = demands != NULL &&
+                csl__plan_list_demands(plan, profile, reveal_label, demands, &n) == CSL_OK &&
                 n == csl_corr_n_demands(corr);
     for (size_t i = 0; same && i < n; i++) {
         same = same_demand(&demands[i], csl_corr_demand(corr, i));
@@ -251,7 +280,8 @@ static bool same_layers(const struct csl_plan *plan, const struct csl_model_shar
 enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan *plan,
                        const struct csl_model_share *share, struct csl_corr *corr, const uint64_t *x,
                        enum csl_profile profile, bool reveal_label) {
-    struct infer f = {.s = s, .plan = plan, .share = share, .corr = corr, .batch = csl_corr_batch(corr)};
+    struct infer f = {
+        .s = s, .plan = plan, .share = share, .corr = corr, .batch = csl_corr_batch(corr), .x = x};
     size_t n_y = f.batch * (reveal_label ? 1 : csl_plan_n_outputs(plan));
     memset(y, 0, n_y * sizeof *y);
     TRY(csl_session_error(s));
@@ -261,11 +291,11 @@ enum csl_err csl_infer(struct csl_session *s, uint64_t *y, const struct csl_plan
     if (!same_layers(plan, share)) {
         return csl_session_fail(s, CSL_EINTERNAL, "the model's share is not of this plan");
     }
-    enum csl_err err = forward(&f, x);
+    enum csl_err err = forward(&f);
     if (err == CSL_OK && reveal_label) {
-        err = arg_max(&f, y, f.v[plan->n_steps]);
+        err = arg_max(&f, y, value(&f, plan->n_steps));
     } else if (err == CSL_OK) {
-        memcpy(y, f.v[plan->n_steps], n_y * sizeof *y);
+        memcpy(y, value(&f, plan->n_steps), n_y * sizeof *y);
     }
     if (err != CSL_OK) {
         csl_wipe(y, n_y * sizeof *y);

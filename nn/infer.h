@@ -70,6 +70,10 @@ void csl_model_share_close(struct csl_model_share *share);
 CSL_MUST_CHECK enum csl_err csl_infer_prepare(struct csl_corr *corr, const struct csl_model_share *share,
                                               struct csl_diag *diag);
 
+/* Asks the cache for the first 1.5 MiB of weights, as long as there is nothing else to do: csl_infer needs
+ * them right after its first round. */
+void csl_infer_warm(const struct csl_model_share *share);
+
 /* One batch: y (batch x n_outputs, below 2^csl_plan_output_bits) from x (batch x n_inputs, shares mod
  * 2^csl_plan_input_bits); the batch is corr's, whose demands (csl_plan_demands) are used up and wiped. y and
  * x do not overlap. profile and reveal_label are those that corr's demands were made for (else

@@ -73,7 +73,6 @@ static void first_round_failed(struct csl_lane *l, const struct csl__batch *b, e
 
 static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
     uint64_t before[CSL_MAX_PARTIES];
-    TRY(csl_audit_link_begin(l->audit, &b->record, l->openings));
     for (unsigned i = 0; i < l->n_parties; i++) {
         before[i] = sent_to(l, i);
     }
@@ -160,7 +159,9 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     }
     TRY(csl_logbook_check(l->opt.ctx, &l->diag)); /* nothing runs unlogged */
     TRY(csl__lane_prepare(l, b));
+    TRY(csl_audit_link_begin(l->audit, &b->record, l->openings)); /* what needs no input is done before it */
     TRY(give_credit(l, b));
+    csl_infer_warm(&l->opened->share);
     TRY(csl__lane_input(l, b));
     if (l->sign == CSL_SIGN_BEFORE_OUTPUT) {
         TRY(csl__lane_verify_inputs(l, b));

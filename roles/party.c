@@ -171,9 +171,9 @@ static const struct csl_daemon_ops ops = {.may = may,
 static enum csl_err configure(struct csl_context *ctx, const struct csl_party_options *opt,
                               struct csl_diag *diag) {
     char settings[64];
-    (void)snprintf(
-        settings, sizeof settings, "wait=%s profile=%s cpu=%s", opt->wait == CSL_WAIT_SPIN ? "spin" : "block",
-        opt->auto_profile ? "auto" : csl_profile_name(opt->profile), csl_cpu_name(csl_cpu_level()));
+    (void)snprintf(settings, sizeof settings, "wait=%s profile=%s cpu=%s", csl_wait_name(opt->wait),
+                   opt->auto_profile ? "auto" : csl_profile_name(opt->profile),
+                   csl_cpu_name(csl_cpu_level()));
     return csl_context_configure(ctx, settings, diag);
 }
 

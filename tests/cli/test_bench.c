@@ -96,6 +96,11 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
         figure(doc, figures[i]);
     }
     assert_true(json_is_string(at(bound, "formula")));
+    assert_true(json_is_string(at(bound, "waiting")));
+    if (strcmp(wait, "auto") != 0) {
+        assert_string_equal(json_string_value(at(at(doc, "bound_same_wait"), "waiting")),
+                            strcmp(wait, "spin") == 0 ? "polling" : "sleeping");
+    }
     figure(at(bound, "terms_ms"), "rounds");
     figure(at(doc, "peak_rss_kib"), "hospital-a");
     check_machine(at(doc, "machine"));
@@ -108,7 +113,7 @@ static void test_infer(void **state) {
     (void)state;
     check_infer(2, 1, "loopback", "spin", "off");
     check_infer(3, 4, "lan", "block", "after-output");
-    check_infer(2, 3, "lan", "spin", "before-output");
+    check_infer(2, 3, "lan", "auto", "before-output");
 }
 
 /* 40 ms away and back nobody takes for near: the parties choose the wan profile. Network A has 10 rounds in

@@ -248,7 +248,7 @@ int main(int argc, char **argv) {
         } else if (strcmp(name, "--port") == 0) {
             daemon.port = (uint16_t)atoi(value);
         } else if (strcmp(name, "--wait") == 0) {
-            patience = strcmp(value, "spin") == 0 ? CSL_WAIT_SPIN : CSL_WAIT_BLOCK;
+            patience = csl_wait_parse(&patience, value) ? patience : CSL_WAIT_BLOCK;
         } else if (strcmp(name, "--stop-at") == 0) {
             fault.stop_at = value;
         } else if (strcmp(name, "--short-at") == 0) {

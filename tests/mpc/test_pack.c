@@ -2,12 +2,15 @@
 #include "mpc/pack.h"
 
 #include "crypto/secret.h"
+#include "mpc/pack_internal.h"
 #include "mpc/ring.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -61,6 +64,72 @@ static void check(size_t n, unsigned bits) {
         assert_int_equal(back[i], in[i] & csl_ring_mask(bits));
     }
     free(in), free(back), free(want), free(got), free(exact);
+}
+
+/* Memory that ends where a page ends, before one that may not be touched: vector instructions escape the
+ * sanitizers. */
+struct fence {
+    uint8_t *base;
+    size_t room;
+};
+
+static struct fence fence_new(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), room = 4 * page;
+    uint8_t *p = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(p != MAP_FAILED);
+    assert_int_equal(mprotect(p + room, page, PROT_NONE), 0);
+    return (struct fence){p, room};
+}
+
+static void *fence_end(const struct fence *f, size_t n) {
+    assert_true(n <= f->room);
+    return f->base + f->room - n;
+}
+
+static void fence_free(const struct fence *f) {
+    assert_int_equal(munmap(f->base, f->room + (size_t)sysconf(_SC_PAGESIZE)), 0);
+}
+
+static void check_path(const struct csl__pack_path *path, const struct fence *wide,
+                       const struct fence *packed, size_t n, unsigned bits) {
+    size_t n_bytes = (n * bits + 7) / 8;
+    uint64_t *in = fence_end(wide, n * 8), values[160];
+    uint8_t *out = fence_end(packed, n_bytes), want[160 * 8] = {0};
+    for (size_t i = 0; i < n; i++) {
+        in[i] = values[i] = next_random();
+    }
+    pack_by_bits(want, values, n, bits);
+    out[-1] = 0x5a;
+    path->pack(out, in, n, bits);
+    assert_int_equal(out[-1], 0x5a);
+    if (memcmp(out, want, n_bytes) != 0) {
+        fail_msg("%s packs %zu values of %u bits wrongly", path->name, n, bits);
+    }
+    in[-1] = 7;
+    path->unpack(in, out, n, bits);
+    assert_int_equal(in[-1], 7);
+    for (size_t i = 0; i < n; i++) {
+        if (in[i] != (values[i] & csl_ring_mask(bits))) {
+            fail_msg("%s unpacks value %zu of %zu, %u bits, wrongly", path->name, i, n, bits);
+        }
+    }
+}
+
+static void test_all_paths(void **state) {
+    (void)state;
+    struct fence wide = fence_new(), packed = fence_new();
+    for (unsigned p = 0; p < CSL__PACK_PATHS; p++) {
+        const struct csl__pack_path *path = &csl__pack_paths[p];
+        print_message("path %s: %s\n", path->name, path->available() ? "tested" : "not on this CPU");
+        for (unsigned bits = 1; bits <= 64 && path->available(); bits++) {
+            for (size_t n = 1; n <= 90; n++) {
+                check_path(path, &wide, &packed, n, bits);
+            }
+            check_path(path, &wide, &packed, 128, bits);
+            check_path(path, &wide, &packed, 159, bits);
+        }
+    }
+    fence_free(&wide), fence_free(&packed);
 }
 
 static void test_round_trip(void **state) {
@@ -186,9 +255,10 @@ static void test_ring(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_unaligned),
-        cmocka_unit_test(test_known_bytes), cmocka_unit_test(test_strict),
-        cmocka_unit_test(test_size),        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_all_paths),
+        cmocka_unit_test(test_unaligned),  cmocka_unit_test(test_known_bytes),
+        cmocka_unit_test(test_strict),     cmocka_unit_test(test_size),
+        cmocka_unit_test(test_ring),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* Truncation and ReLU against the formula of step T5 with the masks and share bits that were actually drawn.
  */
+#include "mpc/gemm_internal.h"
 #include "mpc/pack.h"
 #include "mpc/relu_kernels.h"
 #include "parties.h"
@@ -326,16 +327,10 @@ static void wan_kernels_are_equal(const struct csl__relu_kernels *const k[2]) {
     free(wide);
 }
 
-/* Every path of the kernels gives the same bits, on arbitrary words. */
-static void kernels_are_equal(void **state) {
-    (void)state;
-#if defined(__x86_64__)
-    if (!__builtin_cpu_supports("avx2")) {
-        skip();
-    }
-#endif
+/* Both paths give the same bits, on arbitrary words. */
+static void check_kernels(const struct csl__relu_kernels *other) {
     enum { N = 64 * 11 + 5, WORDS = 12 };
-    const struct csl__relu_kernels *k[2] = {&csl__relu_portable, &csl__relu_avx2};
+    const struct csl__relu_kernels *k[2] = {&csl__relu_portable, other};
     uint64_t in[6][N], planes[3][100 * WORDS], out[2][3][N];
     for (uint32_t i = 0; i < 6; i++) {
         test_random(in[i], N, 64, 40 + i);
@@ -361,6 +356,19 @@ static void kernels_are_equal(void **state) {
         assert_memory_equal(out[0], out[1], sizeof out[0]);
     }
     wan_kernels_are_equal(k);
+}
+
+static void kernels_are_equal(void **state) {
+    (void)state;
+    bool avx2 = csl__gemm_has(CSL__GEMM_AVX2), avx512 = csl__gemm_has(CSL__GEMM_AVX512);
+    print_message("avx2: %s, avx512: %s\n", avx2 ? "tested" : "not on this CPU",
+                  avx512 ? "tested" : "not on this CPU");
+    if (avx2) {
+        check_kernels(&csl__relu_avx2);
+    }
+    if (avx512) {
+        check_kernels(&csl__relu_avx512);
+    }
 }
 
 int main(void) {

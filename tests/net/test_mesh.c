@@ -143,12 +143,12 @@ static void thousands_of_rounds(void **state) {
     static const size_t sizes[] = {0, 1, 16, 1000, 0, 8192, 20000, 3};
     const unsigned ns[] = {2, 3, 5};
     for (unsigned k = 0; k < 3; k++) {
-        for (int wait = 0; wait < 2; wait++) {
+        for (int wait = 0; wait < 3; wait++) {
             struct test_mesh m;
             struct party p[5];
             parties_init(p, &m, ns[k], sizes, 8, ns[k] == 2 ? 2000 : 500);
             for (unsigned i = 0; i < ns[k]; i++) {
-                p[i].wait = wait == 0 ? CSL_WAIT_BLOCK : CSL_WAIT_SPIN;
+                p[i].wait = (enum csl_wait)wait;
             }
             parties_run(p, ns[k]);
             for (unsigned i = 0; i < ns[k]; i++) {
@@ -455,7 +455,7 @@ static void act_listen(struct party *p) {
 
 static void interrupted(void **state) {
     (void)state;
-    for (int wait = 0; wait < 2; wait++) {
+    for (int wait = 0; wait < 3; wait++) {
         struct test_mesh m;
         struct party p[2];
         pthread_t t[2];
@@ -463,7 +463,7 @@ static void interrupted(void **state) {
         link_done = false;
         parties_init(p, &m, 2, size_100, 1, 5);
         p[0].act = act_alone_in_round_2;
-        p[0].wait = wait == 0 ? CSL_WAIT_BLOCK : CSL_WAIT_SPIN;
+        p[0].wait = (enum csl_wait)wait;
         p[1].act = act_listen;
         for (unsigned i = 0; i < 2; i++) {
             assert_int_equal(pthread_create(&t[i], NULL, party_main, &p[i]), 0);
