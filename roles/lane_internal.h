@@ -7,6 +7,7 @@
 #include "mpc/correlation.h"
 #include "roles/audit_link.h"
 #include "roles/lane.h"
+#include "roles/maker.h"
 #include "roles/record.h"
 #include "roles/talk.h"
 #include "roles/view.h"
@@ -38,8 +39,9 @@ struct csl_lane {
     bool session_open;
     uint32_t stream;
     enum csl_profile profile; /* party 0's choice; agreed on from csl__lane_open's first round on */
-    struct csl_counter_guard counters;
-    struct csl_parts parts; /* of the input, fitted to the plan; none: the client's alone */
+    struct csl_making making; /* from csl__lane_making on */
+    struct csl_maker maker;   /* over the lane's own connections; not of a shared session, which has a pool */
+    struct csl_parts parts;   /* of the input, fitted to the plan; none: the client's alone */
     struct csl_opened *opened;
     struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
     size_t n_demands;
@@ -92,7 +94,9 @@ struct csl__batch {
     struct csl_record record; /* batch and count are set before csl__lane_prepare */
 };
 
-/* lane_prepare.c: takes counters, makes b->corr ready to use. number and count are set. */
+/* lane_prepare.c: once stream, demands, mask id and opened weights are known. */
+void csl__lane_making(struct csl_lane *l);
+/* Takes counters, makes b->corr ready to use. number and count are set. */
 CSL_MUST_CHECK enum csl_err csl__lane_prepare(struct csl_lane *l, struct csl__batch *b);
 
 /* lane_input.c: the input of a batch (I1), from all its owners, into b->x and the record. */

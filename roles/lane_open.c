@@ -7,7 +7,6 @@
 #include "crypto/rand.h"
 #include "crypto/secret.h"
 #include "roles/lane_internal.h"
-#include "roles/plan_codec.h"
 
 /* ---- Agreement (S5): the session's first round, one fixed record ---- */
 
@@ -195,7 +194,6 @@ static enum csl_err agree(struct csl_lane *l, bool *all_have, struct csl__lane_s
     if (l->self != 0) {
         TRY(csl_stream_take(&epoch->streams, l->stream, &l->diag));
     }
-    l->counters = csl_counter_guard_of(l->stream);
     return CSL_OK;
 }
 
@@ -219,36 +217,6 @@ static enum csl_err open_weights(struct csl_lane *l) {
         csl_store_offer(l->opt.store, p, l->opened);
     }
     return err;
-}
-
-/* ---- The dealer ---- */
-
-static enum csl_err open_corrections(struct csl_lane *l) {
-    struct csl_talk *dealer = &l->peers[l->n_parties];
-    /* The plan alone: the dealer learns what to make, not whose model it is for. */
-    uint8_t *plan;
-    size_t n;
-    TRY(csl_plan_encode(&plan, &n, &l->opt.package->plan));
-    CSL_CONTROL(m, body, OpenCorrections, OPEN_CORRECTIONS, OPEN_CORRECTIONS, open_corrections);
-    body.session_id = csl_bytes(l->opt.session_id, CSL_SESSION_ID_BYTES);
-    body.epoch_id = csl_bytes(l->opt.epoch->id, CSL_EPOCH_ID_BYTES);
-    body.package_digest = csl_bytes(l->opt.package->digest, CSL_DIGEST_BYTES);
-    body.plan = csl_bytes(plan, n);
-    body.stream = l->stream;
-    body.max_batch = l->opt.request.max_batch;
-    body.reveal_label = l->opt.request.reveal_label;
-    body.profile = (uint32_t)l->profile;
-    enum csl_err err = csl_talk_send(dealer, &m, &l->diag);
-    free(plan);
-    if (err != CSL_OK) {
-        return err;
-    }
-    csl_talk_allow_data(dealer, l->correction_bytes);
-    csl_control *answer;
-    TRY(csl_talk_expect(dealer, &answer, CSL__PB__CONTROL__KIND_CORRECTIONS_READY, csl__lane_setup_ms(l),
-                        &l->diag));
-    csl_message_free(answer);
-    return CSL_OK;
 }
 
 /* ---- The client, and the owners of parts ---- */
@@ -347,9 +315,8 @@ enum csl_err csl__lane_open(struct csl_lane *l) {
         TRY(open_weights(l));
     }
     TRY(csl__lane_agree_statement(l, said));
-    if (l->is_last) {
-        TRY(open_corrections(l));
-    }
+    csl__lane_making(l);
+    TRY(csl_maker_open(&l->maker, &l->diag));
     TRY(tell(l, &l->client, NULL, 0));
     return wait_owners(l);
 }
