@@ -115,8 +115,9 @@ static enum csl_err send_output(struct csl_lane *l, struct csl__batch *b) {
     csl_pack_bits(packed, b->y, b->n_y, bits - cut);
     CSL_PUBLIC(packed, n); /* to its one recipient */
     enum csl_err err = csl_talk_send_data(&l->client, b->number, packed, n, &l->diag);
-    b->record.output_share = packed; /* for its commitment */
-    b->record.n_output = n;
+    b->record.n_outputs = 1;
+    b->record.outputs[0].share = packed; /* for its commitment */
+    b->record.outputs[0].n = n;
     b->output_ns = csl_monotonic_ns();
     b->online_bytes += CSL_FRAME_HEADER_BYTES + n;
     return err;
@@ -146,9 +147,10 @@ static enum csl_err report(struct csl_lane *l, const struct csl__batch *b) {
     body.max_link_bytes = b->max_link_bytes;
     body.profile = (uint32_t)l->profile;
     if (l->sign != CSL_SIGN_OFF) {
-        body.salt = csl_bytes(b->record.output_salt, sizeof b->record.output_salt);
-        body.statement = csl_bytes(b->record.output.statement, b->record.output.n);
-        body.signature = csl_bytes(b->record.output.signature, CSL_SIGNATURE_BYTES);
+        const struct csl_record_output *o = &b->record.outputs[0];
+        body.salt = csl_bytes(o->salt, sizeof o->salt);
+        body.statement = csl_bytes(o->statement.statement, o->statement.n);
+        body.signature = csl_bytes(o->statement.signature, CSL_SIGNATURE_BYTES);
     }
     return csl_talk_send(&l->client, &m, &l->diag);
 }
