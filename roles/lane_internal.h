@@ -69,8 +69,6 @@ CSL_MUST_CHECK enum csl_err csl__lane_connect(struct csl_lane *l);
 /* lane_profile.c, party 0, before the first round: l->profile, by its site's option or
  * by the round trips to the peers. */
 CSL_MUST_CHECK enum csl_err csl__lane_choose_profile(struct csl_lane *l);
-/* How long a step of the setup may take. */
-uint64_t csl__lane_setup_ms(const struct csl_lane *l);
 
 /* lane_open.c: connections, agreement, masked weights, the dealer; then tells the client that it may begin.
  */

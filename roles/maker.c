@@ -5,6 +5,7 @@
 
 #include "crypto/secret.h"
 #include "roles/dealt.h"
+#include "roles/join.h"
 #include "roles/plan_codec.h"
 
 /* Correlations in the making. */
@@ -29,7 +30,6 @@ static const struct csl_member *last_party(const struct making *p) {
 
 enum csl_err csl_maker_open(struct csl_maker *k, struct csl_diag *diag) {
     const struct csl_making *of = k->m;
-    const struct csl_timeouts *t = &of->ctx->roster.timeouts;
     if (!of->is_last) {
         return CSL_OK;
     }
@@ -51,8 +51,8 @@ enum csl_err csl_maker_open(struct csl_maker *k, struct csl_diag *diag) {
     TRY(err);
     csl_talk_allow_data(k->dealer, of->correction_bytes);
     csl_control *answer;
-    TRY(csl_talk_expect(k->dealer, &answer, CSL__PB__CONTROL__KIND_CORRECTIONS_READY,
-                        (uint64_t)t->connect_ms + 2 * (uint64_t)t->handshake_ms, diag));
+    TRY(csl_talk_expect(k->dealer, &answer, CSL__PB__CONTROL__KIND_CORRECTIONS_READY, csl_join_ms(of->ctx),
+                        diag));
     csl_message_free(answer);
     return CSL_OK;
 }

@@ -294,8 +294,7 @@ enum csl_err csl_hello_decode(Csl__Pb__Hello **out, const uint8_t *p, size_t n, 
     struct check c = {.message = "hello", .diag = diag, .err = CSL_OK};
     exact(&c, "roster_digest", &h->roster_digest, CSL_DIGEST_BYTES);
     text(&c, "software", h->software, CSL_MODEL_NAME_MAX);
-    if (h->purpose == CSL__PB__PURPOSE__PURPOSE_PEER || h->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS ||
-        h->purpose == CSL__PB__PURPOSE__PURPOSE_INPUT) {
+    if (csl_purpose_names_session(h->purpose)) {
         exact(&c, "session_id", &h->session_id, CSL_SESSION_ID_BYTES);
     }
     if (c.err != CSL_OK) {

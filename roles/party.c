@@ -79,6 +79,7 @@ static enum csl_err may(void *arg, const struct csl_member *from, Csl__Pb__Purpo
         ok = (from->roles & CSL_ROLE_OWNER) != 0;
         break;
     case CSL__PB__PURPOSE__PURPOSE_PEER:
+    case CSL__PB__PURPOSE__PURPOSE_OFFLINE:
         ok = peer_expected(p, from);
         break;
     case CSL__PB__PURPOSE__PURPOSE_CORRECTIONS:

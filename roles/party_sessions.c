@@ -26,7 +26,7 @@ static void unpark(struct csl_party *p, unsigned i) {
 
 /* A connection for a session, of a peer, an owner of a part or the dealer: it learns why. */
 static void turn_away(struct csl_conn *conn, Csl__Pb__Purpose purpose, enum csl_err err, const char *reason) {
-    if (purpose == CSL__PB__PURPOSE__PURPOSE_PEER) {
+    if (csl_purpose_is_mesh(purpose)) {
         csl_conn_abort(conn, err, reason);
     } else {
         csl_conn_refuse(conn, err, reason);
