@@ -16,7 +16,6 @@ struct csl_pool;
 
 struct csl_pool_options {
     const struct csl_making *making; /* borrowed; constant until csl_pool_free */
-    enum csl_wait wait;
     void (*on_change)(
         void *arg); /* a chunk is ready, or the pool failed; from the pool's thread; may be NULL */
     void *arg;
