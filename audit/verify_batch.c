@@ -250,12 +250,12 @@ void csl__read_output(struct csl__verify *v, struct csl__site *site, const Csl__
         return;
     }
     bool off = shown->session->m->sign == CSL_SIGN_OFF;
-    if (m->output == NULL && !off) {
+    if (m->n_outputs == 0 && !off) {
         csl__find(v, CSL_VERDICT_INCOMPLETE, site->member->name, shown->id, 0,
                   "%s's ledger: an output without its statement", site->member->name);
     }
     const struct csl__fact *f =
-        m->output == NULL ? NULL : csl__fact(v, CSL_STATEMENT_OUTPUT, m->output, "output");
+        m->n_outputs == 0 ? NULL : csl__fact(v, CSL_STATEMENT_OUTPUT, m->outputs[0], "output");
     if (f == NULL) {
         return;
     }

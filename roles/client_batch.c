@@ -30,7 +30,7 @@ static enum csl_err encode(struct batch *b, const float *x, struct csl_diag *dia
     }
     TRY(csl_input_share_make(&b->input, plan, csl_client_part(c), x, b->count, c->n_parties, diag));
     return c->sign ? csl_input_share_sign(&b->input, c->ctx->site.sign_key, c->session, b->number,
-                                          (uint32_t)(c->own_part + 1), diag)
+                                          (uint32_t)(c->own_part + 1), NULL, 0, diag)
                    : CSL_OK;
 }
 

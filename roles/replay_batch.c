@@ -263,9 +263,10 @@ static bool is_output_of(const Csl__Audit__Signed *s, const struct csl_replay *r
 
 /* Whether the view's own statement of the output is one, and signed: else it contradicts nothing. */
 static bool is_own_output(const struct csl_replay *r, const struct csl_record *b) {
-    const Csl__Audit__Signed s = {.statement = {b->output.n, b->output.statement}};
-    return csl_statement_verify(CSL_STATEMENT_OUTPUT, b->output.statement, b->output.n, b->output.signature,
-                                CSL_SIGNATURE_BYTES, r->member->sign_key, NULL) == CSL_OK &&
+    const struct csl_signed *o = &b->outputs[0].statement;
+    const Csl__Audit__Signed s = {.statement = {o->n, o->statement}};
+    return csl_statement_verify(CSL_STATEMENT_OUTPUT, o->statement, o->n, o->signature, CSL_SIGNATURE_BYTES,
+                                r->member->sign_key, NULL) == CSL_OK &&
            is_output_of(&s, r, b->batch);
 }
 
@@ -298,9 +299,9 @@ static enum csl_err check_bundles(struct csl_replay *r, const struct csl_record 
         const struct csl__replay_leaf *l = &r->leaves[i];
         if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_HEADS && l->leaf->heads->batch == b->batch) {
             CSL__CHECK(r, compare_heads(r, b, l, &known));
-        } else if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_OUTPUT && l->leaf->output->output != NULL &&
-                   is_output_of(l->leaf->output->output, r, b->batch) && is_own_output(r, b) &&
-                   contradicts(l->leaf->output->output, &b->output, CSL_STATEMENT_OUTPUT,
+        } else if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_OUTPUT && l->leaf->output->n_outputs != 0 &&
+                   is_output_of(l->leaf->output->outputs[0], r, b->batch) && is_own_output(r, b) &&
+                   contradicts(l->leaf->output->outputs[0], &b->outputs[0].statement, CSL_STATEMENT_OUTPUT,
                                r->member->sign_key)) {
             return CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, r->opt.party, b->batch,
                              "%s signed two different commitments to its output share: one is in its view, "

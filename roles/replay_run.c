@@ -157,6 +157,7 @@ static enum csl_err compare_output(struct csl_replay *r, const struct csl_record
     unsigned bits = label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
     unsigned cut = label ? 0 : plan->output_cut;
     uint8_t committed[CSL_DIGEST_BYTES];
+    const struct csl_record_output *out = &b->outputs[0];
     Csl__Audit__OutputStatement *m = NULL;
     size_t n;
     TRY(csl_pack_size(&n, n_y, bits - cut));
@@ -166,15 +167,16 @@ static enum csl_err compare_output(struct csl_replay *r, const struct csl_record
     }
     csl_output_cut(y, y, n_y, bits, cut);
     csl_pack_bits(packed, y, n_y, bits - cut);
-    enum csl_err err = csl_output_commit(committed, b->output_salt, b->output_share, b->n_output);
+    enum csl_err err = csl_output_commit(committed, out->salt, out->share, out->n);
     bool is_signed =
-        csl_statement_verify(CSL_STATEMENT_OUTPUT, b->output.statement, b->output.n, b->output.signature,
-                             CSL_SIGNATURE_BYTES, r->member->sign_key, NULL) == CSL_OK &&
-        csl_output_statement_decode(&m, b->output.statement, b->output.n, NULL) == CSL_OK &&
+        csl_statement_verify(CSL_STATEMENT_OUTPUT, out->statement.statement, out->statement.n,
+                             out->statement.signature, CSL_SIGNATURE_BYTES, r->member->sign_key,
+                             NULL) == CSL_OK &&
+        csl_output_statement_decode(&m, out->statement.statement, out->statement.n, NULL) == CSL_OK &&
         csl__is_digest(&m->session, r->view->record.digest) && m->party == r->self && m->batch == b->batch &&
         m->count == b->count && csl__is_digest(&m->commitment, committed);
     csl_statement_free(m);
-    size_t bit = n == b->n_output ? first_difference(packed, b->output_share, n) : 0;
+    size_t bit = n == out->n ? first_difference(packed, out->share, n) : 0;
     csl_secret_free(packed);
     TRY(err);
     if (!is_signed) {
@@ -182,7 +184,7 @@ static enum csl_err compare_output(struct csl_replay *r, const struct csl_record
                          "the view's output share is not the one that %s signed", r->opt.party);
     }
     r->report->signatures++;
-    if (n == b->n_output && bit == 8 * n) {
+    if (n == out->n && bit == 8 * n) {
         return CSL_OK;
     }
     size_t each = n_y / b->count, element = bit / (bits - cut);

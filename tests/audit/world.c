@@ -328,10 +328,11 @@ static void enter_output(struct world *w, unsigned site, const struct w_session 
     m.count = b->count;
     m.commitment = data(commitment, 32);
     MUST(csl_statement_sign(&signed_, CSL_STATEMENT_OUTPUT, &m.base, w->members[site].sign_key, NULL));
-    Csl__Audit__Signed one = as_signed(w, site, &signed_);
+    Csl__Audit__Signed one = as_signed(w, site, &signed_), *pointer = &one;
     CSL_LEAF(leaf, body, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
     body.session = data(s->digest, 32);
-    body.output = b->sign_off ? NULL : &one;
+    body.n_outputs = b->sign_off ? 0 : 1;
+    body.outputs = &pointer;
     w_append(w, site, &leaf);
     csl_signed_clear(&signed_);
 }
