@@ -1,15 +1,12 @@
-/* What a lane signs, checks and logs beside the protocol (docs/audit.md): the session's statement, the
- * inputs' and the output's statements, and the ledger's leaves. */
+/* What a lane signs and logs beside the protocol (docs/audit.md): the session's statement, the output's
+ * statements, and the ledger's leaves. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/hash.h"
 #include "crypto/rand.h"
-#include "crypto/secret.h"
-#include "mpc/pack.h"
 #include "roles/daemon.h"
-#include "roles/input_share.h"
 #include "roles/lane_internal.h"
 #include "roles/logbook.h"
 #include "roles/plan_codec.h"
@@ -58,10 +55,10 @@ static enum csl_err make_statement(struct csl_lane *l, const struct csl__lane_sa
     m.nonces_digest = csl_bytes(d.nonces, CSL_DIGEST_BYTES);
     m.stream = l->stream;
     m.model = l->opt.request.model;
-    if (l->opt.client != NULL) { /* of a shared session the statements name guests, and who signed them */
+    m.shared = l->opt.request.shared;
+    if (!m.shared) {
         m.client = (char *)(uintptr_t)l->opt.client->name;
     }
-    m.shared = l->opt.client == NULL;
     m.n_parties = m.n_software = m.n_configuration = m.n_seed_commitments = l->n_parties;
     m.parties = parties;
     m.software = software;
@@ -128,105 +125,6 @@ enum csl_err csl__lane_agree_statement(struct csl_lane *l,
     return l->keep_views ? csl_view_begin(&l->view, l->opt.ctx, l->opt.session_id, &l->agreed, l->opt.package,
                                           l->mask_id, &l->opened->share, &l->opt.request, &l->diag)
                          : CSL_OK;
-}
-
-/* ---- Inputs ---- */
-
-/* An input as it should have been signed: of this batch, or a guest's request. */
-struct checking {
-    const struct csl_lane *l;
-    struct csl_record_input *in;
-    uint32_t batch; /* 0: a request of a shared session */
-    struct csl_diag *diag;
-};
-
-static enum csl_err refuse_input(const struct checking *c, const char *what) {
-    return csl_fail(c->diag, CSL_EAUTH, "%s: the statement of its input of %s %u %s", c->in->owner->name,
-                    c->batch == 0 ? "request" : "batch", c->batch == 0 ? c->in->request.number : c->batch,
-                    what);
-}
-
-static bool same_guest(const struct csl_record_input *in, const Csl__Audit__InputStatement *m) {
-    return m->request == in->request.number &&
-           (in->request.number == 0 ? m->guest.len == 0
-                                    : m->guest.len == CSL_GUEST_ID_BYTES &&
-                                          memcmp(m->guest.data, in->request.guest, m->guest.len) == 0);
-}
-
-static enum csl_err check_statement(const struct checking *c, const Csl__Audit__InputStatement *m,
-                                    const uint8_t root[CSL_MERKLE_BYTES]) {
-    const struct csl_lane *l = c->l;
-    if (memcmp(m->session.data, l->agreed.digest, CSL_DIGEST_BYTES) != 0) {
-        return refuse_input(c, "is of another session");
-    }
-    if (m->batch != c->batch || m->count != c->in->count || m->part != c->in->part) {
-        return refuse_input(c, "is of another batch, count or part");
-    }
-    if (!same_guest(c->in, m)) {
-        return refuse_input(c, "is of another guest or request");
-    }
-    if (m->n_roots != l->n_parties || memcmp(m->roots[l->self].data, root, CSL_MERKLE_BYTES) != 0) {
-        return refuse_input(c, "does not commit to the share that we got");
-    }
-    return CSL_OK;
-}
-
-/* Our commitments, from the share as it came. */
-static enum csl_err commit_input(const struct checking *c) {
-    struct csl_record_input *in = c->in;
-    unsigned bits = csl_plan_input_bits(&c->l->opt.package->plan);
-    size_t n = (size_t)in->count * in->each;
-    free(in->commitments);
-    in->commitments = calloc(in->count, CSL_MERKLE_BYTES);
-    if (in->commitments == NULL) {
-        return CSL_ENOMEM;
-    }
-    if (!c->l->is_last) {
-        return csl_input_leaves(in->commitments, in->salt, in->share, NULL, in->count, in->each, bits);
-    }
-    uint64_t *x = csl_secret_alloc(n, sizeof *x);
-    enum csl_err err = x == NULL ? CSL_ENOMEM : csl_unpack_bits_strict(x, in->share, in->n, n, bits, c->diag);
-    if (err == CSL_OK) {
-        err = csl_input_leaves(in->commitments, in->salt, NULL, x, in->count, in->each, bits);
-    }
-    csl_secret_free(x);
-    return err;
-}
-
-static enum csl_err verify_input(const struct checking *c) {
-    const struct csl_record_input *in = c->in;
-    enum csl_err err =
-        csl_statement_verify(CSL_STATEMENT_INPUT, in->statement.statement, in->statement.n,
-                             in->statement.signature, CSL_SIGNATURE_BYTES, in->owner->sign_key, c->diag);
-    if (err == CSL_EAUTH) {
-        return refuse_input(c, "is not signed by its key in the roster");
-    }
-    TRY(err);
-    uint8_t root[CSL_MERKLE_BYTES];
-    Csl__Audit__InputStatement *m;
-    TRY(commit_input(c));
-    TRY(csl_merkle_root(root, in->commitments, in->count));
-    err = csl_input_statement_decode(&m, in->statement.statement, in->statement.n, c->diag);
-    if (err != CSL_OK) {
-        return csl_fail_context(c->diag, err, "the statement of the input of %s", in->owner->name);
-    }
-    err = check_statement(c, m, root);
-    csl_statement_free(m);
-    return err;
-}
-
-enum csl_err csl__lane_verify_inputs(struct csl_lane *l, struct csl__batch *b) {
-    for (size_t i = 0; i < b->record.n_inputs; i++) {
-        struct checking c = {.l = l, .in = &b->record.inputs[i], .batch = b->number, .diag = &l->diag};
-        TRY(verify_input(&c));
-    }
-    return CSL_OK;
-}
-
-enum csl_err csl__lane_verify_request(struct csl_lane *l, struct csl_record_input *in,
-                                      struct csl_diag *diag) {
-    struct checking c = {.l = l, .in = in, .diag = diag};
-    return verify_input(&c);
 }
 
 /* ---- The output ---- */
@@ -364,7 +262,7 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
     bool inputs = true;
     enum csl_err err = CSL_OK;
     if (l->sign == CSL_SIGN_AFTER_OUTPUT) {
-        err = l->opt.client == NULL ? CSL_OK /* requests were verified as they came */
+        err = l->opt.request.shared ? CSL_OK /* requests were verified as they came */
                                     : csl__lane_verify_inputs(l, b);
         inputs = err == CSL_OK;
         err = inputs ? sign_after(l) : err;
@@ -383,6 +281,7 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
 
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err) {
     struct csl_diag diag = {""};
+    csl__lane_forget_requests(l);
     CSL_LEAF(leaf, body, CloseLeaf, CLOSE_LEAF, CLOSE, close);
     if (l->agreed.statement != NULL) {
         body.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);

@@ -117,6 +117,8 @@ struct csl_lane {
     struct csl_view_writer *view;     /* NULL: none is kept */
     struct csl_session_record agreed; /* the session's statement, from csl__lane_agree_statement on */
     uint8_t mask_id[CSL_DIGEST_BYTES];
+    struct csl__asked *asked; /* shared session: who asked what so far (lane_verify.c) */
+    size_t n_asked, room_asked;
 };
 
 /* What one party said in the agreement beside what is compared, in party order. */
@@ -205,6 +207,10 @@ CSL_MUST_CHECK enum csl_err csl__guest_expand(const struct csl_lane *l, const st
                                               uint64_t *x, struct csl_diag *diag);
 
 /* lane_tick.c: what the parties agreed on. */
+enum {
+    CSL__TICK_ENTRY = CSL_GUEST_ID_BYTES + 4 + 4 + CSL_DIGEST_BYTES,
+    CSL__TICK_BYTES = 4 + 1 + 1 + CSL_GUESTS_MAX * CSL__TICK_ENTRY
+};
 struct csl__agreed {
     bool closing;
     uint32_t chunks;
@@ -220,19 +226,24 @@ CSL_MUST_CHECK enum csl_err csl__shared_begin(struct csl_lane *l);
 CSL_MUST_CHECK enum csl_err csl__shared_serve(struct csl_lane *l);
 void csl__shared_end(struct csl_lane *l);
 
+/* lane_verify.c */
+/* Statements and commitments of the batch's inputs are right: CSL_EAUTH names the owner. Not of a shared
+ * session. */
+CSL_MUST_CHECK enum csl_err csl__lane_verify_inputs(struct csl_lane *l, struct csl__batch *b);
+/* Shared session: one guest's request on arrival, complete (owner, count, request, each, share, n, salt and
+ * statement are set); with any setting of `sign` but off. Fills in the commitments, and takes no statement
+ * twice. CSL_EAUTH, CSL_EDATA: that guest's fault alone. */
+CSL_MUST_CHECK enum csl_err csl__lane_verify_request(struct csl_lane *l, struct csl_record_input *in,
+                                                     struct csl_diag *diag);
+/* So many guests have asked that the session should take no new ones. */
+bool csl__lane_many_asked(const struct csl_lane *l);
+void csl__lane_forget_requests(struct csl_lane *l); /* the session has ended */
+
 /* lane_audit.c */
 /* The session's statement from what was agreed (l->agreed.nonces are there); everybody signs it, all
  * signatures are verified, and the ledger's leaf is on the disk when it returns. */
 CSL_MUST_CHECK enum csl_err csl__lane_agree_statement(struct csl_lane *l,
                                                       const struct csl__lane_said said[CSL_MAX_PARTIES]);
-/* Statements and commitments of the batch's inputs are right: CSL_EAUTH names the owner. Not of a shared
- * session. */
-CSL_MUST_CHECK enum csl_err csl__lane_verify_inputs(struct csl_lane *l, struct csl__batch *b);
-/* Shared session: one guest's request on arrival, complete (owner, count, request, each, share, n, salt and
- * statement are set); not where the roster says sign: off. Fills in the commitments. CSL_EAUTH, CSL_EDATA:
- * that guest's fault alone. */
-CSL_MUST_CHECK enum csl_err csl__lane_verify_request(struct csl_lane *l, struct csl_record_input *in,
-                                                     struct csl_diag *diag);
 /* Signs the commitments to the output shares: b->record.outputs[0..n_outputs), of which share and n are set;
  * of a shared session one a request, in the order of the inputs. */
 CSL_MUST_CHECK enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b);
