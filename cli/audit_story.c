@@ -142,7 +142,11 @@ static void session_facts(json_t *o, const Csl__Audit__SessionLeaf *leaf) {
         return;
     }
     put(o, "model", plain(m->model));
-    put(o, "client", plain(m->client));
+    if (m->shared) {
+        put(o, "shared", json_true());
+    } else {
+        put(o, "client", plain(m->client));
+    }
     put(o, "statement", hex(&d));
     put(o, "package", hex(&m->package_digest));
     put(o, "plan", hex(&m->plan_digest));
@@ -170,7 +174,12 @@ static void input_facts(json_t *o, const Csl__Audit__InputLeaf *leaf) {
         if (csl_input_statement_decode(&m, s->statement.data, s->statement.len, NULL) == CSL_OK) {
             json_t *roots = json_array(), *one = json_object();
             put(one, "owner", plain(s->signer));
-            put(one, "part", json_integer(m->part));
+            if (m->request != 0) {
+                put(one, "guest", hex(&m->guest));
+                put(one, "request", json_integer(m->request));
+            } else {
+                put(one, "part", json_integer(m->part));
+            }
             put(one, "inferences", json_integer(m->count));
             for (size_t k = 0; k < m->n_roots; k++) {
                 (void)json_array_append_new(roots, hex(&m->roots[k]));
@@ -195,6 +204,9 @@ static void heads_facts(json_t *o, const Csl__Audit__HeadsLeaf *leaf) {
             put(one, "party", plain(s->signer));
             put(one, "head", hex(&m->head));
             put(one, "rounds", json_integer(m->rounds));
+            if (m->first_row != 0) {
+                put(one, "first_row", json_integer(m->first_row));
+            }
             (void)json_array_append_new(all, one);
         }
         csl_statement_free(m);
