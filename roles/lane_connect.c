@@ -24,7 +24,7 @@ static enum csl_err largest_message(struct csl_lane *l, enum csl_profile profile
 
 static enum csl_err make_link(struct csl_lane *l, struct csl_join *j) {
     const struct csl_context *ctx = l->opt.ctx;
-    uint64_t max = 0;
+    uint64_t max = l->shared != NULL ? CSL__TICK_BYTES : 0;
     for (int p = 0; p < CSL_PROFILE_COUNT; p++) { /* which one it will be is agreed over the link */
         TRY(largest_message(l, (enum csl_profile)p, &max));
     }
@@ -56,11 +56,11 @@ enum csl_err csl__lane_connect(struct csl_lane *l) {
                          .worker = &l->worker,
                          .session_id = l->opt.session_id,
                          .purpose = CSL__PB__PURPOSE__PURPOSE_PEER,
-                         .with_dealer = l->is_last,
+                         .with_dealer = l->is_last && l->shared == NULL, /* else its pool's */
                          .talks = l->peers,
                          .present = l->present,
                          .client = &l->client,
-                         .asked_by = l->opt.client->name};
+                         .asked_by = l->shared == NULL ? l->opt.client->name : "a client"};
     TRY(csl_join_all(&j, &l->diag));
     TRY(make_link(l, &j));
     return l->self == 0 ? csl__lane_choose_profile(l) : CSL_OK;

@@ -1,7 +1,7 @@
 /* Shared by lane.c (life, mailbox), lane_connect.c (the mesh), lane_profile.c (lan or wan), lane_open.c
- * (setting the session up), lane_prepare.c (correlations of a batch), lane_input.c and lane_serve.c (batches of
- * a client), lane_guests.c (who is in a shared session), lane_request.c (what they ask), lane_tick.c (what the
- * parties agree to evaluate next), lane_shared.c (its batches) and lane_audit.c (statements, leaves). */
+ * (setting the session up), lane_prepare.c (correlations of a batch), lane_input.c and lane_serve.c (batches
+ * of a client), lane_guests.c (who is in a shared session), lane_request.c (what they ask), lane_tick.c (what
+ * the parties agree to evaluate next), lane_shared.c (its batches) and lane_audit.c (statements, leaves). */
 #ifndef CSL_ROLES_LANE_INTERNAL_H
 #define CSL_ROLES_LANE_INTERNAL_H
 
@@ -60,9 +60,9 @@ struct csl__shared {
     /* Main thread and lane, under the lane's lock. */
     struct csl__joining joining[CSL_GUESTS_MAX];
     unsigned n_joining;
-    unsigned n_guests; /* places kept or taken */
-    bool drain;        /* no new guests */
-    bool over;         /* the session has ended, or is about to */
+    unsigned n_guests;                                   /* places kept or taken */
+    bool drain;                                          /* no new guests */
+    bool over;                                           /* the session has ended, or is about to */
     struct csl_conn_parts *offline[CSL_MAX_PARTIES + 1]; /* for the pool, as long as there is none */
     const struct csl_member *offline_from[CSL_MAX_PARTIES + 1];
     struct csl_pool *pool;
@@ -70,7 +70,7 @@ struct csl__shared {
     /* The lane's own. */
     struct csl__guest guests[CSL_GUESTS_MAX];
     uint64_t arrivals;
-    bool open; /* guests may be told so */
+    bool open;         /* guests may be told so */
     uint64_t alone_ms; /* loop time: since when there is no guest */
     atomic_bool pool_changed;
     uint32_t said_chunks; /* in our last tick */

@@ -221,8 +221,8 @@ static enum csl_err open_weights(struct csl_lane *l) {
 
 /* ---- The client, and the owners of parts ---- */
 
-/* part: of an owner, its number from 1 on; 0: to the client. */
-static enum csl_err tell(struct csl_lane *l, struct csl_talk *to, Csl__Pb__Part *part, uint32_t number) {
+enum csl_err csl__lane_tell(struct csl_lane *l, struct csl_talk *to, Csl__Pb__Part *part, uint32_t number,
+                            struct csl_diag *diag) {
     CSL_CONTROL(m, body, SessionReady, SESSION_READY, SESSION_READY, session_ready);
     body.package_digest = csl_bytes(l->opt.package->digest, CSL_DIGEST_BYTES);
     body.epoch_id = csl_bytes(l->opt.epoch->id, CSL_EPOCH_ID_BYTES);
@@ -234,7 +234,7 @@ static enum csl_err tell(struct csl_lane *l, struct csl_talk *to, Csl__Pb__Part 
     if (l->sign != CSL_SIGN_OFF) {
         body.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);
     }
-    return csl_talk_send(to, &m, &l->diag);
+    return csl_talk_send(to, &m, diag);
 }
 
 static bool owners_present(void *arg) {
@@ -266,7 +266,7 @@ static enum csl_err wait_owners(struct csl_lane *l) {
                             "%s, who owns a part of the input, did not join within %llu ms",
                             l->parts.at[i].owner->name, (unsigned long long)patience);
         }
-        TRY(tell(l, csl__lane_owner(l, i), list[i], (uint32_t)i + 1));
+        TRY(csl__lane_tell(l, csl__lane_owner(l, i), list[i], (uint32_t)i + 1, &l->diag));
     }
     return CSL_OK;
 }
@@ -301,7 +301,9 @@ static enum csl_err plan_batches(struct csl_lane *l) {
 }
 
 enum csl_err csl__lane_open(struct csl_lane *l) {
-    TRY(admit(l));
+    if (l->shared == NULL) { /* guests are admitted as they come */
+        TRY(admit(l));
+    }
     l->parts = l->opt.request.parts;
     TRY(csl_parts_fit(&l->parts, &l->opt.package->plan, &l->diag));
     TRY(csl_mask_id(l->mask_id, l->opt.package->digest, l->opt.epoch->id));
@@ -316,7 +318,10 @@ enum csl_err csl__lane_open(struct csl_lane *l) {
     }
     TRY(csl__lane_agree_statement(l, said));
     csl__lane_making(l);
+    if (l->shared != NULL) {
+        return csl__shared_begin(l);
+    }
     TRY(csl_maker_open(&l->maker, &l->diag));
-    TRY(tell(l, &l->client, NULL, 0));
+    TRY(csl__lane_tell(l, &l->client, NULL, 0, &l->diag));
     return wait_owners(l);
 }

@@ -72,6 +72,7 @@ struct csl_record {
 
 /* May be zero. What is secret was allocated by csl_secret_alloc, the rest by malloc. */
 void csl_record_clear(struct csl_record *r);
+void csl_record_input_clear(struct csl_record_input *in); /* likewise */
 
 /* What stands in every party's chain (audit/transcript.h) before the first opening of a batch, as round 0:
  * the counters of the rows that serve, u32 each. So nobody can later claim to have used others. */
