@@ -98,6 +98,9 @@ static enum csl_err read_tick(struct csl_lane *l, struct said *out, const uint8_
         }
         right = e->request != 0 && e->count != 0 && e->count <= l->opt.request.max_batch && !twice;
     }
+    while (right && r.left > 0) {
+        right = csl_reader_u8(&r) == 0;
+    }
     return right ? CSL_OK
                  : csl_fail(&l->diag, CSL_EPROTO, "%s sent a tick that makes no sense",
                             csl_roster_party(&l->opt.ctx->roster, party)->name);
