@@ -15,8 +15,8 @@
  * party signs one. The session id alone is the client's choice: one id twice with other nonces is a
  * mismatch.)
  *   - dealings of one index (epoch, stream, counter);
- *   - heads of two batches whose dealings share an index, or that name the same rows of one dealing: the party
- * used a correlation twice;
+ *   - heads of two batches whose dealings share an index, or that name the same rows of one dealing: the
+ * party used a correlation twice;
  *   - in a shared session, heads over inputs that hold one request twice, in one batch or in two;
  *   - checkpoints of one size with two roots; a checkpoint against entries that another checkpoint of the
  * site proves; two entries of one number. A consistency proof that fails is a mismatch: anybody could have

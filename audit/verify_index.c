@@ -37,8 +37,11 @@ static int by_index(const void *pa, const void *pb) {
     int c = by_place(a, b);
     c = c != 0 ? c : by_number(a->dealt->first, b->dealt->first);
     c = c != 0 ? c : memcmp(a->of->digest, b->of->digest, sizeof a->of->digest);
-    return c != 0 || a->head == NULL || b->head == NULL ? c
-                                                        : by_number(a->head->first_row, b->head->first_row);
+    if (c != 0 || a->head == NULL || b->head == NULL) {
+        return c;
+    }
+    c = by_number(a->head->first_row, b->head->first_row);
+    return c != 0 ? c : by_number(a->head->batch, b->head->batch);
 }
 
 static bool same_batch(const struct use *a, const struct use *b) {
