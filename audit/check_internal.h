@@ -12,6 +12,8 @@ enum {
     CSL__SESSION_ID_BYTES = 16,
     CSL__PARTIES_MAX = 16,
     CSL__PARTS_MAX = 16,
+    CSL__INPUTS_MAX = 32, /* of a batch: parts of one input, or requests of a shared session */
+    CSL__GUEST_BYTES = 16,
     CSL__BATCH_MAX = 1 << 16, /* inferences in one batch */
     CSL__CHECK_ROWS_MAX = 64,
     CSL__PROFILE_MAX = 1, /* enum csl_profile of nn/plan.h */

@@ -63,7 +63,7 @@ static void check_session(struct csl__check *c, const Csl__Audit__SessionLeaf *m
 static void check_input(struct csl__check *c, const Csl__Audit__InputLeaf *m) {
     csl__check_exact(c, "input.session", &m->session, CSL__DIGEST_BYTES);
     csl__check_range(c, "input.batch", m->batch, 1, UINT32_MAX);
-    check_all_signed(c, "input.inputs", m->inputs, m->n_inputs, CSL__PARTS_MAX);
+    check_all_signed(c, "input.inputs", m->inputs, m->n_inputs, CSL__INPUTS_MAX);
     csl__check_digests(c, "input.commitments", m->commitments, m->n_commitments, 0, CSL_LEAF_COMMITMENTS_MAX);
 }
 
@@ -78,9 +78,7 @@ static void check_heads(struct csl__check *c, const Csl__Audit__HeadsLeaf *m) {
 
 static void check_output(struct csl__check *c, const Csl__Audit__OutputLeaf *m) {
     csl__check_exact(c, "output.session", &m->session, CSL__DIGEST_BYTES);
-    if (m->output != NULL) {
-        check_signed(c, "output.output", m->output);
-    }
+    check_all_signed(c, "output.outputs", m->outputs, m->n_outputs, CSL__INPUTS_MAX);
 }
 
 static void check_close(struct csl__check *c, const Csl__Audit__CloseLeaf *m) {

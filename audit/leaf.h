@@ -31,8 +31,8 @@ typedef Csl__Audit__Leaf csl_leaf;
  * refuse is CSL_EDATA here; but sentences (reasons, and who and what of a refusal) may be any, they are cut
  * at 512 bytes and control characters replaced. */
 CSL_MUST_CHECK enum csl_err csl_leaf_encode(uint8_t **out, size_t *n, csl_leaf *leaf);
-/* Strict: salt, lengths of digests, ids and signatures, counts (at most 16 parties and parts), names; exactly
- * one known body. CSL_EDATA names the field. The caller frees by csl_leaf_free. */
+/* Strict: salt, lengths of digests, ids and signatures, counts (at most 16 parties, 32 inputs of a batch),
+ * names; exactly one known body. CSL_EDATA names the field. The caller frees by csl_leaf_free. */
 CSL_MUST_CHECK enum csl_err csl_leaf_decode(csl_leaf **out, const uint8_t *p, size_t n,
                                             struct csl_diag *diag);
 void csl_leaf_free(csl_leaf *leaf); /* NULL is allowed */

@@ -111,7 +111,11 @@ static void check_session(struct csl__check *c, const Csl__Audit__SessionStateme
     csl__check_exact(c, "nonces_digest", &m->nonces_digest, CSL__DIGEST_BYTES);
     csl__check_range(c, "model", strlen(m->model), 1, CSL__MODEL_NAME_MAX);
     csl__check_text(c, "model", m->model, CSL__MODEL_NAME_MAX);
-    csl__check_name(c, "client", m->client);
+    if (!m->shared) {
+        csl__check_name(c, "client", m->client);
+    } else if (m->client[0] != '\0') {
+        csl__check_fail(c, "client", "is there in a shared session");
+    }
     check_session_parties(c, m);
     csl__check_range(c, "check_rows", m->check_rows, 0, CSL__CHECK_ROWS_MAX);
     csl__check_range(c, "sign", m->sign, CSL_SIGN_OFF, CSL_SIGN_BEFORE_OUTPUT);
@@ -137,15 +141,24 @@ static void check_place(struct csl__check *c, const ProtobufCBinaryData *session
     csl__check_range(c, "count", count, 1, CSL__BATCH_MAX);
 }
 
+/* A guest's request, or neither. */
+static void check_request(struct csl__check *c, const ProtobufCBinaryData *guest, uint32_t request) {
+    csl__check_exact(c, "guest", guest, request == 0 ? 0 : CSL__GUEST_BYTES);
+}
+
+/* A request names no batch: its client cannot know which one it will be in. */
 static void check_input(struct csl__check *c, const Csl__Audit__InputStatement *m) {
-    check_place(c, &m->session, 0, m->batch, m->count);
-    csl__check_range(c, "part", m->part, 0, CSL__PARTS_MAX);
+    check_place(c, &m->session, 0, m->request == 0 ? m->batch : 1, m->count);
+    check_request(c, &m->guest, m->request);
+    csl__check_range(c, "batch", m->batch, 0, m->request == 0 ? UINT32_MAX : 0);
+    csl__check_range(c, "part", m->part, 0, m->request == 0 ? CSL__PARTS_MAX : 0);
     csl__check_digests(c, "roots", m->roots, m->n_roots, 1, CSL__PARTIES_MAX);
 }
 
 static void check_head(struct csl__check *c, const Csl__Audit__HeadStatement *m) {
     check_place(c, &m->session, m->party, m->batch, m->count);
     csl__check_range(c, "rounds", m->rounds, 0, CSL__ROUNDS_MAX);
+    csl__check_range(c, "first_row", m->first_row, 0, CSL__BATCH_MAX - m->count);
     csl__check_exact(c, "head", &m->head, CSL__DIGEST_BYTES);
     csl__check_exact(c, "dealt_digest", &m->dealt_digest, CSL__DIGEST_BYTES);
     csl__check_exact(c, "inputs_digest", &m->inputs_digest, CSL__DIGEST_BYTES);
@@ -153,6 +166,7 @@ static void check_head(struct csl__check *c, const Csl__Audit__HeadStatement *m)
 
 static void check_output(struct csl__check *c, const Csl__Audit__OutputStatement *m) {
     check_place(c, &m->session, m->party, m->batch, m->count);
+    check_request(c, &m->guest, m->request);
     csl__check_exact(c, "commitment", &m->commitment, CSL__DIGEST_BYTES);
 }
 

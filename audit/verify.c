@@ -203,6 +203,7 @@ static void run(struct csl__verify *v, const void *const *bundles) {
     }
     if (v->err == CSL_OK) {
         csl__check_batches(v);
+        csl__check_requests(v);
         csl__check_indices(v);
         csl__check_histories(v);
         count(v);

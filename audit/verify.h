@@ -9,12 +9,15 @@
  *
  * Verdicts. ATTRIBUTABLE names a member, and needs two statements under its own signature that exclude each
  * other:
- *   - heads or outputs of one batch of one session, inputs of one part of one batch;
+ *   - heads or outputs of one batch of one session, inputs of one part of one batch; in a shared session
+ * inputs, or outputs, of one request of one guest;
  *   - session statements over the same nonces. (One of the nonces is the signer's own and fresh, so an honest
  * party signs one. The session id alone is the client's choice: one id twice with other nonces is a
  * mismatch.)
  *   - dealings of one index (epoch, stream, counter);
- *   - heads of two batches whose dealings share an index: the party used a correlation twice;
+ *   - heads of two batches whose dealings share an index, or that name the same rows of one dealing: the
+ * party used a correlation twice;
+ *   - in a shared session, heads over inputs that hold one request twice, in one batch or in two;
  *   - checkpoints of one size with two roots; a checkpoint against entries that another checkpoint of the
  * site proves; two entries of one number. A consistency proof that fails is a mismatch: anybody could have
  * changed it. INCOMPLETE: a signature, leaf, CLOSE or batch is missing, a longer history was seen (unless the

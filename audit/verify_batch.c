@@ -1,4 +1,5 @@
-/* Batches: what one ledger holds of each, and whether all of them tell the same. */
+/* Batches: what one ledger holds of each (of their inputs: verify_input.c), and whether all of them tell the
+ * same. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,8 @@ static struct csl__batch *batch_of(struct csl__verify *v, const struct csl__sess
     return b;
 }
 
-static struct csl__kept *kept_of(struct csl__verify *v, struct csl__site *site, struct csl__shown *shown,
-                                 uint32_t number) {
+struct csl__kept *csl__kept_of(struct csl__verify *v, struct csl__site *site, struct csl__shown *shown,
+                               uint32_t number) {
     uint8_t key[32];
     if (!shown->session->ours) {
         return NULL;
@@ -45,104 +46,23 @@ static const uint8_t *id_of(const struct csl__kept *k) {
     return csl__id(k->batch->session);
 }
 
-static void mismatch(struct csl__verify *v, const struct csl__site *site, const struct csl__kept *k,
-                     const char *what) {
+void csl__not_fitting(struct csl__verify *v, const struct csl__site *site, const struct csl__kept *k,
+                      const char *what) {
     csl__find(v, CSL_VERDICT_MISMATCH, site->member->name, id_of(k), k->batch->number,
               "%s's ledger, batch %u: %s", site->member->name, k->batch->number, what);
 }
 
-static void agree_on_count(struct csl__verify *v, const struct csl__site *site, struct csl__kept *k,
-                           uint32_t count) {
+void csl__agree_on_count(struct csl__verify *v, const struct csl__site *site, struct csl__kept *k,
+                         uint32_t count) {
     if (k->batch->count == 0) {
         k->batch->count = count;
     } else if (k->batch->count != count) {
-        mismatch(v, site, k, "a statement is of another number of inferences than the others");
+        csl__not_fitting(v, site, k, "a statement is of another number of inferences than the others");
     }
     if (!k->counted) {
         k->counted = true;
         k->shown->inferences += count;
     }
-}
-
-/* ---- Inputs ---- */
-
-static void check_roots(struct csl__verify *v, const struct csl__site *site, const struct csl__kept *k,
-                        const Csl__Audit__InputLeaf *m, size_t at, const Csl__Audit__InputStatement *s) {
-    uint8_t root[CSL_MERKLE_BYTES];
-    uint8_t *leaves = csl__calloc(v, s->count, CSL_MERKLE_BYTES);
-    for (size_t i = 0; leaves != NULL && i < s->count; i++) {
-        memcpy(leaves + CSL_MERKLE_BYTES * i, m->commitments[at * s->count + i].data, CSL_MERKLE_BYTES);
-    }
-    if (leaves != NULL && !csl__failed(v, csl_merkle_root(root, leaves, s->count)) &&
-        !csl__is(&s->roots[site->member->party], root)) {
-        mismatch(v, site, k, "its commitments to inputs are not those that the input's owner signed");
-    }
-    free(leaves);
-}
-
-static void check_commitments(struct csl__verify *v, const struct csl__site *site, const struct csl__kept *k,
-                              const Csl__Audit__InputLeaf *m, size_t at,
-                              const Csl__Audit__InputStatement *s) {
-    uint64_t all = (uint64_t)m->n_inputs * s->count;
-    if (m->n_commitments == 0 && all <= CSL_LEAF_COMMITMENTS_MAX) {
-        csl__find(v, CSL_VERDICT_INCOMPLETE, site->member->name, id_of(k), k->batch->number,
-                  "%s's ledger: the commitments to its shares of the inputs of batch %u are missing",
-                  site->member->name, k->batch->number);
-    } else if (m->n_commitments != 0 && m->n_commitments != all) {
-        mismatch(v, site, k, "there are not as many commitments as inputs");
-    } else if (m->n_commitments != 0) {
-        check_roots(v, site, k, m, at, s);
-    }
-}
-
-/* Part 0 is the whole input and the client's; others are their owners', who are not named in the session. */
-static void check_input(struct csl__verify *v, const struct csl__site *site, struct csl__kept *k,
-                        const Csl__Audit__InputLeaf *m, size_t at, const struct csl__fact *f) {
-    const Csl__Audit__InputStatement *s = f->m;
-    const Csl__Audit__SessionStatement *session = k->batch->session->m;
-    if (!csl__is(&s->session, k->batch->session->digest) || s->batch != m->batch) {
-        mismatch(v, site, k, "an input statement is of another session or batch, and proves nothing here");
-        return;
-    }
-    if (s->n_roots != session->n_parties || (s->part == 0 && strcmp(f->signer->name, session->client) != 0) ||
-        (m->n_inputs > 1 && s->part == 0)) {
-        mismatch(v, site, k, "an input statement does not fit the session");
-        return;
-    }
-    agree_on_count(v, site, k, s->count);
-    check_commitments(v, site, k, m, at, s);
-}
-
-void csl__read_input(struct csl__verify *v, struct csl__site *site, const Csl__Audit__InputLeaf *m) {
-    struct csl__shown *shown = csl__shown_of(v, site, &m->session, "inputs");
-    struct csl__kept *k = shown == NULL ? NULL : kept_of(v, site, shown, m->batch);
-    struct csl_sha256 h = {0};
-    if (k == NULL || csl__failed(v, csl_sha256_init(&h))) {
-        return;
-    }
-    if (k->input) {
-        mismatch(v, site, k, "its inputs are entered twice");
-    }
-    uint32_t part = 0;
-    for (size_t i = 0; v->err == CSL_OK && i < m->n_inputs; i++) {
-        const Csl__Audit__Signed *s = m->inputs[i];
-        (void)csl__failed(v, csl_sha256_update(&h, s->statement.data, s->statement.len));
-        const struct csl__fact *f = csl__fact(v, CSL_STATEMENT_INPUT, s, "inputs");
-        if (f == NULL) {
-            continue;
-        }
-        const Csl__Audit__InputStatement *input = f->m;
-        if (i != 0 && input->part <= part) {
-            mismatch(v, site, k, "the parts of the input are not in order");
-        }
-        part = input->part;
-        check_input(v, site, k, m, i, f);
-    }
-    if (v->err == CSL_OK) {
-        (void)csl__failed(v, csl_sha256_final(&h, k->inputs_digest));
-    }
-    csl_sha256_clear(&h);
-    k->input = m->n_inputs != 0 || k->batch->session->m->sign == CSL_SIGN_OFF;
 }
 
 /* ---- Heads ---- */
@@ -152,10 +72,11 @@ static void check_dealt(struct csl__verify *v, const struct csl__site *site, con
     const Csl__Audit__DealtStatement *d = f->m;
     const Csl__Audit__SessionStatement *s = k->batch->session->m;
     uint64_t count = (uint64_t)k->batch->count + s->check_rows;
+    bool fits = s->shared ? d->count >= count : d->count == count; /* then it is of several batches */
     if (!csl__same(&d->session_id, &s->session_id) || !csl__same(&d->epoch_id, &s->epoch_id) ||
         !csl__same(&d->package_digest, &s->package_digest) || d->stream != s->stream ||
-        d->n_seed_roots != s->n_parties || (k->batch->count != 0 && d->count != count)) {
-        mismatch(v, site, k, "the dealer's statement is not of this session, or not of this batch");
+        d->n_seed_roots != s->n_parties || (k->batch->count != 0 && !fits)) {
+        csl__not_fitting(v, site, k, "the dealer's statement is not of this session, or not of this batch");
     }
 }
 
@@ -163,18 +84,31 @@ static const Csl__Audit__HeadStatement *head_of(const struct csl__fact *f) {
     return f->m;
 }
 
+/* The rows that a head names are among those that serve: not beyond what was dealt. */
+static void check_rows(struct csl__verify *v, const struct csl__site *site, const struct csl__kept *k,
+                       const struct csl__fact *dealt, const Csl__Audit__HeadStatement *h) {
+    const Csl__Audit__DealtStatement *d = dealt->m;
+    const Csl__Audit__SessionStatement *s = k->batch->session->m;
+    if (s->shared && (uint64_t)h->first_row + h->count + s->check_rows > d->count) {
+        csl__not_fitting(v, site, k, "a head names correlations that were not dealt");
+    }
+}
+
 static void read_head(struct csl__verify *v, const struct csl__site *site, struct csl__kept *k,
                       const Csl__Audit__HeadsLeaf *m, const struct csl__fact *f, bool *there) {
     const Csl__Audit__HeadStatement *h = f->m;
     if (!csl__is(&h->session, k->batch->session->digest) || h->batch != m->batch) {
-        mismatch(v, site, k, "a head names another session or batch, and proves nothing here");
+        csl__not_fitting(v, site, k, "a head names another session or batch, and proves nothing here");
         return;
     }
     if (f->signer->party < 0 || h->party != (unsigned)f->signer->party || h->party >= v->world->n_parties) {
-        mismatch(v, site, k, "a head bears the number of another party than its signer's");
+        csl__not_fitting(v, site, k, "a head bears the number of another party than its signer's");
         return;
     }
-    agree_on_count(v, site, k, h->count);
+    if (!k->batch->session->m->shared && h->first_row != 0) {
+        csl__not_fitting(v, site, k, "a head does not fit the session");
+    }
+    csl__agree_on_count(v, site, k, h->count);
     there[h->party] = true;
     if (k->batch->heads[h->party] == NULL) {
         k->batch->heads[h->party] = f;
@@ -212,22 +146,23 @@ static void read_dealt(struct csl__verify *v, const struct csl__site *site, stru
         any |= head != NULL;
         if (head != NULL && csl__is(&head_of(head)->dealt_digest, f->digest)) {
             k->batch->dealt = f;
+            check_rows(v, site, k, f, head_of(head));
         }
     }
     if (any && k->batch->dealt != f) {
-        mismatch(v, site, k, "the dealer's statement is not the one that the heads name");
+        csl__not_fitting(v, site, k, "the dealer's statement is not the one that the heads name");
     }
 }
 
 void csl__read_heads(struct csl__verify *v, struct csl__site *site, const Csl__Audit__HeadsLeaf *m) {
     bool there[CSL__PARTIES_MAX] = {false};
     struct csl__shown *shown = csl__shown_of(v, site, &m->session, "heads");
-    struct csl__kept *k = shown == NULL ? NULL : kept_of(v, site, shown, m->batch);
+    struct csl__kept *k = shown == NULL ? NULL : csl__kept_of(v, site, shown, m->batch);
     if (k == NULL) {
         return;
     }
     if (k->heads != NULL) {
-        mismatch(v, site, k, "its heads are entered twice");
+        csl__not_fitting(v, site, k, "its heads are entered twice");
     }
     k->heads = m;
     for (size_t i = 0; v->err == CSL_OK && i < m->n_heads; i++) {
@@ -244,34 +179,61 @@ void csl__read_heads(struct csl__verify *v, struct csl__site *site, const Csl__A
 
 /* ---- Output ---- */
 
+/* The batch that an output is of; NULL with a finding when it does not belong here. */
+static struct csl__kept *output_of(struct csl__verify *v, struct csl__site *site, struct csl__shown *shown,
+                                   const struct csl__fact *f) {
+    const Csl__Audit__OutputStatement *s = f->m;
+    if (f->signer != site->member || s->party != (unsigned)site->member->party ||
+        !csl__is(&s->session, shown->session->digest) ||
+        (s->request != 0) != (bool)shown->session->m->shared) {
+        csl__find(v, CSL_VERDICT_MISMATCH, site->member->name, shown->id, s->batch,
+                  "%s's ledger: an output's statement is of another session or party", site->member->name);
+        return NULL;
+    }
+    return csl__kept_of(v, site, shown, s->batch);
+}
+
+/* One; of a shared session one a request. */
+static void take_outputs(struct csl__verify *v, const struct csl__site *site, struct csl__kept *k,
+                         const struct csl__fact *const *outputs, size_t n) {
+    bool shared = k->batch->session->m->shared;
+    const Csl__Audit__OutputStatement *first = outputs[0]->m;
+    if (k->output || (n != 1 && !shared)) {
+        csl__not_fitting(v, site, k, "its output is entered twice");
+        return;
+    }
+    k->output = true;
+    if (!shared) {
+        csl__agree_on_count(v, site, k, first->count);
+    } else if ((k->outputs = csl__keep_facts(v, outputs, n)) != NULL) {
+        k->n_outputs = n;
+    }
+}
+
 void csl__read_output(struct csl__verify *v, struct csl__site *site, const Csl__Audit__OutputLeaf *m) {
     struct csl__shown *shown = csl__shown_of(v, site, &m->session, "output");
+    const struct csl__fact *outputs[CSL__INPUTS_MAX];
+    struct csl__kept *k = NULL;
+    size_t n = 0;
     if (shown == NULL) {
         return;
     }
-    bool off = shown->session->m->sign == CSL_SIGN_OFF;
-    if (m->output == NULL && !off) {
+    if (m->n_outputs == 0 && shown->session->m->sign != CSL_SIGN_OFF) {
         csl__find(v, CSL_VERDICT_INCOMPLETE, site->member->name, shown->id, 0,
                   "%s's ledger: an output without its statement", site->member->name);
     }
-    const struct csl__fact *f =
-        m->output == NULL ? NULL : csl__fact(v, CSL_STATEMENT_OUTPUT, m->output, "output");
-    if (f == NULL) {
-        return;
+    for (size_t i = 0; v->err == CSL_OK && i < m->n_outputs; i++) {
+        const struct csl__fact *f = csl__fact(v, CSL_STATEMENT_OUTPUT, m->outputs[i], "output");
+        struct csl__kept *of = f == NULL ? NULL : output_of(v, site, shown, f);
+        if (of != NULL && k != NULL && of != k) {
+            csl__not_fitting(v, site, k, "an entry holds the outputs of several batches");
+        } else if (of != NULL) {
+            k = of;
+            outputs[n++] = f;
+        }
     }
-    const Csl__Audit__OutputStatement *s = f->m;
-    if (f->signer != site->member || s->party != (unsigned)site->member->party ||
-        !csl__same(&s->session, &m->session)) {
-        csl__find(v, CSL_VERDICT_MISMATCH, site->member->name, shown->id, s->batch,
-                  "%s's ledger: an output's statement is of another session or party", site->member->name);
-        return;
-    }
-    struct csl__kept *k = kept_of(v, site, shown, s->batch);
-    if (k != NULL && k->output) {
-        mismatch(v, site, k, "its output is entered twice");
-    } else if (k != NULL) {
-        k->output = true;
-        agree_on_count(v, site, k, s->count);
+    if (v->err == CSL_OK && k != NULL) {
+        take_outputs(v, site, k, outputs, n);
     }
 }
 
@@ -292,10 +254,11 @@ static void check_one_kept(struct csl__verify *v, const struct csl__site *site, 
     for (unsigned i = 0; k->input && i < v->world->n_parties; i++) {
         const struct csl__fact *head = k->batch->heads[i];
         if (head != NULL && !csl__is(&head_of(head)->inputs_digest, k->inputs_digest)) {
-            mismatch(v, site, k, "its inputs are not those that the heads name");
-            return;
+            csl__not_fitting(v, site, k, "its inputs are not those that the heads name");
+            break;
         }
     }
+    csl__check_answers(v, site, k);
 }
 
 void csl__check_kept(struct csl__verify *v, struct csl__site *site) {
@@ -308,8 +271,8 @@ void csl__check_kept(struct csl__verify *v, struct csl__site *site) {
 
 static bool agree(const struct csl__fact *a, const struct csl__fact *b) {
     const Csl__Audit__HeadStatement *x = head_of(a), *y = head_of(b);
-    return x->count == y->count && x->rounds == y->rounds && csl__same(&x->dealt_digest, &y->dealt_digest) &&
-           csl__same(&x->inputs_digest, &y->inputs_digest);
+    return x->count == y->count && x->rounds == y->rounds && x->first_row == y->first_row &&
+           csl__same(&x->dealt_digest, &y->dealt_digest) && csl__same(&x->inputs_digest, &y->inputs_digest);
 }
 
 static void check_heads(struct csl__verify *v, const struct csl__batch *b) {

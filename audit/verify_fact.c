@@ -46,7 +46,9 @@ static enum csl_err decode(void **m, enum csl_statement kind, const uint8_t *p, 
 /* ---- What one honest member signs at most once ----
  *
  * A head, an output, an input of a part: once a batch of a session, since the session's digest holds every
- * party's fresh nonce and a session that failed is never continued. A session statement: once for one set of
+ * party's fresh nonce and a session that failed is never continued. In a shared session an input and an
+ * output: once a request, since a client draws its guest's name anew whenever it joins, and a party remembers
+ * which names it has seen. A session statement: once for one set of
  * nonces, of which the signer drew one itself; the session id alone is the client's choice, and two
  * statements with one id and other nonces are no proof. What the dealer dealt is compared index by index
  * (verify_index.c). Nothing forbids to consent or to reseal twice. */
@@ -66,8 +68,13 @@ static void slot_number(struct slot *s, uint32_t number) {
     slot_add(s, b, sizeof b);
 }
 
+static void slot_request(struct slot *s, const ProtobufCBinaryData *guest, uint32_t request) {
+    slot_add(s, guest->data, guest->len);
+    slot_number(s, request);
+}
+
 /* Whether the kind has a slot. */
-static bool slot_of(struct slot *s, const struct csl__fact *f, uint32_t *batch) {
+static bool slot_of(struct slot *s, const struct csl__fact *f, uint32_t *batch, uint32_t *request) {
     if (f->kind == CSL_STATEMENT_SESSION) {
         const Csl__Audit__SessionStatement *m = f->m;
         slot_add(s, m->nonces_digest.data, 32);
@@ -78,12 +85,24 @@ static bool slot_of(struct slot *s, const struct csl__fact *f, uint32_t *batch) 
     } else if (f->kind == CSL_STATEMENT_OUTPUT) {
         const Csl__Audit__OutputStatement *m = f->m;
         slot_add(s, m->session.data, 32);
-        slot_number(s, *batch = m->batch);
+        *batch = m->batch;
+        *request = m->request;
+        if (m->request != 0) {
+            slot_request(s, &m->guest, m->request);
+        } else {
+            slot_number(s, m->batch);
+        }
     } else if (f->kind == CSL_STATEMENT_INPUT) {
         const Csl__Audit__InputStatement *m = f->m;
         slot_add(s, m->session.data, 32);
-        slot_number(s, *batch = m->batch);
-        slot_number(s, m->part);
+        *batch = m->batch;
+        *request = m->request;
+        if (m->request != 0) {
+            slot_request(s, &m->guest, m->request);
+        } else {
+            slot_number(s, m->batch);
+            slot_number(s, m->part);
+        }
     } else {
         return false;
     }
@@ -109,10 +128,10 @@ static const struct csl__session *session_of(const struct csl__verify *v, const 
 static void take_slot(struct csl__verify *v, struct csl__fact *f) {
     struct slot s = {.n = 0};
     uint8_t key[32];
-    uint32_t batch = 0;
+    uint32_t batch = 0, request = 0;
     slot_number(&s, (uint32_t)f->kind);
     slot_number(&s, (uint32_t)(f->signer - v->world->members));
-    if (!slot_of(&s, f, &batch) || csl__failed(v, csl_sha256_once(key, s.bytes, s.n))) {
+    if (!slot_of(&s, f, &batch, &request) || csl__failed(v, csl_sha256_once(key, s.bytes, s.n))) {
         return;
     }
     if (csl__map_get(&v->slots, key) == NULL) {
@@ -125,8 +144,9 @@ static void take_slot(struct csl__verify *v, struct csl__fact *f) {
                   f->signer->name);
     } else {
         csl__find(v, CSL_VERDICT_ATTRIBUTABLE, f->signer->name, csl__id(session_of(v, f)), batch,
-                  "%s signed two different statements of one kind for batch %u of one session: %ss",
-                  f->signer->name, batch, kinds[f->kind].what);
+                  "%s signed two different statements of one kind for %s %u of one %s: %ss", f->signer->name,
+                  request == 0 ? "batch" : "request", request == 0 ? batch : request,
+                  request == 0 ? "session" : "guest", kinds[f->kind].what);
     }
 }
 

@@ -57,6 +57,7 @@ struct csl__batch {
     uint32_t number, count;
     const struct csl__fact *heads[CSL__PARTIES_MAX];
     const struct csl__fact *dealt; /* as some head names it */
+    bool used[CSL__PARTIES_MAX];   /* of a shared session: the party's requests are counted */
     struct csl__batch *next;
 };
 
@@ -74,6 +75,9 @@ struct csl__kept {
     const Csl__Audit__HeadsLeaf *heads;
     bool input, output, counted;
     uint8_t inputs_digest[32];
+    /* Of a shared session, where all of the statements verify; else NULL. */
+    const struct csl__fact **inputs, **outputs;
+    size_t n_inputs, n_outputs;
     struct csl__kept *next;
 };
 
@@ -161,11 +165,25 @@ struct csl__shown *csl__shown_of(struct csl__verify *v, struct csl__site *site,
                                  const ProtobufCBinaryData *digest, const char *what);
 
 /* ---- verify_batch.c ---- */
-void csl__read_input(struct csl__verify *v, struct csl__site *site, const Csl__Audit__InputLeaf *m);
+/* What this ledger holds of a batch; NULL when the session is of another roster, or v->err. */
+struct csl__kept *csl__kept_of(struct csl__verify *v, struct csl__site *site, struct csl__shown *shown,
+                               uint32_t number);
+void csl__not_fitting(struct csl__verify *v, const struct csl__site *site, const struct csl__kept *k,
+                      const char *what); /* a mismatch */
+void csl__agree_on_count(struct csl__verify *v, const struct csl__site *site, struct csl__kept *k,
+                         uint32_t count);
 void csl__read_heads(struct csl__verify *v, struct csl__site *site, const Csl__Audit__HeadsLeaf *m);
 void csl__read_output(struct csl__verify *v, struct csl__site *site, const Csl__Audit__OutputLeaf *m);
 void csl__check_kept(struct csl__verify *v, struct csl__site *site);
 void csl__check_batches(struct csl__verify *v);
+/* ---- verify_input.c ---- */
+void csl__read_input(struct csl__verify *v, struct csl__site *site, const Csl__Audit__InputLeaf *m);
+/* ---- verify_request.c: requests of shared sessions ---- */
+/* A copy; NULL sets v->err. */
+const struct csl__fact **csl__keep_facts(struct csl__verify *v, const struct csl__fact *const *facts,
+                                         size_t n);
+void csl__check_answers(struct csl__verify *v, const struct csl__site *site, const struct csl__kept *k);
+void csl__check_requests(struct csl__verify *v);
 /* ---- verify_index.c: no correlation twice ---- */
 void csl__check_indices(struct csl__verify *v);
 

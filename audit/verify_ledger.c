@@ -240,6 +240,8 @@ void csl__free_site(struct csl__site *site) {
     }
     for (struct csl__kept *k = site->all_kept, *next; k != NULL; k = next) {
         next = k->next;
+        free(k->inputs);
+        free(k->outputs);
         free(k);
     }
     free(site->chain);

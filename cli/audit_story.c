@@ -142,7 +142,11 @@ static void session_facts(json_t *o, const Csl__Audit__SessionLeaf *leaf) {
         return;
     }
     put(o, "model", plain(m->model));
-    put(o, "client", plain(m->client));
+    if (m->shared) {
+        put(o, "shared", json_true());
+    } else {
+        put(o, "client", plain(m->client));
+    }
     put(o, "statement", hex(&d));
     put(o, "package", hex(&m->package_digest));
     put(o, "plan", hex(&m->plan_digest));
@@ -170,7 +174,12 @@ static void input_facts(json_t *o, const Csl__Audit__InputLeaf *leaf) {
         if (csl_input_statement_decode(&m, s->statement.data, s->statement.len, NULL) == CSL_OK) {
             json_t *roots = json_array(), *one = json_object();
             put(one, "owner", plain(s->signer));
-            put(one, "part", json_integer(m->part));
+            if (m->request != 0) {
+                put(one, "guest", hex(&m->guest));
+                put(one, "request", json_integer(m->request));
+            } else {
+                put(one, "part", json_integer(m->part));
+            }
             put(one, "inferences", json_integer(m->count));
             for (size_t k = 0; k < m->n_roots; k++) {
                 (void)json_array_append_new(roots, hex(&m->roots[k]));
@@ -195,6 +204,9 @@ static void heads_facts(json_t *o, const Csl__Audit__HeadsLeaf *leaf) {
             put(one, "party", plain(s->signer));
             put(one, "head", hex(&m->head));
             put(one, "rounds", json_integer(m->rounds));
+            if (m->first_row != 0) {
+                put(one, "first_row", json_integer(m->first_row));
+            }
             (void)json_array_append_new(all, one);
         }
         csl_statement_free(m);
@@ -215,14 +227,35 @@ static void dealt_facts(json_t *o, const Csl__Audit__Signed *s) {
     csl_statement_free(m);
 }
 
-static void output_facts(json_t *o, const Csl__Audit__Signed *s) {
-    Csl__Audit__OutputStatement *m = NULL;
-    if (s != NULL && csl_output_statement_decode(&m, s->statement.data, s->statement.len, NULL) == CSL_OK) {
-        put(o, "batch", json_integer(m->batch));
-        put(o, "inferences", json_integer(m->count));
-        put(o, "commitment", hex(&m->commitment));
+static void one_output(json_t *o, const Csl__Audit__OutputStatement *m) {
+    put(o, "inferences", json_integer(m->count));
+    put(o, "commitment", hex(&m->commitment));
+}
+
+/* One to the client of the session; in a shared session a list, to each guest its own. */
+static void output_facts(json_t *o, const Csl__Audit__OutputLeaf *leaf) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < leaf->n_outputs; i++) {
+        Csl__Audit__OutputStatement *m = NULL;
+        const Csl__Audit__Signed *s = leaf->outputs[i];
+        if (csl_output_statement_decode(&m, s->statement.data, s->statement.len, NULL) == CSL_OK) {
+            put(o, "batch", json_integer(m->batch));
+            if (m->request == 0) {
+                one_output(o, m);
+            } else {
+                json_t *one = json_object();
+                put(one, "guest", hex(&m->guest));
+                put(one, "request", json_integer(m->request));
+                one_output(one, m);
+                (void)json_array_append_new(all, one);
+            }
+        }
+        csl_statement_free(m);
     }
-    csl_statement_free(m);
+    if (json_array_size(all) != 0) {
+        put(o, "outputs", json_incref(all));
+    }
+    json_decref(all);
 }
 
 static void model_facts(json_t *o, const Csl__Audit__ModelLeaf *leaf) {
@@ -320,7 +353,7 @@ json_t *csl_story_json(struct csl_story *s, const csl_leaf *l) {
         heads_facts(o, l->heads);
         break;
     case CSL__AUDIT__LEAF__BODY_OUTPUT:
-        output_facts(o, l->output->output);
+        output_facts(o, l->output);
         break;
     case CSL__AUDIT__LEAF__BODY_DEALT:
         dealt_facts(o, l->dealt->dealt);
@@ -356,7 +389,7 @@ static void add(char out[CSL_STORY_MAX], const char *text) {
 }
 
 /* In lists each line begins with who it is about. */
-static const char *const heads_line[] = {"name", "party", "owner", NULL};
+static const char *const heads_line[] = {"name", "party", "owner", "guest", NULL};
 
 static bool begins_line(const char *key) {
     for (size_t i = 0; heads_line[i] != NULL; i++) {

@@ -15,7 +15,7 @@ struct options {
     const char *site, *roster, *model, *labels, *compare, *npy, *reveal;
     struct csl_list images, parts;
     uint64_t count, batch;
-    bool show, quiet;
+    bool show, quiet, shared;
 };
 
 static const struct csl_opt opts[] = {
@@ -33,6 +33,8 @@ static const struct csl_opt opts[] = {
     CSL_STRING(struct options, labels, "labels", "FILE", false, "IDX labels, to count what is right"),
     CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N images"),
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
+    CSL_FLAG(struct options, shared, "shared",
+             "join the session that the parties keep for several clients: no wait for correlations"),
     CSL_STRING(struct options, compare, "compare", "MODEL", false, "evaluate the plaintext network too"),
     CSL_FLAG(struct options, show, "show", "draw each image and what each party got of it"),
     CSL_FLAG(struct options, quiet, "quiet", "the summary only"),
@@ -49,7 +51,8 @@ static const struct csl_spec spec = {
         "runs\n"
         "`consilium contribute` with it. This site's --images hold its own "
         "box, or nothing\n"
-        "and --count says how many. "
+        "and --count says how many.\n"
+        "With --shared small requests are answered at once, together with those of other clients. "
         "--compare checks every output against the plaintext network of a file that this site has.",
     .opts = opts,
     .has_json = true};
@@ -342,6 +345,7 @@ static enum csl_err choose(struct run *x, struct csl_infer_options *opt, struct 
                                                  .max_batch = (uint32_t)x->o.batch,
                                                  .reveal_label = label,
                                                  .parts = parts,
+                                                 .shared = x->o.shared,
                                                  .on_session = print_session,
                                                  .arg = x},
                                       .show = x->o.show ? keep_share : NULL,

@@ -234,6 +234,12 @@ CSL_MUST_CHECK enum csl_err csl_corr_bind_weights(struct csl_corr *c, size_t dem
 CSL_MUST_CHECK enum csl_err csl_corr_discard(struct csl_corr *c, const uint32_t *rows, size_t n,
                                              struct csl_diag *diag);
 
+/* Moves n whole rows from `first` on, bound to the weights or not, into a correlation of their own: they are
+ * wiped here and cannot be used or moved again. CSL_EINTERNAL, with c unchanged, when one of them is not
+ * there. */
+CSL_MUST_CHECK enum csl_err csl_corr_move(struct csl_corr **out, struct csl_corr *c, size_t first, size_t n,
+                                          struct csl_diag *diag);
+
 size_t csl_corr_batch(const struct csl_corr *c);
 size_t csl_corr_n_demands(const struct csl_corr *c);
 /* Borrowed; NULL when there is no such demand. */

@@ -1,6 +1,8 @@
-/* Rows of a correlation for a check of the dealer: given back as they came, and taken out for good. */
+/* Rows of a correlation: given back as they came and taken out for good, for a check of the dealer; moved, to
+ * serve several batches. */
 #include "mpc/correlation_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum csl_err csl_corr_corrections(uint8_t *out, size_t n_out, const struct csl_corr *c, size_t row,
@@ -70,5 +72,56 @@ enum csl_err csl_corr_discard(struct csl_corr *c, const uint32_t *rows, size_t n
         csl__corr_wipe_row(c, row);
     }
     c->batch = kept;
+    return CSL_OK;
+}
+
+/* The copy of n rows from `first` on. */
+static void copy_rows(struct csl_corr *to, const struct csl_corr *from, size_t first, size_t n) {
+    for (size_t d = 0; d < from->n_demands; d++) {
+        const struct csl__corr_demand *cd = &from->demands[d];
+        for (unsigned i = 0; i < cd->n_fields; i++) {
+            if (cd->fields[i].row_words != 0) {
+                memcpy(csl__corr_row(&to->demands[d], i, 0), csl__corr_row(cd, i, first),
+                       n * cd->fields[i].row_words * sizeof(uint64_t));
+            }
+        }
+        memcpy(to->demands[d].filled, cd->filled + first, n * sizeof *cd->filled);
+        to->demands[d].bound = cd->bound;
+    }
+}
+
+static bool whole_rows(const struct csl_corr *c, size_t first, size_t n) {
+    bool good = n != 0 && first < c->batch && n <= c->batch - first;
+    for (size_t d = 0; d < c->n_demands && good; d++) {
+        const struct csl__corr_demand *cd = &c->demands[d];
+        good = cd->words != NULL && !cd->used;
+        for (size_t row = first; row < first + n && good; row++) {
+            good = (~cd->filled[row] & ((1u << cd->n_fields) - 1)) == 0;
+        }
+    }
+    return good;
+}
+
+enum csl_err csl_corr_move(struct csl_corr **out, struct csl_corr *c, size_t first, size_t n,
+                           struct csl_diag *diag) {
+    *out = NULL;
+    if (!whole_rows(c, first, n)) {
+        return csl_fail(diag, CSL_EINTERNAL, "correlation: rows %zu to %zu of %zu are not there", first,
+                        first + n, c->batch);
+    }
+    struct csl_demand *demands = calloc(c->n_demands, sizeof *demands);
+    if (demands == NULL) {
+        return CSL_ENOMEM;
+    }
+    for (size_t d = 0; d < c->n_demands; d++) {
+        demands[d] = c->demands[d].demand;
+    }
+    enum csl_err err = csl_corr_new(out, demands, c->n_demands, c->n_parties, c->self, n, diag);
+    free(demands);
+    TRY(err);
+    copy_rows(*out, c, first, n);
+    for (size_t row = first; row < first + n; row++) {
+        csl__corr_wipe_row(c, row);
+    }
     return CSL_OK;
 }

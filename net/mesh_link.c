@@ -570,6 +570,15 @@ uint64_t csl_mesh_link_rtt_ns(const struct csl_mesh_link *l, unsigned p, unsigne
     return conn != NULL ? csl_conn_rtt_ns(conn) : 0;
 }
 
+bool csl_mesh_link_pending(const struct csl_mesh_link *l) {
+    bool pending = false;
+    for (unsigned i = 0; i < l->base.n_parties; i++) {
+        const struct peer *p = &l->peer[i];
+        pending = pending || p->has_early || (p->set && p->conn == NULL);
+    }
+    return pending;
+}
+
 enum csl_err csl_mesh_link_error(const struct csl_mesh_link *l, struct csl_diag *diag) {
     return l->err != CSL_OK ? csl_fail(diag, l->err, "%s", l->why.text) : CSL_OK;
 }

@@ -62,6 +62,10 @@ CSL_MUST_CHECK enum csl_err csl_mesh_link_probe(struct csl_mesh_link *link, unsi
 /* The least round trip to p, and how many of its answers there were; 0 before the first (csl_conn_rtt_ns). */
 uint64_t csl_mesh_link_rtt_ns(const struct csl_mesh_link *link, unsigned p, unsigned *answers);
 
+/* Between exchanges: a peer's message of the next round is here, or a peer has gone: whoever waits for
+ * something else meanwhile should exchange now. The loop must run for it to come true. Lane's thread. */
+bool csl_mesh_link_pending(const struct csl_mesh_link *link);
+
 /* CSL_OK, or the error that ended the link. Lane's thread. */
 enum csl_err csl_mesh_link_error(const struct csl_mesh_link *link, struct csl_diag *diag);
 /* The peer that the error names, or n_parties when it names none. */

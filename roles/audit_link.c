@@ -108,6 +108,7 @@ static enum csl_err pack_head(uint8_t **out, size_t *n, const struct csl_audit_l
     m.head = csl_bytes(a->chains[party].head, CSL_SHA256_BYTES);
     m.dealt_digest = csl_bytes(dealt, sizeof dealt);
     m.inputs_digest = csl_bytes(inputs, sizeof inputs);
+    m.first_row = r->first_row;
     return csl_statement_pack(out, n, &m.base);
 }
 

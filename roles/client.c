@@ -130,6 +130,7 @@ static enum csl_err try_open(struct csl_client *c, struct csl_diag *diag) {
     c->failed = false;
     memset(c->talks, 0, sizeof c->talks); /* what ended the last attempt is not to end this one */
     TRY(csl_rand(c->session_id, sizeof c->session_id));
+    TRY(csl_rand(c->guest_id, sizeof c->guest_id));
     enum csl_err err = csl__client_ask_all(c, diag);
     if (err == CSL_OK) {
         err = csl__client_all_ready(c, diag);
@@ -164,6 +165,11 @@ static enum csl_err set_options(struct csl_client *c, const struct csl_client_op
     if (opt->max_batch == 0 || opt->max_batch > c->ctx->roster.limits.max_batch) {
         return csl_fail(diag, CSL_EUSAGE, "a batch of %u; the roster's limit is %u", opt->max_batch,
                         c->ctx->roster.limits.max_batch);
+    }
+    if (opt->shared && opt->parts != NULL && opt->parts->n != 0) {
+        return csl_fail(diag, CSL_EUSAGE,
+                        "a shared session has no parts of the input: each request is one "
+                        "client's; open a session of your own");
     }
     c->opt = *opt;
     (void)snprintf(c->model, sizeof c->model, "%s", opt->model);

@@ -24,6 +24,10 @@ struct csl_client_options {
     const char *model;
     uint32_t max_batch; /* the most inputs that one csl_client_infer may have; at most the roster's limit */
     bool reveal_label;  /* learn the class alone; the roster may demand it */
+    /* Join the parties' shared session: its correlations are made ahead of need, and requests of several
+     * clients are evaluated together. Without parts; one csl_client_infer may have as many inputs as one of
+     * its batches (CSL_EUSAGE says how many). */
+    bool shared;
     const struct csl_parts *parts; /* who owns which part of the input; NULL: we own it all */
     /* Called once the parties have the session: the owners of parts need its id to join. May be NULL. */
     void (*on_session)(void *arg, const uint8_t session_id[CSL_SESSION_ID_BYTES]);

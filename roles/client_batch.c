@@ -10,7 +10,8 @@
 
 struct batch {
     struct csl_client *c;
-    uint32_t number, count;
+    uint32_t number, count;       /* number: of a shared session the request's */
+    uint32_t served_in;           /* shared session: the parties' batch, as the first of them says */
     struct csl_input_share input; /* of what we own */
     size_t n_y;
     uint64_t *y; /* every party's output share */
@@ -29,9 +30,13 @@ static enum csl_err encode(struct batch *b, const float *x, struct csl_diag *dia
         return CSL_OK;
     }
     TRY(csl_input_share_make(&b->input, plan, csl_client_part(c), x, b->count, c->n_parties, diag));
-    return c->sign ? csl_input_share_sign(&b->input, c->ctx->site.sign_key, c->session, b->number,
-                                          (uint32_t)(c->own_part + 1), diag)
-                   : CSL_OK;
+    if (!c->sign) {
+        return CSL_OK;
+    }
+    return c->opt.shared ? csl_input_share_sign(&b->input, c->ctx->site.sign_key, c->session, 0, 0,
+                                                c->guest_id, b->number, diag)
+                         : csl_input_share_sign(&b->input, c->ctx->site.sign_key, c->session, b->number,
+                                                (uint32_t)(c->own_part + 1), NULL, 0, diag);
 }
 
 static enum csl_err show_shares(struct batch *b, csl_share_fn *show, void *arg) {
@@ -48,10 +53,10 @@ static enum csl_err show_shares(struct batch *b, csl_share_fn *show, void *arg) 
 }
 
 /* Every round of a batch may take the parties' whole deadline before they give up and say so; and owners of
- * parts may take their time. */
+ * parts, or other clients' requests, may take their time. */
 static uint64_t batch_ms(const struct csl_client *c) {
     const struct csl_timeouts *t = &c->ctx->roster.timeouts;
-    return 2 * (uint64_t)t->round_ms + (c->parts.n != 0 ? t->session_idle_ms : 0);
+    return 2 * (uint64_t)t->round_ms + (c->parts.n != 0 || c->opt.shared ? t->session_idle_ms : 0);
 }
 
 static enum csl_err announce(struct batch *b, struct csl_diag *diag) {
@@ -93,10 +98,21 @@ static enum csl_err refuse_output(const struct batch *b, unsigned i, const char 
                     b->number, what);
 }
 
-static enum csl_err check_output(const struct batch *b, unsigned i, const Csl__Audit__OutputStatement *m,
+/* Of a shared session nobody but the parties knows the batch's number: they must name the same. */
+static bool same_batch(struct batch *b, const Csl__Audit__OutputStatement *m) {
+    const struct csl_client *c = b->c;
+    if (!c->opt.shared) {
+        return m->batch == b->number && m->guest.len == 0;
+    }
+    b->served_in = b->served_in == 0 ? m->batch : b->served_in;
+    return m->batch == b->served_in && m->request == b->number && m->guest.len == sizeof c->guest_id &&
+           memcmp(m->guest.data, c->guest_id, sizeof c->guest_id) == 0;
+}
+
+static enum csl_err check_output(struct batch *b, unsigned i, const Csl__Audit__OutputStatement *m,
                                  const uint8_t commitment[CSL_DIGEST_BYTES], struct csl_diag *diag) {
-    if (memcmp(m->session.data, b->c->session, CSL_DIGEST_BYTES) != 0 || m->party != i ||
-        m->batch != b->number || m->count != b->count) {
+    if (memcmp(m->session.data, b->c->session, CSL_DIGEST_BYTES) != 0 || m->party != i || !same_batch(b, m) ||
+        m->count != b->count) {
         return refuse_output(b, i, "is of another session, party or batch", diag);
     }
     return memcmp(m->commitment.data, commitment, CSL_DIGEST_BYTES) == 0
@@ -105,7 +121,7 @@ static enum csl_err check_output(const struct batch *b, unsigned i, const Csl__A
 }
 
 /* The party answers for the share that it sent us (packed[0..n)). */
-static enum csl_err verify_output(const struct batch *b, unsigned i, const Csl__Pb__BatchDone *r,
+static enum csl_err verify_output(struct batch *b, unsigned i, const Csl__Pb__BatchDone *r,
                                   const uint8_t *packed, size_t n, struct csl_diag *diag) {
     const struct csl_client *c = b->c;
     if ((r->statement.len != 0) != c->sign) {
@@ -227,10 +243,13 @@ static enum csl_err run_batch(struct batch *b, struct csl_outputs *out, struct c
         talks[i] = &c->talks[i];
         csl_talk_allow_data(talks[i], b->n_y * 8);
     }
-    TRY(announce(b, diag));
+    if (!c->opt.shared) { /* there correlations are ready, or the parties wait for them */
+        TRY(announce(b, diag));
+    }
     uint64_t start = csl_monotonic_ns();
     if (csl_client_owns_input(c)) {
-        TRY(csl_input_share_send(&b->input, c->talks, b->number, diag));
+        TRY(c->opt.shared ? csl_input_share_send_request(&b->input, c->talks, b->number, diag)
+                          : csl_input_share_send(&b->input, c->talks, b->number, diag));
     }
     TRY(take_outputs(b, talks, stats, diag));
     enum csl_err err = join(b, out);

@@ -3,6 +3,7 @@
 #define CSL_ROLES_CLIENT_INTERNAL_H
 
 #include "roles/client.h"
+#include "roles/record.h"
 #include "roles/talk.h"
 
 struct csl_client {
@@ -11,6 +12,7 @@ struct csl_client {
     struct csl_worker worker;
     struct csl_talk talks[CSL_MAX_PARTIES];
     uint8_t session_id[CSL_SESSION_ID_BYTES];
+    uint8_t guest_id[CSL_GUEST_ID_BYTES]; /* of a shared session */
     struct csl_client_options opt;
     char model[CSL_MODEL_NAME_MAX + 1];
     struct csl_parts parts; /* fitted to the plan once that is known */

@@ -19,14 +19,27 @@ static enum csl_err ask(struct csl_client *c, unsigned i, struct csl_diag *diag)
     csl_parts_to_message(pb, list, &c->parts);
     body.n_parts = c->parts.n;
     body.parts = list;
+    if (c->opt.shared) {
+        body.shared = true;
+        body.guest_id = csl_bytes(c->guest_id, sizeof c->guest_id);
+    }
     return csl_talk_send(&c->talks[i], &m, diag);
 }
 
 static enum csl_err admitted(struct csl_client *c, unsigned i, struct csl_diag *diag) {
     csl_control *m;
     TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_ADMITTED, patience_ms(c), diag));
+    const ProtobufCBinaryData *id = &m->admitted->session_id;
+    enum csl_err err = CSL_OK;
+    if ((id->len != 0) != c->opt.shared ||
+        (c->opt.shared && i != 0 && memcmp(id->data, c->session_id, id->len) != 0)) {
+        err = csl_fail(diag, CSL_EPROTO, "%s admitted us to another session than we asked for",
+                       c->talks[i].peer);
+    } else if (c->opt.shared) {
+        memcpy(c->session_id, id->data, id->len); /* party 0 knows which one there is */
+    }
     csl_message_free(m);
-    return CSL_OK;
+    return err;
 }
 
 static enum csl_err dial(struct csl_client *c, unsigned i, struct csl_diag *diag) {

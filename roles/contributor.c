@@ -186,9 +186,9 @@ enum csl_err csl_contributor_wait(struct csl_contributor *c, uint32_t *count, st
 enum csl_err csl_contributor_send(struct csl_contributor *c, const float *x, struct csl_diag *diag) {
     struct csl_input_share share = {0};
     TRY(csl_input_share_make(&share, &c->manifest.plan, &c->part, x, c->count, c->n_parties, diag));
-    enum csl_err err =
-        c->sign ? csl_input_share_sign(&share, c->ctx->site.sign_key, c->session, c->batch, c->number, diag)
-                : CSL_OK;
+    enum csl_err err = c->sign ? csl_input_share_sign(&share, c->ctx->site.sign_key, c->session, c->batch,
+                                                      c->number, NULL, 0, diag)
+                               : CSL_OK;
     if (err == CSL_OK) {
         err = csl_input_share_send(&share, c->talks, c->batch, diag);
     }

@@ -11,6 +11,7 @@
 #include "mpc/ring.h"
 #include "mpc/share.h"
 #include "nn/eval.h"
+#include "roles/record.h"
 
 void csl_input_share_clear(struct csl_input_share *s) {
     csl_secret_free(s->last);
@@ -175,7 +176,7 @@ static enum csl_err root_of(uint8_t root[CSL_MERKLE_BYTES], const struct csl_inp
 
 enum csl_err csl_input_share_sign(struct csl_input_share *s, EVP_PKEY *key,
                                   const uint8_t session[CSL_DIGEST_BYTES], uint32_t batch, uint32_t part,
-                                  struct csl_diag *diag) {
+                                  const uint8_t *guest, uint32_t request, struct csl_diag *diag) {
     uint8_t roots[CSL_MAX_PARTIES][CSL_MERKLE_BYTES];
     ProtobufCBinaryData list[CSL_MAX_PARTIES];
     s->salts = csl_secret_alloc(s->n_parties, CSL_DIGEST_BYTES);
@@ -194,6 +195,8 @@ enum csl_err csl_input_share_sign(struct csl_input_share *s, EVP_PKEY *key,
     m.batch = batch;
     m.count = s->count;
     m.part = part;
+    m.guest = csl_bytes(guest, guest == NULL ? 0 : CSL_GUEST_ID_BYTES);
+    m.request = request;
     m.n_roots = s->n_parties;
     m.roots = list;
     return csl_statement_sign(&s->statement, CSL_STATEMENT_INPUT, &m.base, key, diag);
@@ -201,11 +204,13 @@ enum csl_err csl_input_share_sign(struct csl_input_share *s, EVP_PKEY *key,
 
 /* ---- On the wire ---- */
 
-enum csl_err csl_input_share_send(const struct csl_input_share *s, struct csl_talk *talks, uint32_t batch,
-                                  struct csl_diag *diag) {
+/* count: 0 where everybody knows it already. */
+static enum csl_err send_all(const struct csl_input_share *s, struct csl_talk *talks, uint32_t number,
+                             uint32_t count, struct csl_diag *diag) {
     for (unsigned i = 0; i < s->n_parties; i++) {
         CSL_CONTROL(m, body, Input, INPUT, INPUT, input);
-        body.batch = batch;
+        body.batch = number;
+        body.count = count;
         if (i + 1 < s->n_parties) {
             uint8_t *seed = s->seeds + (size_t)i * CSL_SHARE_SEED_BYTES;
             CSL_PUBLIC(seed, CSL_SHARE_SEED_BYTES); /* to its one recipient */
@@ -221,5 +226,15 @@ enum csl_err csl_input_share_send(const struct csl_input_share *s, struct csl_ta
         TRY(csl_talk_send(&talks[i], &m, diag));
     }
     CSL_PUBLIC(s->packed, s->n_packed);
-    return csl_talk_send_data(&talks[s->n_parties - 1], batch, s->packed, s->n_packed, diag);
+    return csl_talk_send_data(&talks[s->n_parties - 1], number, s->packed, s->n_packed, diag);
+}
+
+enum csl_err csl_input_share_send(const struct csl_input_share *s, struct csl_talk *talks, uint32_t batch,
+                                  struct csl_diag *diag) {
+    return send_all(s, talks, batch, 0, diag);
+}
+
+enum csl_err csl_input_share_send_request(const struct csl_input_share *s, struct csl_talk *talks,
+                                          uint32_t request, struct csl_diag *diag) {
+    return send_all(s, talks, request, s->count, diag);
 }

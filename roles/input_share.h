@@ -34,10 +34,12 @@ CSL_MUST_CHECK enum csl_err csl_input_share_make(struct csl_input_share *out, co
 void csl_input_share_clear(struct csl_input_share *s); /* may be all zero */
 
 /* Draws salts, commits to every party's share, and signs as the owner of the part of this number (0: the
- * whole input). session: digest of the session's statement. */
+ * whole input). session: digest of the session's statement. guest (16) and request: in a shared session,
+ * where batch and part are 0; else NULL and 0. */
 CSL_MUST_CHECK enum csl_err csl_input_share_sign(struct csl_input_share *s, EVP_PKEY *key,
                                                  const uint8_t session[CSL_DIGEST_BYTES], uint32_t batch,
-                                                 uint32_t part, struct csl_diag *diag);
+                                                 uint32_t part, const uint8_t *guest, uint32_t request,
+                                                 struct csl_diag *diag);
 
 /* Party i's share of it, n values below 2^bits, into out (as the party will expand it). */
 CSL_MUST_CHECK enum csl_err csl_input_share_of(uint64_t *out, const struct csl_input_share *s,
@@ -46,6 +48,10 @@ CSL_MUST_CHECK enum csl_err csl_input_share_of(uint64_t *out, const struct csl_i
 /* Sends each party its share, as the input of this batch: Input, and for the last party the DATA after it. */
 CSL_MUST_CHECK enum csl_err csl_input_share_send(const struct csl_input_share *s, struct csl_talk *talks,
                                                  uint32_t batch, struct csl_diag *diag);
+/* The same in a shared session, as the guest's request of this number. */
+CSL_MUST_CHECK enum csl_err csl_input_share_send_request(const struct csl_input_share *s,
+                                                         struct csl_talk *talks, uint32_t request,
+                                                         struct csl_diag *diag);
 
 /* ---- At a party, and in a replay ---- */
 

@@ -16,10 +16,10 @@ struct csl_lane;
 struct csl_lane_options {
     const struct csl_context *ctx;
     struct csl_store *store;
-    struct csl_package *package;   /* a reference, taken over */
-    struct csl_party_epoch *epoch; /* a reference, taken over */
-    const struct csl_member *client;
-    struct csl_conn_parts *client_parts; /* taken over */
+    struct csl_package *package;         /* a reference, taken over */
+    struct csl_party_epoch *epoch;       /* a reference, taken over */
+    const struct csl_member *client;     /* of a shared session NULL: guests join it (csl_lane_join) */
+    struct csl_conn_parts *client_parts; /* taken over; likewise */
     uint8_t session_id[CSL_SESSION_ID_BYTES];
     struct csl_request request;
     enum csl_wait wait;
@@ -37,7 +37,36 @@ void csl_lane_free(struct csl_lane *lane);
 
 const uint8_t *csl_lane_session_id(const struct csl_lane *lane);
 
-/* Main thread. A connection for the session, of purpose PEER, CORRECTIONS or INPUT; taken over. */
+/* ---- Shared sessions (docs/protocol.md S15), main thread ---- */
+
+enum { CSL_GUESTS_MAX = CSL_RECORD_INPUTS_MAX }; /* at a time */
+
+/* The most inferences that one request of a shared session of this plan may have, at every party the same. */
+CSL_MUST_CHECK enum csl_err csl_lane_shared_rows(uint32_t *rows, const struct csl_plan *plan,
+                                                 bool reveal_label, uint32_t max_batch);
+
+/* Whether a guest that asks for this could join, were there room. package and epoch: those that are newest
+ * here, or NULL where the session was named. */
+bool csl_lane_is_shared(const struct csl_lane *lane, const struct csl_request *q,
+                        const struct csl_package *package, const struct csl_party_epoch *epoch);
+/* It has not begun to end. */
+bool csl_lane_takes_guests(const struct csl_lane *lane);
+/* rows: of csl_lane_shared_rows. CSL_EUSAGE. */
+CSL_MUST_CHECK enum csl_err csl_lane_check_rows(uint32_t rows, const struct csl_request *q,
+                                                struct csl_diag *diag);
+/* Keeps a place for a guest. CSL_EBUSY: there are CSL_GUESTS_MAX; CSL_ESTALE: it takes no more; CSL_EUSAGE:
+ * its requests would be too large. */
+CSL_MUST_CHECK enum csl_err csl_lane_reserve(struct csl_lane *lane, const struct csl_request *q,
+                                             struct csl_diag *diag);
+/* The guest that a place was kept for. parts are taken over; NULL: it does not come, after all. */
+void csl_lane_join(struct csl_lane *lane, const struct csl_member *guest, const struct csl_request *q,
+                   struct csl_conn_parts *parts);
+/* It takes no more guests, and ends when the last one leaves. */
+void csl_lane_drain(struct csl_lane *lane);
+
+/* ---- ---- */
+
+/* Main thread. A connection for the session, of purpose PEER, CORRECTIONS, INPUT or OFFLINE; taken over. */
 void csl_lane_arrive(struct csl_lane *lane, const struct csl_member *from, Csl__Pb__Purpose purpose,
                      struct csl_conn_parts *parts);
 /* Main thread. The session must end: every wait of the lane fails with this. */

@@ -1,15 +1,12 @@
-/* What a lane signs, checks and logs beside the protocol (docs/audit.md): the session's statement, the
- * inputs' and the output's statements, and the ledger's leaves. */
+/* What a lane signs and logs beside the protocol (docs/audit.md): the session's statement, the output's
+ * statements, and the ledger's leaves. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/hash.h"
 #include "crypto/rand.h"
-#include "crypto/secret.h"
-#include "mpc/pack.h"
 #include "roles/daemon.h"
-#include "roles/input_share.h"
 #include "roles/lane_internal.h"
 #include "roles/logbook.h"
 #include "roles/plan_codec.h"
@@ -58,7 +55,10 @@ static enum csl_err make_statement(struct csl_lane *l, const struct csl__lane_sa
     m.nonces_digest = csl_bytes(d.nonces, CSL_DIGEST_BYTES);
     m.stream = l->stream;
     m.model = l->opt.request.model;
-    m.client = (char *)(uintptr_t)l->opt.client->name;
+    m.shared = l->opt.request.shared;
+    if (!m.shared) {
+        m.client = (char *)(uintptr_t)l->opt.client->name;
+    }
     m.n_parties = m.n_software = m.n_configuration = m.n_seed_commitments = l->n_parties;
     m.parties = parties;
     m.software = software;
@@ -127,96 +127,35 @@ enum csl_err csl__lane_agree_statement(struct csl_lane *l,
                          : CSL_OK;
 }
 
-/* ---- Inputs ---- */
-
-static enum csl_err refuse_input(struct csl_lane *l, const char *owner, const struct csl__batch *b,
-                                 const char *what) {
-    return csl_fail(&l->diag, CSL_EAUTH, "%s: the statement of its input of batch %u %s", owner, b->number,
-                    what);
-}
-
-/* part: its number from 1 on, 0: the whole input. */
-static enum csl_err check_statement(struct csl_lane *l, const struct csl__batch *b, const char *owner,
-                                    uint32_t part, const Csl__Audit__InputStatement *m,
-                                    const uint8_t root[CSL_MERKLE_BYTES]) {
-    if (memcmp(m->session.data, l->agreed.digest, CSL_DIGEST_BYTES) != 0) {
-        return refuse_input(l, owner, b, "is of another session");
-    }
-    if (m->batch != b->number || m->count != b->count || m->part != part) {
-        return refuse_input(l, owner, b, "is of another batch, count or part");
-    }
-    if (m->n_roots != l->n_parties || memcmp(m->roots[l->self].data, root, CSL_MERKLE_BYTES) != 0) {
-        return refuse_input(l, owner, b, "does not commit to the share that we got");
-    }
-    return CSL_OK;
-}
-
-/* Our commitments, from the share as it came. */
-static enum csl_err commit_input(struct csl_lane *l, const struct csl__batch *b,
-                                 struct csl_record_input *in) {
-    unsigned bits = csl_plan_input_bits(&l->opt.package->plan);
-    size_t n = (size_t)b->count * in->each;
-    in->commitments = calloc(b->count, CSL_MERKLE_BYTES);
-    if (in->commitments == NULL) {
-        return CSL_ENOMEM;
-    }
-    if (!l->is_last) {
-        return csl_input_leaves(in->commitments, in->salt, in->share, NULL, b->count, in->each, bits);
-    }
-    uint64_t *x = csl_secret_alloc(n, sizeof *x);
-    enum csl_err err =
-        x == NULL ? CSL_ENOMEM : csl_unpack_bits_strict(x, in->share, in->n, n, bits, &l->diag);
-    if (err == CSL_OK) {
-        err = csl_input_leaves(in->commitments, in->salt, NULL, x, b->count, in->each, bits);
-    }
-    csl_secret_free(x);
-    return err;
-}
-
-static enum csl_err verify_input(struct csl_lane *l, struct csl__batch *b, size_t i) {
-    struct csl_record_input *in = &b->record.inputs[i];
-    const struct csl_member *owner = l->parts.n == 0 ? l->opt.client : l->parts.at[i].owner;
-    enum csl_err err =
-        csl_statement_verify(CSL_STATEMENT_INPUT, in->statement.statement, in->statement.n,
-                             in->statement.signature, CSL_SIGNATURE_BYTES, owner->sign_key, &l->diag);
-    if (err == CSL_EAUTH) {
-        return refuse_input(l, owner->name, b, "is not signed by its key in the roster");
-    }
-    TRY(err);
-    uint8_t root[CSL_MERKLE_BYTES];
-    Csl__Audit__InputStatement *m;
-    TRY(commit_input(l, b, in));
-    TRY(csl_merkle_root(root, in->commitments, b->count));
-    err = csl_input_statement_decode(&m, in->statement.statement, in->statement.n, &l->diag);
-    if (err != CSL_OK) {
-        return csl_fail_context(&l->diag, err, "the statement of the input of %s", owner->name);
-    }
-    err = check_statement(l, b, owner->name, l->parts.n == 0 ? 0 : (uint32_t)i + 1, m, root);
-    csl_statement_free(m);
-    return err;
-}
-
-enum csl_err csl__lane_verify_inputs(struct csl_lane *l, struct csl__batch *b) {
-    for (size_t i = 0; i < b->record.n_inputs; i++) {
-        TRY(verify_input(l, b, i));
-    }
-    return CSL_OK;
-}
-
 /* ---- The output ---- */
 
-enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b) {
-    struct csl_record *r = &b->record;
+/* of: whose request it answers, in a shared session. */
+static enum csl_err sign_output(struct csl_lane *l, const struct csl__batch *b, struct csl_record_output *out,
+                                const struct csl_record_input *of) {
     uint8_t commitment[CSL_DIGEST_BYTES];
-    TRY(csl_rand(r->output_salt, sizeof r->output_salt));
-    TRY(csl_output_commit(commitment, r->output_salt, r->output_share, r->n_output));
+    TRY(csl_rand(out->salt, sizeof out->salt));
+    TRY(csl_output_commit(commitment, out->salt, out->share, out->n));
     Csl__Audit__OutputStatement m = CSL__AUDIT__OUTPUT_STATEMENT__INIT;
     m.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);
     m.party = l->self;
     m.batch = b->number;
     m.count = b->count;
     m.commitment = csl_bytes(commitment, sizeof commitment);
-    return csl_statement_sign(&r->output, CSL_STATEMENT_OUTPUT, &m.base, l->opt.ctx->site.sign_key, &l->diag);
+    if (of->request.number != 0) {
+        m.count = of->count;
+        m.guest = csl_bytes(of->request.guest, CSL_GUEST_ID_BYTES);
+        m.request = of->request.number;
+    }
+    return csl_statement_sign(&out->statement, CSL_STATEMENT_OUTPUT, &m.base, l->opt.ctx->site.sign_key,
+                              &l->diag);
+}
+
+enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b) {
+    struct csl_record *r = &b->record;
+    for (size_t i = 0; i < r->n_outputs; i++) {
+        TRY(sign_output(l, b, &r->outputs[i], &r->inputs[i]));
+    }
+    return CSL_OK;
 }
 
 /* ---- Leaves ---- */
@@ -230,19 +169,21 @@ static void fill_signed(Csl__Audit__Signed *out, const struct csl_signed *s, con
 
 static enum csl_err log_inputs(struct csl_lane *l, struct csl__batch *b) {
     struct csl_record *r = &b->record;
-    Csl__Audit__Signed pb[CSL_PARTS_MAX], *list[CSL_PARTS_MAX];
-    size_t n = r->n_inputs * b->count;
+    Csl__Audit__Signed pb[CSL_RECORD_INPUTS_MAX], *list[CSL_RECORD_INPUTS_MAX];
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        n += r->inputs[i].count;
+    }
     ProtobufCBinaryData *commitments = calloc(n + 1, sizeof *commitments);
     if (commitments == NULL) {
         return CSL_ENOMEM;
     }
     for (size_t i = 0; i < r->n_inputs; i++) {
-        fill_signed(&pb[i], &r->inputs[i].statement,
-                    l->parts.n == 0 ? l->opt.client->name : l->parts.at[i].owner->name);
+        const struct csl_record_input *in = &r->inputs[i];
+        fill_signed(&pb[i], &in->statement, in->owner->name);
         list[i] = &pb[i];
-        for (uint32_t row = 0; row < b->count; row++) {
-            commitments[i * b->count + row] =
-                csl_bytes(r->inputs[i].commitments + (size_t)row * CSL_MERKLE_BYTES, CSL_MERKLE_BYTES);
+        for (uint32_t row = 0; row < in->count; row++) {
+            commitments[at++] = csl_bytes(in->commitments + (size_t)row * CSL_MERKLE_BYTES, CSL_MERKLE_BYTES);
         }
     }
     CSL_LEAF(leaf, body, InputLeaf, INPUT_LEAF, INPUT, input);
@@ -285,11 +226,15 @@ static enum csl_err log_heads(struct csl_lane *l, struct csl__batch *b) {
 }
 
 static enum csl_err log_output(struct csl_lane *l, struct csl__batch *b) {
-    Csl__Audit__Signed output;
-    fill_signed(&output, &b->record.output, l->opt.ctx->self->name);
+    Csl__Audit__Signed pb[CSL_RECORD_INPUTS_MAX], *list[CSL_RECORD_INPUTS_MAX];
+    for (size_t i = 0; i < b->record.n_outputs; i++) {
+        fill_signed(&pb[i], &b->record.outputs[i].statement, l->opt.ctx->self->name);
+        list[i] = &pb[i];
+    }
     CSL_LEAF(leaf, body, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
     body.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);
-    body.output = &output;
+    body.n_outputs = b->record.n_outputs;
+    body.outputs = list;
     return csl_logbook_add(l->opt.ctx->logbook, &leaf, false, &l->diag);
 }
 
@@ -317,7 +262,8 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
     bool inputs = true;
     enum csl_err err = CSL_OK;
     if (l->sign == CSL_SIGN_AFTER_OUTPUT) {
-        err = csl__lane_verify_inputs(l, b);
+        err = l->opt.request.shared ? CSL_OK /* requests were verified as they came */
+                                    : csl__lane_verify_inputs(l, b);
         inputs = err == CSL_OK;
         err = inputs ? sign_after(l) : err;
     }
@@ -335,6 +281,7 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
 
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err) {
     struct csl_diag diag = {""};
+    csl__lane_forget_requests(l);
     CSL_LEAF(leaf, body, CloseLeaf, CLOSE_LEAF, CLOSE, close);
     if (l->agreed.statement != NULL) {
         body.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);

@@ -2,88 +2,8 @@
 #include <string.h>
 
 #include "roles/dealt.h"
+#include "roles/join.h"
 #include "roles/lane_internal.h"
-
-uint64_t csl__lane_setup_ms(const struct csl_lane *l) {
-    const struct csl_timeouts *t = &l->opt.ctx->roster.timeouts;
-    return (uint64_t)t->connect_ms + 2 * (uint64_t)t->handshake_ms;
-}
-
-static const struct csl_member *member_at(const struct csl_lane *l, unsigned slot) {
-    const struct csl_roster *r = &l->opt.ctx->roster;
-    return slot < l->n_parties ? csl_roster_party(r, slot) : csl_roster_dealer(r);
-}
-
-/* The dealer's connection is the last party's alone. */
-static unsigned n_slots(const struct csl_lane *l) {
-    return l->n_parties + (l->is_last ? 1 : 0);
-}
-
-/* ---- Connections ---- */
-
-static enum csl_err dial_all(struct csl_lane *l) {
-    for (unsigned i = 0; i < n_slots(l); i++) {
-        const struct csl_member *m = member_at(l, i);
-        if (i == l->self || !csl_roster_dials(&l->opt.ctx->roster, l->opt.ctx->self, m)) {
-            continue;
-        }
-        TRY(csl_talk_dial(&l->peers[i], &l->worker, m,
-                          i < l->n_parties ? CSL__PB__PURPOSE__PURPOSE_PEER
-                                           : CSL__PB__PURPOSE__PURPOSE_CORRECTIONS,
-                          l->opt.session_id, &l->diag));
-        l->present[i] = true;
-    }
-    return CSL_OK;
-}
-
-/* Every place is taken, or one of the connections or the client is lost. */
-static bool all_present(void *arg) {
-    struct csl_lane *l = arg;
-    bool all = true;
-    for (unsigned i = 0; i < n_slots(l); i++) {
-        all = all && (i == l->self || l->present[i]);
-        if (l->present[i] && l->peers[i].err != CSL_OK) {
-            return true;
-        }
-    }
-    return all || l->client.err != CSL_OK || csl_worker_check(&l->worker, NULL) != CSL_OK;
-}
-
-static enum csl_err missing(struct csl_lane *l) {
-    for (unsigned i = 0; i < n_slots(l); i++) {
-        if (i != l->self && !l->present[i]) {
-            const char *name = member_at(l, i)->name;
-            return csl_fail(&l->diag, CSL_ETIMEOUT,
-                            "%s did not join the session within %llu ms; it joins when %s asks it to", name,
-                            (unsigned long long)csl__lane_setup_ms(l),
-                            i < l->n_parties ? l->opt.client->name : l->opt.ctx->self->name);
-        }
-    }
-    return CSL_OK;
-}
-
-static enum csl_err connect_all(struct csl_lane *l) {
-    TRY(dial_all(l));
-    enum csl_err late = csl_loop_run_until(&l->worker.loop, all_present, l, csl__lane_setup_ms(l));
-    TRY(csl_worker_check(&l->worker, &l->diag));
-    if (l->client.err != CSL_OK) {
-        return csl_fail(&l->diag, l->client.err, "%s", l->client.diag.text);
-    }
-    if (late != CSL_OK) {
-        TRY(missing(l));
-    }
-    struct csl_talk *talks[CSL_MAX_PARTIES + 1];
-    size_t n = 0;
-    for (unsigned i = 0; i < n_slots(l); i++) {
-        if (l->present[i]) {
-            talks[n++] = &l->peers[i];
-        }
-    }
-    TRY(csl_talk_wait_ready(&l->worker, talks, n, csl__lane_setup_ms(l), &l->diag));
-    return missing(l);
-}
-
-/* ---- The mesh link ---- */
 
 /* The largest message of the session: an opening with its signature, all masked weights, a record of the
  * setup, or a step of what checks the dealer. */
@@ -102,9 +22,9 @@ static enum csl_err largest_message(struct csl_lane *l, enum csl_profile profile
     return CSL_OK;
 }
 
-static enum csl_err make_link(struct csl_lane *l) {
+static enum csl_err make_link(struct csl_lane *l, struct csl_join *j) {
     const struct csl_context *ctx = l->opt.ctx;
-    uint64_t max = 0;
+    uint64_t max = l->shared != NULL ? CSL__TICK_BYTES : 0;
     for (int p = 0; p < CSL_PROFILE_COUNT; p++) { /* which one it will be is agreed over the link */
         TRY(largest_message(l, (enum csl_profile)p, &max));
     }
@@ -126,26 +46,22 @@ static enum csl_err make_link(struct csl_lane *l) {
     pthread_mutex_lock(&l->lock);
     l->link = link;
     pthread_mutex_unlock(&l->lock);
-    for (unsigned i = 0; i < l->n_parties; i++) {
-        if (i != l->self) {
-            struct csl_conn *conn = csl_talk_release(&l->peers[i]);
-            if (conn == NULL) {
-                return csl_fail(&l->diag, CSL_EPEER, "%s", l->peers[i].diag.text);
-            }
-            enum csl_err err = csl_mesh_link_set_peer(link, i, conn, &l->diag);
-            if (err != CSL_OK) { /* nobody's: the talk has given it away */
-                csl_conn_set_callbacks(conn, NULL, NULL);
-                csl_conn_close(conn, err, NULL);
-                return err;
-            }
-        }
-    }
+    TRY(csl_join_link(j, link, &l->diag));
     csl_mesh_link_set_slot(link, CSL_LANE_SLOT_SETUP);
     return CSL_OK;
 }
 
 enum csl_err csl__lane_connect(struct csl_lane *l) {
-    TRY(connect_all(l));
-    TRY(make_link(l));
+    struct csl_join j = {.ctx = l->opt.ctx,
+                         .worker = &l->worker,
+                         .session_id = l->opt.session_id,
+                         .purpose = CSL__PB__PURPOSE__PURPOSE_PEER,
+                         .with_dealer = l->is_last && l->shared == NULL, /* else its pool's */
+                         .talks = l->peers,
+                         .present = l->present,
+                         .client = &l->client,
+                         .asked_by = l->shared == NULL ? l->opt.client->name : "a client"};
+    TRY(csl_join_all(&j, &l->diag));
+    TRY(make_link(l, &j));
     return l->self == 0 ? csl__lane_choose_profile(l) : CSL_OK;
 }

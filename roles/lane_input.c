@@ -92,6 +92,8 @@ static enum csl_err take_vector(struct csl_lane *l, const struct taking *t, cons
 }
 
 static enum csl_err take(struct csl_lane *l, const struct taking *t, const struct csl__batch *b) {
+    t->record->first = 0;
+    t->record->count = b->count;
     t->record->each = t->each;
     enum csl_err err = take_message(l, t, b);
     if (err == CSL_OK && l->is_last) {
@@ -111,6 +113,8 @@ static enum csl_err take_part(struct csl_lane *l, struct csl__batch *b, size_t p
                        .x = csl_secret_alloc((size_t)b->count * n, sizeof *t.x),
                        .each = n,
                        .record = &b->record.inputs[part]};
+    t.record->owner = l->parts.at[part].owner;
+    t.record->part = (uint32_t)part + 1;
     enum csl_err err = positions == NULL || t.x == NULL
                            ? csl_fail(&l->diag, CSL_ENOMEM, "no memory for a batch of %u", b->count)
                            : take(l, &t, b);
@@ -140,6 +144,7 @@ enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batch *b) {
     if (l->parts.n == 0) {
         struct taking t = {
             .from = &l->client, .x = b->x, .each = csl_plan_n_inputs(plan), .record = &b->record.inputs[0]};
+        t.record->owner = l->opt.client;
         TRY(take(l, &t, b));
     }
     for (size_t i = 0; i < l->parts.n; i++) {

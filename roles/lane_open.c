@@ -7,7 +7,6 @@
 #include "crypto/rand.h"
 #include "crypto/secret.h"
 #include "roles/lane_internal.h"
-#include "roles/plan_codec.h"
 
 /* ---- Agreement (S5): the session's first round, one fixed record ---- */
 
@@ -195,7 +194,6 @@ static enum csl_err agree(struct csl_lane *l, bool *all_have, struct csl__lane_s
     if (l->self != 0) {
         TRY(csl_stream_take(&epoch->streams, l->stream, &l->diag));
     }
-    l->counters = csl_counter_guard_of(l->stream);
     return CSL_OK;
 }
 
@@ -221,40 +219,10 @@ static enum csl_err open_weights(struct csl_lane *l) {
     return err;
 }
 
-/* ---- The dealer ---- */
-
-static enum csl_err open_corrections(struct csl_lane *l) {
-    struct csl_talk *dealer = &l->peers[l->n_parties];
-    /* The plan alone: the dealer learns what to make, not whose model it is for. */
-    uint8_t *plan;
-    size_t n;
-    TRY(csl_plan_encode(&plan, &n, &l->opt.package->plan));
-    CSL_CONTROL(m, body, OpenCorrections, OPEN_CORRECTIONS, OPEN_CORRECTIONS, open_corrections);
-    body.session_id = csl_bytes(l->opt.session_id, CSL_SESSION_ID_BYTES);
-    body.epoch_id = csl_bytes(l->opt.epoch->id, CSL_EPOCH_ID_BYTES);
-    body.package_digest = csl_bytes(l->opt.package->digest, CSL_DIGEST_BYTES);
-    body.plan = csl_bytes(plan, n);
-    body.stream = l->stream;
-    body.max_batch = l->opt.request.max_batch;
-    body.reveal_label = l->opt.request.reveal_label;
-    body.profile = (uint32_t)l->profile;
-    enum csl_err err = csl_talk_send(dealer, &m, &l->diag);
-    free(plan);
-    if (err != CSL_OK) {
-        return err;
-    }
-    csl_talk_allow_data(dealer, l->correction_bytes);
-    csl_control *answer;
-    TRY(csl_talk_expect(dealer, &answer, CSL__PB__CONTROL__KIND_CORRECTIONS_READY, csl__lane_setup_ms(l),
-                        &l->diag));
-    csl_message_free(answer);
-    return CSL_OK;
-}
-
 /* ---- The client, and the owners of parts ---- */
 
-/* part: of an owner, its number from 1 on; 0: to the client. */
-static enum csl_err tell(struct csl_lane *l, struct csl_talk *to, Csl__Pb__Part *part, uint32_t number) {
+enum csl_err csl__lane_tell(struct csl_lane *l, struct csl_talk *to, Csl__Pb__Part *part, uint32_t number,
+                            struct csl_diag *diag) {
     CSL_CONTROL(m, body, SessionReady, SESSION_READY, SESSION_READY, session_ready);
     body.package_digest = csl_bytes(l->opt.package->digest, CSL_DIGEST_BYTES);
     body.epoch_id = csl_bytes(l->opt.epoch->id, CSL_EPOCH_ID_BYTES);
@@ -266,7 +234,7 @@ static enum csl_err tell(struct csl_lane *l, struct csl_talk *to, Csl__Pb__Part 
     if (l->sign != CSL_SIGN_OFF) {
         body.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);
     }
-    return csl_talk_send(to, &m, &l->diag);
+    return csl_talk_send(to, &m, diag);
 }
 
 static bool owners_present(void *arg) {
@@ -298,7 +266,7 @@ static enum csl_err wait_owners(struct csl_lane *l) {
                             "%s, who owns a part of the input, did not join within %llu ms",
                             l->parts.at[i].owner->name, (unsigned long long)patience);
         }
-        TRY(tell(l, csl__lane_owner(l, i), list[i], (uint32_t)i + 1));
+        TRY(csl__lane_tell(l, csl__lane_owner(l, i), list[i], (uint32_t)i + 1, &l->diag));
     }
     return CSL_OK;
 }
@@ -333,7 +301,9 @@ static enum csl_err plan_batches(struct csl_lane *l) {
 }
 
 enum csl_err csl__lane_open(struct csl_lane *l) {
-    TRY(admit(l));
+    if (l->shared == NULL) { /* guests are admitted as they come */
+        TRY(admit(l));
+    }
     l->parts = l->opt.request.parts;
     TRY(csl_parts_fit(&l->parts, &l->opt.package->plan, &l->diag));
     TRY(csl_mask_id(l->mask_id, l->opt.package->digest, l->opt.epoch->id));
@@ -347,9 +317,11 @@ enum csl_err csl__lane_open(struct csl_lane *l) {
         TRY(open_weights(l));
     }
     TRY(csl__lane_agree_statement(l, said));
-    if (l->is_last) {
-        TRY(open_corrections(l));
+    csl__lane_making(l);
+    if (l->shared != NULL) {
+        return csl__shared_begin(l);
     }
-    TRY(tell(l, &l->client, NULL, 0));
+    TRY(csl_maker_open(&l->maker, &l->diag));
+    TRY(csl__lane_tell(l, &l->client, NULL, 0, &l->diag));
     return wait_owners(l);
 }

@@ -9,7 +9,7 @@
 #include "roles/lane_internal.h"
 #include "roles/logbook.h"
 
-static void batch_clear(struct csl__batch *b) {
+void csl__batch_clear(struct csl__batch *b) {
     csl_corr_free(b->corr);
     csl_secret_free(b->x);
     csl_secret_free(b->y);
@@ -71,7 +71,7 @@ static void first_round_failed(struct csl_lane *l, const struct csl__batch *b, e
                    seen.text, b->number, b->count, l->client.peer);
 }
 
-static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
+enum csl_err csl__lane_evaluate(struct csl_lane *l, struct csl__batch *b) {
     uint64_t before[CSL_MAX_PARTIES];
     for (unsigned i = 0; i < l->n_parties; i++) {
         before[i] = sent_to(l, i);
@@ -81,7 +81,8 @@ static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
                                  l->profile, l->opt.request.reveal_label);
     if (err != CSL_OK) {
         l->diag = l->session.diag;
-        if (l->session.stats.rounds == rounds && (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
+        if (l->shared == NULL && l->session.stats.rounds == rounds &&
+            (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
             first_round_failed(l, b, err);
         }
         return err;
@@ -99,30 +100,31 @@ static enum csl_err evaluate(struct csl_lane *l, struct csl__batch *b) {
     return CSL_OK;
 }
 
-static enum csl_err send_output(struct csl_lane *l, struct csl__batch *b) {
+enum csl_err csl__lane_send_output(struct csl_lane *l, struct csl__batch *b, size_t i, struct csl_talk *to,
+                                   uint32_t seq, uint32_t first, uint32_t count, struct csl_diag *diag) {
     const struct csl_plan *plan = &l->opt.package->plan;
     bool label = l->opt.request.reveal_label;
     unsigned bits = label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
     unsigned cut = label ? 0 : plan->output_cut;
-    size_t n;
-    csl_output_cut(b->y, b->y, b->n_y, bits, cut);
-    TRY(csl_pack_size(&n, b->n_y, bits - cut));
-    uint8_t *packed = csl_secret_alloc(n, 1);
-    if (packed == NULL) {
-        return CSL_ENOMEM;
+    size_t each = b->n_y / b->count, n_y = count * each, n;
+    uint64_t *y = b->y + first * each;
+    struct csl_record_output *out = &b->record.outputs[i];
+    csl_output_cut(y, y, n_y, bits, cut);
+    TRY(csl_pack_size(&n, n_y, bits - cut));
+    out->share = csl_secret_alloc(n, 1); /* stays, for its commitment */
+    if (out->share == NULL) {
+        return csl_fail(diag, CSL_ENOMEM, "no memory for an output of %u", count);
     }
-    csl_pack_bits(packed, b->y, b->n_y, bits - cut);
-    CSL_PUBLIC(packed, n); /* to its one recipient */
-    enum csl_err err = csl_talk_send_data(&l->client, b->number, packed, n, &l->diag);
-    b->record.output_share = packed; /* for its commitment */
-    b->record.n_output = n;
+    out->n = n;
+    csl_pack_bits(out->share, y, n_y, bits - cut);
+    CSL_PUBLIC(out->share, n); /* to its one recipient */
+    enum csl_err err = csl_talk_send_data(to, seq, out->share, n, diag);
     b->output_ns = csl_monotonic_ns();
     b->online_bytes += CSL_FRAME_HEADER_BYTES + n;
     return err;
 }
 
-/* Signatures that follow the output go out for certain, and are of this batch. */
-static void count_signatures(const struct csl_lane *l, struct csl__batch *b) {
+void csl__lane_count_signatures(const struct csl_lane *l, struct csl__batch *b) {
     enum { EACH = CSL_FRAME_HEADER_BYTES + CSL_SIGNATURE_BYTES };
     if (l->sign == CSL_SIGN_AFTER_OUTPUT) {
         b->online_bytes += (uint64_t)EACH * (l->n_parties - 1);
@@ -130,26 +132,28 @@ static void count_signatures(const struct csl_lane *l, struct csl__batch *b) {
     }
 }
 
-static enum csl_err report(struct csl_lane *l, const struct csl__batch *b) {
+enum csl_err csl__lane_report(struct csl_lane *l, const struct csl__batch *b, size_t i, struct csl_talk *to,
+                              uint32_t seq, struct csl_diag *diag) {
     CSL_CONTROL(m, body, BatchDone, BATCH_DONE, BATCH_DONE, batch_done);
     const struct csl_mesh_counters *setup = csl_mesh_link_counters(l->link, CSL_LANE_SLOT_SETUP);
-    body.batch = b->number;
+    const struct csl_record_output *o = &b->record.outputs[i];
+    body.batch = seq;
     body.rounds = b->rounds;
     body.online_bytes = b->online_bytes;
     body.offline_bytes = b->offline_bytes;
-    for (unsigned i = 0; i < l->n_parties; i++) {
-        body.setup_bytes += setup->peer[i].bytes_sent;
+    for (unsigned p = 0; p < l->n_parties; p++) {
+        body.setup_bytes += setup->peer[p].bytes_sent;
     }
     body.input_ns = b->input_ns;
     body.output_ns = b->output_ns;
     body.max_link_bytes = b->max_link_bytes;
     body.profile = (uint32_t)l->profile;
     if (l->sign != CSL_SIGN_OFF) {
-        body.salt = csl_bytes(b->record.output_salt, sizeof b->record.output_salt);
-        body.statement = csl_bytes(b->record.output.statement, b->record.output.n);
-        body.signature = csl_bytes(b->record.output.signature, CSL_SIGNATURE_BYTES);
+        body.salt = csl_bytes(o->salt, sizeof o->salt);
+        body.statement = csl_bytes(o->statement.statement, o->statement.n);
+        body.signature = csl_bytes(o->statement.signature, CSL_SIGNATURE_BYTES);
     }
-    return csl_talk_send(&l->client, &m, &l->diag);
+    return csl_talk_send(to, &m, diag);
 }
 
 static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *closed) {
@@ -166,13 +170,14 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     if (l->sign == CSL_SIGN_BEFORE_OUTPUT) {
         TRY(csl__lane_verify_inputs(l, b));
     }
-    TRY(evaluate(l, b));
-    TRY(send_output(l, b));
+    TRY(csl__lane_evaluate(l, b));
+    b->record.n_outputs = 1;
+    TRY(csl__lane_send_output(l, b, 0, &l->client, b->number, 0, b->count, &l->diag));
     if (l->sign != CSL_SIGN_OFF) {
         TRY(csl__lane_sign_output(l, b));
     }
-    count_signatures(l, b);
-    enum csl_err told = report(l, b);
+    csl__lane_count_signatures(l, b);
+    enum csl_err told = csl__lane_report(l, b, 0, &l->client, b->number, &l->diag);
     struct csl_diag why = l->diag;
     enum csl_err logged =
         csl__lane_log_batch(l, b); /* the output is out, whether the client is there or not */
@@ -200,7 +205,7 @@ enum csl_err csl__lane_serve(struct csl_lane *l) {
     while (!closed) {
         struct csl__batch b = {0};
         enum csl_err err = serve_one(l, &b, &closed);
-        batch_clear(&b); /* after a failure too: what was drawn is gone */
+        csl__batch_clear(&b); /* after a failure too: what was drawn is gone */
         TRY(err);
     }
     return CSL_OK;

@@ -7,6 +7,7 @@
 #include "mpc/check.h"
 #include "mpc/share.h"
 #include "nn/plan.h"
+#include "roles/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,10 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         for (size_t i = 0; i < m->open_session->n_parts && i <= 16; i++) {
             text(c, "parts.owner", m->open_session->parts[i]->owner, CSL_NAME_MAX);
         }
+        exact(c, "guest_id", &m->open_session->guest_id, m->open_session->shared ? CSL_GUEST_ID_BYTES : 0);
+        break;
+    case CSL__PB__CONTROL__KIND_ADMITTED:
+        optional(c, "session_id", &m->admitted->session_id, CSL_SESSION_ID_BYTES);
         break;
     case CSL__PB__CONTROL__KIND_SESSION_READY:
         exact(c, "package_digest", &m->session_ready->package_digest, CSL_DIGEST_BYTES);
@@ -142,6 +147,7 @@ static void check_session_kinds(struct check *c, const csl_control *m) {
         positive(c, "batch", m->input->batch, UINT32_MAX);
         optional(c, "seed", &m->input->seed, CSL_SHARE_SEED_BYTES);
         check_signed(c, &m->input->salt, &m->input->statement, &m->input->signature);
+        below(c, "count", m->input->count, (1 << 16) + 1);
         break;
     case CSL__PB__CONTROL__KIND_BATCH_DONE:
         below(c, "profile", m->batch_done->profile, CSL_PROFILE_COUNT);
@@ -294,8 +300,7 @@ enum csl_err csl_hello_decode(Csl__Pb__Hello **out, const uint8_t *p, size_t n, 
     struct check c = {.message = "hello", .diag = diag, .err = CSL_OK};
     exact(&c, "roster_digest", &h->roster_digest, CSL_DIGEST_BYTES);
     text(&c, "software", h->software, CSL_MODEL_NAME_MAX);
-    if (h->purpose == CSL__PB__PURPOSE__PURPOSE_PEER || h->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS ||
-        h->purpose == CSL__PB__PURPOSE__PURPOSE_INPUT) {
+    if (csl_purpose_names_session(h->purpose)) {
         exact(&c, "session_id", &h->session_id, CSL_SESSION_ID_BYTES);
     }
     if (c.err != CSL_OK) {

@@ -44,4 +44,15 @@ static inline ProtobufCBinaryData csl_bytes(const void *p, size_t n) {
     m.kind_case = CSL__PB__CONTROL__KIND_##FIELD;                                                            \
     m.field = &body
 
+/* Between lanes, and between their pools: a mesh link reads it. */
+static inline bool csl_purpose_is_mesh(Csl__Pb__Purpose p) {
+    return p == CSL__PB__PURPOSE__PURPOSE_PEER || p == CSL__PB__PURPOSE__PURPOSE_OFFLINE;
+}
+
+/* HELLO names the session that the connection is for. */
+static inline bool csl_purpose_names_session(Csl__Pb__Purpose p) {
+    return csl_purpose_is_mesh(p) || p == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS ||
+           p == CSL__PB__PURPOSE__PURPOSE_INPUT;
+}
+
 #endif

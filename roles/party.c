@@ -14,6 +14,7 @@ enum { TICK_MS = 250, LOOK_MS = 1000 };
 static void drop_epoch(struct csl_party *p) {
     csl_party_epoch_unref(p->epoch);
     p->epoch = NULL;
+    csl__party_drain(p);
 }
 
 static enum csl_err begin_epoch(struct csl_party *p, const struct csl_member *dealer, uint64_t number,
@@ -79,6 +80,7 @@ static enum csl_err may(void *arg, const struct csl_member *from, Csl__Pb__Purpo
         ok = (from->roles & CSL_ROLE_OWNER) != 0;
         break;
     case CSL__PB__PURPOSE__PURPOSE_PEER:
+    case CSL__PB__PURPOSE__PURPOSE_OFFLINE:
         ok = peer_expected(p, from);
         break;
     case CSL__PB__PURPOSE__PURPOSE_CORRECTIONS:

@@ -1,5 +1,5 @@
-/* Shared by party.c (life, epochs, connections), party_sessions.c (admission, lanes) and party_models.c
- * (sharing). */
+/* Shared by party.c (life, epochs, connections), party_sessions.c (admission, lanes), party_shared.c (guests
+ * of shared sessions) and party_models.c (sharing). */
 #ifndef CSL_ROLES_PARTY_INTERNAL_H
 #define CSL_ROLES_PARTY_INTERNAL_H
 
@@ -90,6 +90,22 @@ void csl__party_admit(struct csl_party *p);
 void csl__party_tick(struct csl_party *p);
 void csl__party_interrupt(struct csl_party *p, const struct csl_member *lost, const char *reason);
 void csl__party_stop_sessions(struct csl_party *p);
+
+void csl__waiting_unlink(struct csl_waiting *w);
+/* Unlinks it and takes its connection; NULL: that is about to end. */
+struct csl_conn_parts *csl__waiting_detach(struct csl_waiting *w);
+/* This client alone: other guests may still open the session. Frees w. */
+void csl__waiting_refuse(struct csl_waiting *w, enum csl_err err, const char *reason);
+
+/* party_shared.c. Whether a shared session of this id runs or waits here. */
+bool csl__party_named(const struct csl_party *p, const uint8_t *session_id);
+/* Whether there is a session for this guest: then it has joined it or was refused, and w is freed. */
+bool csl__party_join(struct csl_party *p, struct csl_waiting *w);
+/* A session that this guest opens could serve its requests. CSL_EUSAGE. */
+CSL_MUST_CHECK enum csl_err csl__shared_fits(const struct csl_party *p, const struct csl_waiting *w,
+                                             const struct csl_package *package, struct csl_diag *diag);
+/* The newest epoch is over: shared sessions of it take no new guests. */
+void csl__party_drain(struct csl_party *p);
 
 void csl__party_share_model(struct csl_party *p, struct csl_conn *conn, const struct csl_member *owner,
                             const Csl__Pb__ShareModel *m);

@@ -26,7 +26,7 @@ static void unpark(struct csl_party *p, unsigned i) {
 
 /* A connection for a session, of a peer, an owner of a part or the dealer: it learns why. */
 static void turn_away(struct csl_conn *conn, Csl__Pb__Purpose purpose, enum csl_err err, const char *reason) {
-    if (purpose == CSL__PB__PURPOSE__PURPOSE_PEER) {
+    if (csl_purpose_is_mesh(purpose)) {
         csl_conn_abort(conn, err, reason);
     } else {
         csl_conn_refuse(conn, err, reason);
@@ -68,7 +68,7 @@ static void note_refused(struct csl_party *p, const uint8_t *session_id, enum cs
 
 /* ---- Sessions that wait ---- */
 
-static void unlink_waiting(struct csl_waiting *w) {
+void csl__waiting_unlink(struct csl_waiting *w) {
     struct csl_waiting **at = &w->party->waiting;
     while (*at != w) {
         at = &(*at)->next;
@@ -83,10 +83,19 @@ static void log_refusal(struct csl_party *p, const struct csl_member *client, en
     csl_logbook_refused(&p->logbook, client->name, "a session", err, reason);
 }
 
-static void refuse_waiting(struct csl_waiting *w, enum csl_err err, const char *reason) {
+static void refuse_one(struct csl_waiting *w, enum csl_err err, const char *reason) {
     log_refusal(w->party, w->client, err, reason);
-    unlink_waiting(w);
+    csl__waiting_unlink(w);
     csl_conn_refuse(w->conn, err, reason);
+}
+
+void csl__waiting_refuse(struct csl_waiting *w, enum csl_err err, const char *reason) {
+    refuse_one(w, err, reason);
+    free(w);
+}
+
+static void refuse_waiting(struct csl_waiting *w, enum csl_err err, const char *reason) {
+    refuse_one(w, err, reason);
     note_refused(w->party, w->session_id, err, reason);
     free(w);
 }
@@ -96,7 +105,7 @@ static void waiting_closed(struct csl_conn *conn, enum csl_err err, const struct
     (void)conn;
     (void)err;
     (void)why;
-    unlink_waiting(w);
+    csl__waiting_unlink(w);
     free(w);
 }
 
@@ -125,6 +134,9 @@ static enum csl_err judge(const struct csl_party *p, struct csl_request *request
                           const struct csl_member *client, const Csl__Pb__OpenSession *m,
                           struct csl_diag *diag) {
     TRY(csl_request_from_message(request, &p->ctx->roster, client, m, diag));
+    if (m->shared && csl__party_named(p, m->session_id.data)) {
+        return CSL_OK; /* another guest has opened it here */
+    }
     if (seen(p, m->session_id.data)) {
         return csl_fail(diag, CSL_ESTALE, "this session id was used before; a session is opened once");
     }
@@ -145,7 +157,8 @@ void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const s
         const char *reason = diag.text[0] != '\0' ? diag.text : csl_err_text(err);
         log_refusal(p, client, err, reason);
         csl_conn_refuse(conn, err, reason);
-        if (!seen(p, m->session_id.data)) { /* else it says nothing of the session that had this id first */
+        if (!seen(p, m->session_id.data) && !m->shared) { /* else it says nothing of the session that had this
+                                                             id first, or of what other guests may ask */
             note_refused(p, m->session_id.data, err, reason);
         }
         return;
@@ -154,7 +167,9 @@ void csl__party_open_session(struct csl_party *p, struct csl_conn *conn, const s
     if (before != NULL) {
         before->err = CSL_OK; /* asked for again, and better */
     }
-    memcpy(p->recent[p->n_recent++ % CSL_RECENT_MAX], m->session_id.data, CSL_SESSION_ID_BYTES);
+    if (!seen(p, m->session_id.data)) {
+        memcpy(p->recent[p->n_recent++ % CSL_RECENT_MAX], m->session_id.data, CSL_SESSION_ID_BYTES);
+    }
     w->party = p;
     w->conn = conn;
     w->client = client;
@@ -257,30 +272,36 @@ static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_pa
                                    .store = &p->store,
                                    .package = package,
                                    .epoch = csl_party_epoch_ref(p->epoch),
-                                   .client = w->client,
+                                   .client = w->request.shared ? NULL : w->client,
                                    .request = w->request,
                                    .wait = p->wait,
                                    .auto_profile = p->auto_profile,
                                    .profile = p->profile};
     memcpy(opt.session_id, w->session_id, sizeof opt.session_id);
     struct csl_diag diag = {""};
-    unlink_waiting(w);
-    csl_conn_set_callbacks(w->conn, NULL, NULL); /* it may be about to end, and would tell w */
-    opt.client_parts = csl_conn_detach(w->conn);
-    free(w);
-    struct csl_running *r = opt.client_parts != NULL ? calloc(1, sizeof *r) : NULL;
+    struct csl_conn_parts *parts = csl__waiting_detach(w);
+    struct csl_running *r = parts != NULL ? calloc(1, sizeof *r) : NULL;
     if (r == NULL) {
-        csl_conn_parts_free(opt.client_parts);
+        csl_conn_parts_free(parts);
         csl_package_unref(package);
         csl_party_epoch_unref(opt.epoch);
+        free(w);
         return;
     }
+    opt.client_parts = w->request.shared ? NULL : parts;
     if (csl_lane_new(&r->lane, &opt, &diag) != CSL_OK) {
         csl_log("no lane: %s", diag.text);
         free(r);
+        csl_conn_parts_free(w->request.shared ? parts : NULL);
+        free(w);
         return;
     }
     r->party = p;
+    if (w->request.shared) { /* the first guest; csl__shared_fits has seen to it that there is a place */
+        bool kept = csl_lane_reserve(r->lane, &w->request, &diag) == CSL_OK;
+        csl_lane_join(r->lane, w->client, &w->request, kept ? parts : NULL);
+    }
+    free(w);
     hand_parked(p, r->lane);
     want_dealer(p, opt.session_id);
     if (csl_daemon_spawn(p->daemon, lane_body, lane_done, r) != CSL_OK) {
@@ -311,9 +332,15 @@ void csl__party_admit(struct csl_party *p) {
         next = w->next;
         struct csl_package *package;
         struct csl_diag why = {""};
+        if (w->request.shared && csl__party_join(p, w)) {
+            continue;
+        }
         enum csl_err err = csl_store_find(&p->store, &package, w->request.model, &why);
         if (err != CSL_OK) {
             refuse_waiting(w, err, why.text);
+        } else if (w->request.shared && csl__shared_fits(p, w, package, &why) != CSL_OK) {
+            csl_package_unref(package);
+            csl__waiting_refuse(w, CSL_EUSAGE, why.text);
         } else if (p->epoch == NULL || p->n_running >= p->ctx->roster.limits.lanes ||
                    csl_daemon_unseen(p->daemon, &unseen)) {
             csl_package_unref(package);

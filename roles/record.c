@@ -7,11 +7,16 @@
 #include "crypto/hash.h"
 #include "crypto/secret.h"
 
-static void clear_input(struct csl_record_input *in) {
+static void clear_output(struct csl_record_output *out) {
+    csl_secret_free(out->share);
+    csl_signed_clear(&out->statement);
+}
+
+void csl_record_input_clear(struct csl_record_input *in) {
     csl_signed_clear(&in->statement);
     csl_secret_free(in->share);
     free(in->commitments);
-    csl_wipe(in->salt, sizeof in->salt);
+    csl_wipe(in, sizeof *in);
 }
 
 void csl_record_clear(struct csl_record *r) {
@@ -22,7 +27,7 @@ void csl_record_clear(struct csl_record *r) {
     csl_secret_free(r->corrections);
     free(r->correction_leaves);
     for (size_t i = 0; i < r->n_inputs; i++) {
-        clear_input(&r->inputs[i]);
+        csl_record_input_clear(&r->inputs[i]);
     }
     for (size_t i = 0; i < r->n_rounds; i++) {
         free(r->rounds[i].messages[0]);
@@ -31,8 +36,9 @@ void csl_record_clear(struct csl_record *r) {
     for (unsigned i = 0; i < CSL_MAX_PARTIES; i++) {
         csl_signed_clear(&r->heads[i]);
     }
-    csl_secret_free(r->output_share);
-    csl_signed_clear(&r->output);
+    for (size_t i = 0; i < r->n_outputs; i++) {
+        clear_output(&r->outputs[i]);
+    }
     csl_wipe(r, sizeof *r);
 }
 

@@ -10,13 +10,32 @@
 #include "nn/infer.h"
 #include "roles/parts.h"
 
-struct csl_record_input { /* of one owner of the input */
+enum { CSL_RECORD_INPUTS_MAX = 32, CSL_GUEST_ID_BYTES = 16 };
+
+/* A client's request in a shared session (docs/protocol.md S15). */
+struct csl_record_request {
+    uint8_t guest[CSL_GUEST_ID_BYTES];
+    uint32_t number; /* 0: no shared session */
+};
+
+struct csl_record_input {           /* of one owner of the input, or of one request of a shared session */
+    const struct csl_member *owner; /* borrowed */
+    uint32_t part;                  /* its number from 1 on; 0: the whole input */
+    uint32_t first, count;          /* rows of the batch; of a session that is not shared all of them */
+    struct csl_record_request request;
     struct csl_signed statement;
     uint8_t salt[32];
     uint8_t *share; /* secret: 32-byte seed of the batch, or the packed values at the last party */
     size_t n;
     size_t each;          /* values of one inference that this owner shares */
     uint8_t *commitments; /* count x 32, ours (I1) */
+};
+
+struct csl_record_output { /* what one client got of a batch */
+    uint8_t salt[32];
+    uint8_t *share; /* secret: as it was sent */
+    size_t n;
+    struct csl_signed statement;
 };
 
 /* One opening: our message, and each peer's. Public among the parties; no outsider may see them. */
@@ -30,28 +49,30 @@ struct csl_record {
 
     /* Offline, by lane_prepare.c. */
     struct csl_signed dealt;
-    uint32_t first, total; /* counters of the batch: total - count of them were checked and discarded */
-    uint32_t *counters;    /* count: of the rows that serve, rising */
-    uint8_t *seeds;        /* secret: count x CSL_INDEX_SEED_BYTES, of these; NULL unless views are kept */
-    uint8_t *seed_leaves;  /* total x 32: D1 of every row, ours */
-    uint8_t *corrections;  /* secret, last party: count x n_corrections; NULL unless views are kept */
+    uint32_t first,
+        total; /* counters that the dealer's statement is of. Of a shared session they serve several batches;
+                  else all but those that were checked and discarded serve this one */
+    uint32_t first_row;   /* shared session: this batch's first among those that serve */
+    uint32_t *counters;   /* count: of the rows that serve, rising */
+    uint8_t *seeds;       /* secret: count x CSL_INDEX_SEED_BYTES, of these; NULL unless views are kept */
+    uint8_t *seed_leaves; /* total x 32: D1 of every row, ours */
+    uint8_t *corrections; /* secret, last party: count x n_corrections; NULL unless views are kept */
     size_t n_corrections;
     uint8_t *correction_leaves; /* total x 32, last party: D2 */
 
     /* Online, by lane_serve.c. */
-    struct csl_record_input inputs[CSL_PARTS_MAX];
+    struct csl_record_input inputs[CSL_RECORD_INPUTS_MAX];
     size_t n_inputs;
     struct csl_record_round *rounds;
     size_t n_rounds, room_rounds;
     struct csl_signed heads[CSL_MAX_PARTIES];
-    uint8_t output_salt[32];
-    uint8_t *output_share; /* secret: as it was sent */
-    size_t n_output;
-    struct csl_signed output;
+    struct csl_record_output outputs[CSL_RECORD_INPUTS_MAX];
+    size_t n_outputs; /* 1; of a shared session as many as inputs, in their order */
 };
 
 /* May be zero. What is secret was allocated by csl_secret_alloc, the rest by malloc. */
 void csl_record_clear(struct csl_record *r);
+void csl_record_input_clear(struct csl_record_input *in); /* likewise */
 
 /* What stands in every party's chain (audit/transcript.h) before the first opening of a batch, as round 0:
  * the counters of the rows that serve, u32 each. So nobody can later claim to have used others. */

@@ -64,6 +64,7 @@ static enum csl_err check_request(struct csl_replay *r) {
     TRY(csl_request_digest(digest, &r->view->request));
     r->parts = r->view->request.parts;
     if (!csl__is_digest(&r->statement->request_digest, digest) ||
+        r->view->request.shared != (bool)r->statement->shared ||
         (r->parts.n != 0 && csl_parts_fit(&r->parts, &r->manifest.plan, &why) != CSL_OK)) {
         return CSL__STOP(r, CSL_VERDICT_MISMATCH, r->opt.party, 0,
                          "the view's request is not the one that the parties signed");
@@ -146,25 +147,35 @@ static enum csl_err check_weights(struct csl_replay *r) {
 
 /* ---- Bundles ---- */
 
-/* Whether a leaf is about a batch of this session. */
-static bool is_ours(const csl_leaf *l, const uint8_t *session) {
-    const ProtobufCBinaryData *digest = NULL;
-    if (l->body_case == CSL__AUDIT__LEAF__BODY_HEADS) {
-        digest = &l->heads->session;
-    } else if (l->body_case == CSL__AUDIT__LEAF__BODY_OUTPUT) {
-        digest = &l->output->session;
+static uint32_t batch_of_output(const Csl__Audit__OutputLeaf *l) {
+    Csl__Audit__OutputStatement *m = NULL;
+    uint32_t batch = 0;
+    if (l->n_outputs != 0 && csl_output_statement_decode(&m, l->outputs[0]->statement.data,
+                                                         l->outputs[0]->statement.len, NULL) == CSL_OK) {
+        batch = m->batch;
     }
-    return digest != NULL && csl__is_digest(digest, session);
+    csl_statement_free(m);
+    return batch;
 }
 
-static enum csl_err keep_leaf(struct csl_replay *r, const char *site, csl_leaf *l) {
+/* The batch of this session that a leaf is about; 0: none. */
+static uint32_t batch_of(const csl_leaf *l, const uint8_t *session) {
+    if (l->body_case == CSL__AUDIT__LEAF__BODY_HEADS && csl__is_digest(&l->heads->session, session)) {
+        return l->heads->batch;
+    }
+    return l->body_case == CSL__AUDIT__LEAF__BODY_OUTPUT && csl__is_digest(&l->output->session, session)
+               ? batch_of_output(l->output)
+               : 0;
+}
+
+static enum csl_err keep_leaf(struct csl_replay *r, const char *site, csl_leaf *l, uint32_t batch) {
     struct csl__replay_leaf *leaves = realloc(r->leaves, (r->n_leaves + 1) * sizeof *leaves);
     if (leaves == NULL) {
         csl_leaf_free(l);
         return CSL_ENOMEM;
     }
     r->leaves = leaves;
-    leaves[r->n_leaves++] = (struct csl__replay_leaf){site, l};
+    leaves[r->n_leaves++] = (struct csl__replay_leaf){site, l, batch};
     return CSL_OK;
 }
 
@@ -177,10 +188,11 @@ static enum csl_err take_leaves(struct csl_replay *r) {
             if (csl_leaf_decode(&l, bytes->data, bytes->len, NULL) != CSL_OK) {
                 continue; /* audit verify reports it */
             }
-            if (!is_ours(l, r->view->record.digest)) {
+            uint32_t batch = batch_of(l, r->view->record.digest);
+            if (batch == 0) {
                 csl_leaf_free(l);
             } else {
-                TRY(keep_leaf(r, bundle->site, l));
+                TRY(keep_leaf(r, bundle->site, l, batch));
             }
         }
     }

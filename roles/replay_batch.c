@@ -1,14 +1,10 @@
-/* A batch of a view against what others signed: the dealer, the input's owners, and every party its head. */
+/* A batch of a view against what others signed: the dealer, the input's owners (replay_input.c), and every
+ * party its head. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/secret.h"
-#include "mpc/pack.h"
 #include "roles/dealt.h"
-#include "roles/input_share.h"
 #include "roles/replay_internal.h"
-
-#define MISMATCH(r, b, ...) CSL__STOP(r, CSL_VERDICT_MISMATCH, (r)->opt.party, (b)->batch, __VA_ARGS__)
 
 /* ---- The dealer: seeds and corrections ---- */
 
@@ -18,8 +14,8 @@ static enum csl_err check_leaves(struct csl_replay *r, const struct csl_record *
         size_t at = (size_t)(b->counters[row] - b->first) * CSL_MERKLE_BYTES;
         TRY(csl_dealt_seed_leaf(leaf, b->seeds + (size_t)row * CSL_INDEX_SEED_BYTES));
         if (memcmp(leaf, b->seed_leaves + at, sizeof leaf) != 0) {
-            return MISMATCH(r, b, "the view's seed of inference %u is not the one that the dealer signed",
-                            row + 1);
+            return CSL__MISMATCH(
+                r, b, "the view's seed of inference %u is not the one that the dealer signed", row + 1);
         }
         if (!r->is_last) {
             continue;
@@ -27,7 +23,7 @@ static enum csl_err check_leaves(struct csl_replay *r, const struct csl_record *
         TRY(csl_dealt_corrections_leaf(leaf, r->demands, r->n_demands,
                                        b->corrections + (size_t)row * b->n_corrections, b->n_corrections));
         if (memcmp(leaf, b->correction_leaves + at, sizeof leaf) != 0) {
-            return MISMATCH(
+            return CSL__MISMATCH(
                 r, b, "the view's corrections of inference %u are not those that the dealer signed", row + 1);
         }
     }
@@ -46,7 +42,7 @@ static enum csl_err check_dealt(struct csl_replay *r, const struct csl_record *b
     if (b->seeds == NULL || b->seed_leaves == NULL || b->counters == NULL ||
         (r->is_last && (b->corrections == NULL || b->correction_leaves == NULL ||
                         b->n_corrections != csl_correction_bytes(r->demands, r->n_demands)))) {
-        return MISMATCH(r, b, "the view lacks seeds or corrections");
+        return CSL__MISMATCH(r, b, "the view lacks seeds or corrections");
     }
     enum csl_err err =
         csl_dealt_verify(&b->dealt, &d, r->self, b->seed_leaves, r->is_last ? b->correction_leaves : NULL,
@@ -54,115 +50,10 @@ static enum csl_err check_dealt(struct csl_replay *r, const struct csl_record *b
     if (err != CSL_OK) {
         return err == CSL_ENOMEM
                    ? err
-                   : MISMATCH(r, b, "the view's seeds are not what the dealer signed: %s", why.text);
+                   : CSL__MISMATCH(r, b, "the view's seeds are not what the dealer signed: %s", why.text);
     }
     r->report->signatures++;
     return check_leaves(r, b);
-}
-
-/* ---- The input ---- */
-
-struct owner {
-    const struct csl_member *member;
-    uint32_t part; /* number from 1 on; 0: the whole input */
-    size_t each;   /* values of an inference */
-};
-
-static struct owner owner_of(const struct csl_replay *r, size_t i) {
-    if (r->parts.n == 0) {
-        return (struct owner){csl_roster_member(r->opt.roster, r->statement->client), 0,
-                              csl_plan_n_inputs(&r->manifest.plan)};
-    }
-    return (struct owner){r->parts.at[i].owner, (uint32_t)i + 1, csl_part_elements(&r->parts.at[i])};
-}
-
-/* The share of one owner's values, count x each, and its commitments. */
-static enum csl_err expand_input(struct csl_replay *r, const struct csl_record *b,
-                                 const struct csl_record_input *in, size_t each, uint64_t *x,
-                                 uint8_t *leaves) {
-    unsigned bits = csl_plan_input_bits(&r->manifest.plan);
-    if (!r->is_last) {
-        if (in->n != CSL_SHARE_SEED_BYTES) {
-            return MISMATCH(r, b, "the view's input share is no seed");
-        }
-        TRY(csl_input_expand(x, in->share, b->count, each, bits));
-        return csl_input_leaves(leaves, in->salt, in->share, NULL, b->count, each, bits);
-    }
-    if (csl_unpack_bits_strict(x, in->share, in->n, b->count * each, bits, NULL) != CSL_OK) {
-        return MISMATCH(r, b, "the view's input share has a wrong length");
-    }
-    return csl_input_leaves(leaves, in->salt, NULL, x, b->count, each, bits);
-}
-
-static bool input_fits(const struct csl_replay *r, const struct csl_record *b, const struct owner *o,
-                       const Csl__Audit__InputStatement *m, const uint8_t root[CSL_MERKLE_BYTES]) {
-    return csl__is_digest(&m->session, r->view->record.digest) && m->batch == b->batch &&
-           m->count == b->count && m->part == o->part && m->n_roots == r->n_parties &&
-           csl__is_digest(&m->roots[r->self], root);
-}
-
-static enum csl_err check_input(struct csl_replay *r, const struct csl_record *b, size_t i, uint64_t *x,
-                                uint8_t *leaves) {
-    const struct csl_record_input *in = &b->inputs[i];
-    struct owner o = owner_of(r, i);
-    uint8_t root[CSL_MERKLE_BYTES];
-    Csl__Audit__InputStatement *m = NULL;
-    if (o.member == NULL || csl_statement_verify(CSL_STATEMENT_INPUT, in->statement.statement,
-                                                 in->statement.n, in->statement.signature,
-                                                 CSL_SIGNATURE_BYTES, o.member->sign_key, NULL) != CSL_OK) {
-        return MISMATCH(r, b, "the view's input statement is not signed by %s",
-                        o.member == NULL ? r->statement->client : o.member->name);
-    }
-    r->report->signatures++;
-    CSL__CHECK(r, expand_input(r, b, in, o.each, x, leaves));
-    TRY(csl_merkle_root(root, leaves, b->count));
-    bool fits = csl_input_statement_decode(&m, in->statement.statement, in->statement.n, NULL) == CSL_OK &&
-                input_fits(r, b, &o, m, root);
-    csl_statement_free(m);
-    return fits
-               ? CSL_OK
-               : MISMATCH(r, b, "the view's input share is not the one that %s committed to", o.member->name);
-}
-
-/* Into the inputs of the network, HWC. */
-static enum csl_err place(const struct csl_replay *r, const struct csl_record *b, size_t i, uint64_t *x,
-                          const uint64_t *part) {
-    size_t whole = csl_plan_n_inputs(&r->manifest.plan), each = owner_of(r, i).each;
-    if (r->parts.n == 0) {
-        memcpy(x, part, b->count * whole * sizeof *x);
-        return CSL_OK;
-    }
-    uint32_t *positions = malloc(2 * each * sizeof *positions);
-    if (positions == NULL) {
-        return CSL_ENOMEM;
-    }
-    csl_part_positions(&r->parts.at[i], &r->manifest.plan, positions, positions + each);
-    for (uint32_t row = 0; row < b->count; row++) {
-        for (size_t k = 0; k < each; k++) {
-            x[row * whole + positions[each + k]] = part[row * each + k];
-        }
-    }
-    free(positions);
-    return CSL_OK;
-}
-
-static enum csl_err check_inputs(struct csl_replay *r, const struct csl_record *b, uint64_t *x) {
-    if (b->n_inputs != (r->parts.n == 0 ? 1 : r->parts.n)) {
-        return MISMATCH(r, b, "the view has the inputs of %zu owners", b->n_inputs);
-    }
-    size_t n = (size_t)b->count * csl_plan_n_inputs(&r->manifest.plan);
-    uint64_t *part = csl_secret_alloc(n, sizeof *part);
-    uint8_t *leaves = malloc((size_t)b->count * CSL_MERKLE_BYTES);
-    enum csl_err err = part == NULL || leaves == NULL ? CSL_ENOMEM : CSL_OK;
-    for (size_t i = 0; i < b->n_inputs && err == CSL_OK && !r->stopped; i++) {
-        err = check_input(r, b, i, part, leaves);
-        if (err == CSL_OK && !r->stopped) {
-            err = place(r, b, i, x, part);
-        }
-    }
-    csl_secret_free(part);
-    free(leaves);
-    return err;
 }
 
 /* ---- Heads ---- */
@@ -193,8 +84,9 @@ static enum csl_err chain(struct csl_replay *r, const struct csl_record *b, unsi
 static bool head_fits(const struct csl_replay *r, const struct csl_record *b, unsigned p,
                       const Csl__Audit__HeadStatement *m, const uint8_t *dealt, const uint8_t *inputs) {
     return csl__is_digest(&m->session, r->view->record.digest) && m->party == p && m->batch == b->batch &&
-           m->count == b->count && m->rounds == b->n_rounds && csl__is_digest(&m->head, r->chains[p].head) &&
-           csl__is_digest(&m->dealt_digest, dealt) && csl__is_digest(&m->inputs_digest, inputs);
+           m->count == b->count && m->rounds == b->n_rounds && m->first_row == b->first_row &&
+           csl__is_digest(&m->head, r->chains[p].head) && csl__is_digest(&m->dealt_digest, dealt) &&
+           csl__is_digest(&m->inputs_digest, inputs);
 }
 
 static enum csl_err check_head(struct csl_replay *r, const struct csl_record *b, unsigned p,
@@ -208,7 +100,7 @@ static enum csl_err check_head(struct csl_replay *r, const struct csl_record *b,
     }
     if (csl_statement_verify(CSL_STATEMENT_HEAD, head->statement, head->n, head->signature,
                              CSL_SIGNATURE_BYTES, m->sign_key, NULL) != CSL_OK) {
-        return MISMATCH(r, b, "the view's head of %s does not carry its signature", m->name);
+        return CSL__MISMATCH(r, b, "the view's head of %s does not carry its signature", m->name);
     }
     r->report->signatures++;
     TRY(chain(r, b, p));
@@ -218,9 +110,9 @@ static enum csl_err check_head(struct csl_replay *r, const struct csl_record *b,
     if (fits) {
         return CSL_OK;
     }
-    return p == r->self ? MISMATCH(r, b, "what %s shows as sent is not what it signed", m->name)
-                        : MISMATCH(r, b, "what %s shows as received from %s is not what %s signed",
-                                   r->opt.party, m->name, m->name);
+    return p == r->self ? CSL__MISMATCH(r, b, "what %s shows as sent is not what it signed", m->name)
+                        : CSL__MISMATCH(r, b, "what %s shows as received from %s is not what %s signed",
+                                        r->opt.party, m->name, m->name);
 }
 
 static enum csl_err check_heads(struct csl_replay *r, const struct csl_record *b) {
@@ -253,20 +145,41 @@ static bool is_head_of(const Csl__Audit__Signed *s, const struct csl_replay *r, 
     return is;
 }
 
-static bool is_output_of(const Csl__Audit__Signed *s, const struct csl_replay *r, uint32_t batch) {
+/* i: of a shared session, which request's. */
+static bool is_output_of(const Csl__Audit__Signed *s, const struct csl_replay *r, const struct csl_record *b,
+                         size_t i) {
     Csl__Audit__OutputStatement *m = NULL;
     bool is = csl_output_statement_decode(&m, s->statement.data, s->statement.len, NULL) == CSL_OK &&
-              csl__is_digest(&m->session, r->view->record.digest) && m->party == r->self && m->batch == batch;
+              csl__is_digest(&m->session, r->view->record.digest) && m->party == r->self &&
+              m->batch == b->batch && csl__is_request(&m->guest, m->request, &b->inputs[i].request);
     csl_statement_free(m);
     return is;
 }
 
 /* Whether the view's own statement of the output is one, and signed: else it contradicts nothing. */
-static bool is_own_output(const struct csl_replay *r, const struct csl_record *b) {
-    const Csl__Audit__Signed s = {.statement = {b->output.n, b->output.statement}};
-    return csl_statement_verify(CSL_STATEMENT_OUTPUT, b->output.statement, b->output.n, b->output.signature,
-                                CSL_SIGNATURE_BYTES, r->member->sign_key, NULL) == CSL_OK &&
-           is_output_of(&s, r, b->batch);
+static bool is_own_output(const struct csl_replay *r, const struct csl_record *b, size_t i) {
+    const struct csl_signed *o = &b->outputs[i].statement;
+    const Csl__Audit__Signed s = {.statement = {o->n, o->statement}};
+    return csl_statement_verify(CSL_STATEMENT_OUTPUT, o->statement, o->n, o->signature, CSL_SIGNATURE_BYTES,
+                                r->member->sign_key, NULL) == CSL_OK &&
+           is_output_of(&s, r, b, i);
+}
+
+static enum csl_err compare_outputs(struct csl_replay *r, const struct csl_record *b,
+                                    const struct csl__replay_leaf *l) {
+    const Csl__Audit__OutputLeaf *leaf = l->leaf->output;
+    for (size_t k = 0; k < leaf->n_outputs * b->n_outputs; k++) {
+        const Csl__Audit__Signed *other = leaf->outputs[k / b->n_outputs];
+        size_t i = k % b->n_outputs;
+        if (is_output_of(other, r, b, i) && is_own_output(r, b, i) &&
+            contradicts(other, &b->outputs[i].statement, CSL_STATEMENT_OUTPUT, r->member->sign_key)) {
+            return CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, r->opt.party, b->batch,
+                             "%s signed two different commitments to its output share: one is in its view, "
+                             "the other in the ledger of %s",
+                             r->opt.party, l->site);
+        }
+    }
+    return CSL_OK;
 }
 
 static enum csl_err compare_heads(struct csl_replay *r, const struct csl_record *b,
@@ -296,16 +209,13 @@ static enum csl_err check_bundles(struct csl_replay *r, const struct csl_record 
     bool known = false;
     for (size_t i = 0; i < r->n_leaves; i++) {
         const struct csl__replay_leaf *l = &r->leaves[i];
-        if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_HEADS && l->leaf->heads->batch == b->batch) {
+        if (l->batch != b->batch) {
+            continue;
+        }
+        if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_HEADS) {
             CSL__CHECK(r, compare_heads(r, b, l, &known));
-        } else if (l->leaf->body_case == CSL__AUDIT__LEAF__BODY_OUTPUT && l->leaf->output->output != NULL &&
-                   is_output_of(l->leaf->output->output, r, b->batch) && is_own_output(r, b) &&
-                   contradicts(l->leaf->output->output, &b->output, CSL_STATEMENT_OUTPUT,
-                               r->member->sign_key)) {
-            return CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, r->opt.party, b->batch,
-                             "%s signed two different commitments to its output share: one is in its view, "
-                             "the other in the ledger of %s",
-                             r->opt.party, l->site);
+        } else {
+            CSL__CHECK(r, compare_outputs(r, b, l));
         }
     }
     return known ? CSL_OK
@@ -315,16 +225,47 @@ static enum csl_err check_bundles(struct csl_replay *r, const struct csl_record 
                              r->opt.party);
 }
 
+/* ---- Which correlations ---- */
+
+/* Rows that serve are as many as are not checked; a batch of a shared session takes those from first_row on.
+ */
+static enum csl_err check_rows(struct csl_replay *r, const struct csl_record *b) {
+    uint32_t checked = r->statement->check_rows;
+    bool fits = b->total >= checked && b->first_row <= b->total - checked &&
+                b->count <= b->total - checked - b->first_row;
+    for (uint32_t i = 0; fits && r->statement->shared && i < b->count; i++) {
+        uint32_t before = b->counters[i] - b->first; /* rows, checked ones among them */
+        fits = before >= b->first_row + i && before - (b->first_row + i) <= checked;
+    }
+    return fits ? CSL_OK
+                : CSL__MISMATCH(r, b, "the view's correlations are not the rows that the heads name");
+}
+
+/* The heads are verified: the party has signed for these counters. */
+static enum csl_err check_counters(struct csl_replay *r, const struct csl_record *b) {
+    uint64_t next = r->next_counter;
+    r->next_counter = (uint64_t)b->counters[b->count - 1] + 1;
+    return b->counters[0] >= next
+               ? CSL_OK
+               : CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, r->opt.party, b->batch,
+                           "%s used correlations twice, or out of order: it signed for the one of counter %u "
+                           "after that of counter %llu",
+                           r->opt.party, b->counters[0], (unsigned long long)next - 1);
+}
+
 enum csl_err csl__replay_check_batch(struct csl_replay *r, const struct csl_record *b, uint64_t *x) {
     if (b->batch != r->batches + 1) {
-        return MISMATCH(r, b, "the view goes on with batch %u where %u is due", b->batch, r->batches + 1);
+        return CSL__MISMATCH(r, b, "the view goes on with batch %u where %u is due", b->batch,
+                             r->batches + 1);
     }
     if (r->statement->sign == CSL_SIGN_OFF) {
         return CSL__STOP(r, CSL_VERDICT_INCOMPLETE, "", b->batch,
                          "nothing of this session's batches was signed (audit.sign of the roster was off)");
     }
     CSL__CHECK(r, check_dealt(r, b));
-    CSL__CHECK(r, check_inputs(r, b, x));
+    CSL__CHECK(r, check_rows(r, b));
+    CSL__CHECK(r, csl__replay_check_inputs(r, b, x));
     CSL__CHECK(r, check_heads(r, b));
+    CSL__CHECK(r, check_counters(r, b));
     return check_bundles(r, b);
 }

@@ -1,7 +1,9 @@
-/* Shared by replay.c (life, the session), replay_batch.c (what ties a batch to signatures) and replay_run.c
- * (what the party should have sent). */
+/* Shared by replay.c (life, the session), replay_batch.c and replay_input.c (what ties a batch to signatures)
+ * and replay_run.c (what the party should have sent). */
 #ifndef CSL_ROLES_REPLAY_INTERNAL_H
 #define CSL_ROLES_REPLAY_INTERNAL_H
+
+#include <string.h>
 
 #include "audit/leaf.h"
 #include "audit/transcript.h"
@@ -11,6 +13,7 @@
 struct csl__replay_leaf { /* of a bundle, about this session */
     const char *site;
     csl_leaf *leaf;
+    uint32_t batch; /* 0: of none */
 };
 
 struct csl_replay {
@@ -28,7 +31,8 @@ struct csl_replay {
     size_t n_demands;
     struct csl_transcript chains[CSL_MAX_PARTIES]; /* over the messages of all batches so far */
     uint32_t batches;
-    bool stopped; /* a finding ended the replay */
+    uint64_t next_counter; /* batches take them rising, so no two take the same */
+    bool stopped;          /* a finding ended the replay */
     struct csl__replay_leaf *leaves;
     size_t n_leaves;
     struct csl_replay_fault fault;
@@ -48,6 +52,16 @@ struct csl_replay {
     ((r)->stopped = true,                                                                                    \
      csl_audit_find((r)->report, (verdict), (who), (r)->statement->session_id.data, (batch), __VA_ARGS__))
 
+#define CSL__MISMATCH(r, b, ...) CSL__STOP(r, CSL_VERDICT_MISMATCH, (r)->opt.party, (b)->batch, __VA_ARGS__)
+
+/* Whether a statement names this request; number 0: none. */
+static inline bool csl__is_request(const ProtobufCBinaryData *guest, uint32_t number,
+                                   const struct csl_record_request *request) {
+    return number == request->number &&
+           (number == 0 ||
+            (guest->len == CSL_GUEST_ID_BYTES && memcmp(guest->data, request->guest, guest->len) == 0));
+}
+
 static inline bool csl__is_digest(const ProtobufCBinaryData *b, const uint8_t *digest) {
     return b->len == CSL_DIGEST_BYTES && memcmp(b->data, digest, CSL_DIGEST_BYTES) == 0;
 }
@@ -55,6 +69,9 @@ static inline bool csl__is_digest(const ProtobufCBinaryData *b, const uint8_t *d
 /* replay_batch.c: the record of the next batch fits the signatures; x gets the party's input share. */
 CSL_MUST_CHECK enum csl_err csl__replay_check_batch(struct csl_replay *r, const struct csl_record *b,
                                                     uint64_t *x);
+/* replay_input.c: so do its inputs. */
+CSL_MUST_CHECK enum csl_err csl__replay_check_inputs(struct csl_replay *r, const struct csl_record *b,
+                                                     uint64_t *x);
 /* replay_run.c: recomputes it. */
 CSL_MUST_CHECK enum csl_err csl__replay_run(struct csl_replay *r, const struct csl_record *b,
                                             const uint64_t *x, struct csl_diag *diag);

@@ -150,52 +150,84 @@ static enum csl_err make_correlations(struct csl_replay *r, const struct csl_rec
     return csl_infer_prepare(*corr, &r->share, diag);
 }
 
-static enum csl_err compare_output(struct csl_replay *r, const struct csl_record *b, uint64_t *y,
-                                   size_t n_y) {
-    const struct csl_plan *plan = &r->manifest.plan;
-    bool label = r->view->request.reveal_label;
-    unsigned bits = label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
-    unsigned cut = label ? 0 : plan->output_cut;
-    uint8_t committed[CSL_DIGEST_BYTES];
+/* One output: y, n_y values of the rows of request i, or of the batch. */
+struct answer {
+    size_t i;
+    uint32_t first, rows;
+    const uint64_t *y;
+    size_t n_y;
+    unsigned bits; /* of each as it is sent */
+};
+
+static bool is_signed(const struct csl_replay *r, const struct csl_record *b, const struct answer *a,
+                      const uint8_t committed[CSL_DIGEST_BYTES]) {
+    const struct csl_signed *s = &b->outputs[a->i].statement;
+    const struct csl_record_request *of = &b->inputs[a->i].request;
     Csl__Audit__OutputStatement *m = NULL;
+    bool is = csl_statement_verify(CSL_STATEMENT_OUTPUT, s->statement, s->n, s->signature,
+                                   CSL_SIGNATURE_BYTES, r->member->sign_key, NULL) == CSL_OK &&
+              csl_output_statement_decode(&m, s->statement, s->n, NULL) == CSL_OK &&
+              csl__is_digest(&m->session, r->view->record.digest) && m->party == r->self &&
+              m->batch == b->batch && m->count == a->rows && csl__is_digest(&m->commitment, committed) &&
+              m->request == of->number &&
+              (of->number == 0 || memcmp(m->guest.data, of->guest, CSL_GUEST_ID_BYTES) == 0);
+    csl_statement_free(m);
+    return is;
+}
+
+static enum csl_err compare_output(struct csl_replay *r, const struct csl_record *b, const struct answer *a) {
+    const struct csl_record_output *out = &b->outputs[a->i];
+    uint8_t committed[CSL_DIGEST_BYTES];
     size_t n;
-    TRY(csl_pack_size(&n, n_y, bits - cut));
+    TRY(csl_pack_size(&n, a->n_y, a->bits));
     uint8_t *packed = csl_secret_alloc(n, 1);
     if (packed == NULL) {
         return CSL_ENOMEM;
     }
-    csl_output_cut(y, y, n_y, bits, cut);
-    csl_pack_bits(packed, y, n_y, bits - cut);
-    enum csl_err err = csl_output_commit(committed, b->output_salt, b->output_share, b->n_output);
-    bool is_signed =
-        csl_statement_verify(CSL_STATEMENT_OUTPUT, b->output.statement, b->output.n, b->output.signature,
-                             CSL_SIGNATURE_BYTES, r->member->sign_key, NULL) == CSL_OK &&
-        csl_output_statement_decode(&m, b->output.statement, b->output.n, NULL) == CSL_OK &&
-        csl__is_digest(&m->session, r->view->record.digest) && m->party == r->self && m->batch == b->batch &&
-        m->count == b->count && csl__is_digest(&m->commitment, committed);
-    csl_statement_free(m);
-    size_t bit = n == b->n_output ? first_difference(packed, b->output_share, n) : 0;
+    csl_pack_bits(packed, a->y, a->n_y, a->bits);
+    size_t bit = n == out->n ? first_difference(packed, out->share, n) : 0;
     csl_secret_free(packed);
-    TRY(err);
-    if (!is_signed) {
+    TRY(csl_output_commit(committed, out->salt, out->share, out->n));
+    if (!is_signed(r, b, a, committed)) {
         return CSL__STOP(r, CSL_VERDICT_MISMATCH, r->opt.party, b->batch,
                          "the view's output share is not the one that %s signed", r->opt.party);
     }
     r->report->signatures++;
-    if (n == b->n_output && bit == 8 * n) {
+    if (n == out->n && bit == 8 * n) {
         return CSL_OK;
     }
-    size_t each = n_y / b->count, element = bit / (bits - cut);
+    size_t each = a->n_y / a->rows, element = bit / a->bits;
     r->fault = (struct csl_replay_fault){.found = true,
                                          .batch = b->batch,
                                          .step = "output",
                                          .what = "the output share (O1)",
-                                         .inference = element / each + 1,
+                                         .inference = a->first + element / each + 1,
                                          .element = element % each};
     return CSL__STOP(r, CSL_VERDICT_ATTRIBUTABLE, r->opt.party, b->batch,
                      "%s committed to an output share that does not follow from what it received: inference "
                      "%zu, element %zu",
                      r->opt.party, r->fault.inference, r->fault.element);
+}
+
+static enum csl_err compare_outputs(struct csl_replay *r, const struct csl_record *b, uint64_t *y,
+                                    size_t n_y) {
+    const struct csl_plan *plan = &r->manifest.plan;
+    bool label = r->view->request.reveal_label;
+    unsigned bits = label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
+    unsigned cut = label ? 0 : plan->output_cut;
+    size_t each = n_y / b->count;
+    csl_output_cut(y, y, n_y, bits, cut);
+    for (size_t i = 0; i < b->n_outputs; i++) {
+        struct answer a = {.i = i, .rows = b->count, .bits = bits - cut};
+        if (r->statement->shared) {
+            a.first = b->inputs[i].first;
+            a.rows = b->inputs[i].count;
+        }
+        a.y = y + a.first * each;
+        a.n_y = a.rows * each;
+        CSL__CHECK(r, compare_output(r, b, &a));
+    }
+    return CSL_OK;
 }
 
 static enum csl_err judge(struct csl_replay *r, const struct csl_record *b, const struct feed *f,
@@ -212,7 +244,7 @@ static enum csl_err judge(struct csl_replay *r, const struct csl_record *b, cons
                          "the view's messages are not those of the plan (round %u)", f->round + 1);
     }
     TRY(err);
-    return compare_output(r, b, y, n_y);
+    return compare_outputs(r, b, y, n_y);
 }
 
 enum csl_err csl__replay_run(struct csl_replay *r, const struct csl_record *b, const uint64_t *x,

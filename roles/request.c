@@ -25,12 +25,19 @@ enum csl_err csl_request_from_message(struct csl_request *out, const struct csl_
     (void)snprintf(out->model, sizeof out->model, "%s", m->model);
     out->max_batch = m->max_batch;
     out->reveal_label = m->reveal_label;
+    out->shared = m->shared;
+    if (m->shared) { /* the decoder has checked its length */
+        memcpy(out->guest, m->guest_id.data, sizeof out->guest);
+    }
+    if (m->shared && m->n_parts != 0) {
+        return csl_fail(diag, CSL_EUSAGE, "a shared session with parts of the input; open one of your own");
+    }
     return csl_parts_from_message(&out->parts, r, m, diag);
 }
 
 enum {
     ENCODED_MAX =
-        4 + CSL_MODEL_NAME_MAX + 4 + 1 + 4 + CSL_PARTS_MAX * (4 + CSL_NAME_MAX + 4 + 8 * CSL_MAX_RANK)
+        4 + CSL_MODEL_NAME_MAX + 4 + 1 + 4 + CSL_PARTS_MAX * (4 + CSL_NAME_MAX + 4 + 8 * CSL_MAX_RANK) + 1
 };
 
 static void put_text(struct csl_writer *w, const char *s) {
@@ -53,6 +60,9 @@ enum csl_err csl_request_digest(uint8_t out[CSL_DIGEST_BYTES], const struct csl_
             csl_writer_u32(&w, part->begin[a]);
             csl_writer_u32(&w, part->end[a]);
         }
+    }
+    if (q->shared) {
+        csl_writer_u8(&w, 1);
     }
     return w.bad ? CSL_EINTERNAL : csl_sha256_once(out, bytes, w.n);
 }

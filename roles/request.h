@@ -4,12 +4,16 @@
 
 #include "roles/message.h"
 #include "roles/parts.h"
+#include "roles/record.h"
 
 struct csl_request {
     char model[CSL_MODEL_NAME_MAX + 1];
     uint32_t max_batch;
     bool reveal_label; /* the class alone */
     struct csl_parts parts;
+    bool shared; /* a session that several clients use, without parts. max_batch: of a guest's request, what
+                    it asks for; of the session's, rows of a chunk (csl_lane_shared_rows) */
+    uint8_t guest[CSL_GUEST_ID_BYTES]; /* of a guest's; no part of the digest */
 };
 
 /* Judges a message by the roster: may this client query the model, at this batch size, with these input
@@ -18,7 +22,8 @@ CSL_MUST_CHECK enum csl_err csl_request_from_message(struct csl_request *out, co
                                                      const struct csl_member *client,
                                                      const Csl__Pb__OpenSession *m, struct csl_diag *diag);
 
-/* SHA-256 over its canonical encoding: parties compare it. */
+/* SHA-256 over its canonical encoding: parties compare it. Of a shared session all that a guest chose itself is
+ * left out: it is the same whoever came first. */
 CSL_MUST_CHECK enum csl_err csl_request_digest(uint8_t out[CSL_DIGEST_BYTES], const struct csl_request *q);
 
 #endif

@@ -34,7 +34,7 @@ enum csl_err csl_fail_ended(struct csl_diag *diag, enum csl_err err, const char 
 
 /* A peer may finish its set-up before us and send the first round, which is for the mesh link to read. */
 static void pause_peer(struct csl_talk *t) {
-    if (t->purpose == CSL__PB__PURPOSE__PURPOSE_PEER && t->conn != NULL) {
+    if (csl_purpose_is_mesh(t->purpose) && t->conn != NULL) {
         csl_conn_set_reading(t->conn, false);
     }
 }
@@ -95,9 +95,7 @@ static void on_open(struct csl_conn *conn, void *arg) {
     struct csl_talk *t = arg;
     uint8_t *p;
     size_t n;
-    bool named = t->purpose == CSL__PB__PURPOSE__PURPOSE_PEER ||
-                 t->purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS ||
-                 t->purpose == CSL__PB__PURPOSE__PURPOSE_INPUT;
+    bool named = csl_purpose_names_session(t->purpose);
     enum csl_err err = csl_hello_encode(&p, &n, t->worker->ctx, t->purpose, named ? t->session_id : NULL);
     if (err == CSL_OK) {
         err = csl_conn_send(conn, CSL_FRAME_HELLO, 0, p, n);
@@ -330,7 +328,7 @@ void csl_talk_send_failure(struct csl_talk *t, enum csl_err err, const char *rea
     if (t->conn == NULL || !t->ready) {
         return;
     }
-    if (t->purpose == CSL__PB__PURPOSE__PURPOSE_PEER) { /* the peer may read with its mesh link already */
+    if (csl_purpose_is_mesh(t->purpose)) { /* the peer may read with its mesh link already */
         send_frame_abort(t->conn, err, reason);
     } else {
         CSL_CONTROL(m, body, Failure, FAILURE, FAILURE, failure);

@@ -63,7 +63,8 @@ struct csl_view_reader;
 CSL_MUST_CHECK enum csl_err csl_view_open_own(struct csl_view_reader **out, const struct csl_context *ctx,
                                               const uint8_t session_id[16], struct csl_diag *diag);
 void csl_view_reader_free(struct csl_view_reader *v); /* NULL is allowed */
-/* First: the session. Lengths and counts are checked (CSL_EDATA), nothing else is. */
+/* First: the session. Lengths and counts are checked (CSL_EDATA), nothing else is. The roster is borrowed
+ * until the reader is freed. */
 CSL_MUST_CHECK enum csl_err csl_view_read_session(struct csl_view_session *out, struct csl_view_reader *v,
                                                   const struct csl_roster *roster, struct csl_diag *diag);
 /* Then batches, until *end. The record is the caller's to clear. complete: no batch of the session is

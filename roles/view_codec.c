@@ -85,6 +85,7 @@ enum csl_err csl__view_pack_session(uint8_t **out, size_t *n, const struct csl_s
     m.model = (char *)(uintptr_t)request->model;
     m.max_batch = request->max_batch;
     m.reveal_label = request->reveal_label;
+    m.shared = request->shared;
     m.n_parts = request->parts.n;
     m.parts = list;
     r.kind_case = CSL__VIEW__RECORD__KIND_SESSION;
@@ -126,9 +127,11 @@ enum csl_err csl__view_pack_weights(uint8_t **out, size_t *n, const struct csl_m
 
 /* The lists of a batch's message. */
 struct lists {
-    Csl__View__Signed dealt, output, heads[CSL_MAX_PARTIES], *head_list[CSL_MAX_PARTIES];
-    Csl__View__Input inputs[CSL_PARTS_MAX], *input_list[CSL_PARTS_MAX];
-    Csl__View__Signed input_statements[CSL_PARTS_MAX];
+    Csl__View__Signed dealt, heads[CSL_MAX_PARTIES], *head_list[CSL_MAX_PARTIES];
+    Csl__View__Input inputs[CSL_RECORD_INPUTS_MAX], *input_list[CSL_RECORD_INPUTS_MAX];
+    Csl__View__Signed input_statements[CSL_RECORD_INPUTS_MAX];
+    Csl__View__Signed outputs[CSL_RECORD_INPUTS_MAX], *output_list[CSL_RECORD_INPUTS_MAX];
+    ProtobufCBinaryData output_salts[CSL_RECORD_INPUTS_MAX], output_shares[CSL_RECORD_INPUTS_MAX];
     Csl__View__Round *rounds, **round_list;
     ProtobufCBinaryData *messages;
 };
@@ -150,18 +153,7 @@ static void list_rounds(struct lists *l, Csl__View__Batch *m, const struct csl_r
     m->rounds = l->round_list;
 }
 
-static void list_signed(struct lists *l, Csl__View__Batch *m, const struct csl_record *r,
-                        unsigned n_parties) {
-    l->dealt = signed_of(&r->dealt);
-    l->output = signed_of(&r->output);
-    m->dealt = &l->dealt;
-    m->output = &l->output;
-    for (unsigned p = 0; p < n_parties; p++) {
-        l->heads[p] = signed_of(&r->heads[p]);
-        l->head_list[p] = &l->heads[p];
-    }
-    m->n_heads = n_parties;
-    m->heads = l->head_list;
+static void list_inputs(struct lists *l, Csl__View__Batch *m, const struct csl_record *r) {
     for (size_t i = 0; i < r->n_inputs; i++) {
         const struct csl_record_input *in = &r->inputs[i];
         csl__view__input__init(&l->inputs[i]);
@@ -169,10 +161,44 @@ static void list_signed(struct lists *l, Csl__View__Batch *m, const struct csl_r
         l->inputs[i].statement = &l->input_statements[i];
         l->inputs[i].salt = view_of(in->salt, sizeof in->salt);
         l->inputs[i].share = view_of(in->share, in->n);
+        if (in->request.number != 0) {
+            l->inputs[i].owner = (char *)(uintptr_t)in->owner->name;
+            l->inputs[i].count = in->count;
+            l->inputs[i].guest = view_of(in->request.guest, sizeof in->request.guest);
+            l->inputs[i].request = in->request.number;
+        }
         l->input_list[i] = &l->inputs[i];
     }
     m->n_inputs = r->n_inputs;
     m->inputs = l->input_list;
+}
+
+static void list_outputs(struct lists *l, Csl__View__Batch *m, const struct csl_record *r) {
+    for (size_t i = 0; i < r->n_outputs; i++) {
+        const struct csl_record_output *out = &r->outputs[i];
+        l->output_salts[i] = view_of(out->salt, sizeof out->salt);
+        l->output_shares[i] = view_of(out->share, out->n);
+        l->outputs[i] = signed_of(&out->statement);
+        l->output_list[i] = &l->outputs[i];
+    }
+    m->n_output_salt = m->n_output_share = m->n_output = r->n_outputs;
+    m->output_salt = l->output_salts;
+    m->output_share = l->output_shares;
+    m->output = l->output_list;
+}
+
+static void list_signed(struct lists *l, Csl__View__Batch *m, const struct csl_record *r,
+                        unsigned n_parties) {
+    l->dealt = signed_of(&r->dealt);
+    m->dealt = &l->dealt;
+    for (unsigned p = 0; p < n_parties; p++) {
+        l->heads[p] = signed_of(&r->heads[p]);
+        l->head_list[p] = &l->heads[p];
+    }
+    m->n_heads = n_parties;
+    m->heads = l->head_list;
+    list_inputs(l, m, r);
+    list_outputs(l, m, r);
 }
 
 enum csl_err csl__view_pack_batch(uint8_t **out, size_t *n, const struct csl_record *r, unsigned n_parties) {
@@ -198,8 +224,7 @@ enum csl_err csl__view_pack_batch(uint8_t **out, size_t *n, const struct csl_rec
         m.seed_leaves = view_of(r->seed_leaves, (size_t)r->total * CSL_MERKLE_BYTES);
         m.corrections = view_of(r->corrections, r->count * r->n_corrections);
         m.correction_leaves = view_of(r->correction_leaves, (size_t)r->total * CSL_MERKLE_BYTES);
-        m.output_salt = view_of(r->output_salt, sizeof r->output_salt);
-        m.output_share = view_of(r->output_share, r->n_output);
+        m.first_row = r->first_row;
         record.kind_case = CSL__VIEW__RECORD__KIND_BATCH;
         record.batch = &m;
         err = csl__view_pack(out, n, &record);

@@ -39,7 +39,8 @@ CSL_MUST_CHECK enum csl_err csl__view_take_session(struct csl_view_session *out,
 CSL_MUST_CHECK enum csl_err csl__view_take_weights(struct csl_view_session *out, const Csl__View__Weights *m,
                                                    struct csl_diag *diag);
 CSL_MUST_CHECK enum csl_err csl__view_take_batch(struct csl_record *out, const Csl__View__Batch *m,
-                                                 unsigned n_parties, struct csl_diag *diag);
+                                                 unsigned n_parties, const struct csl_roster *roster,
+                                                 struct csl_diag *diag);
 
 /* ---- Files of records ---- */
 
@@ -73,7 +74,8 @@ CSL_MUST_CHECK enum csl_err csl__pread(int fd, const char *path, uint8_t *out, s
 
 struct csl_view_reader {
     struct csl__view_file file, weights; /* weights: of an own view, a file beside it; else unused */
-    unsigned n_parties;                  /* once the session was read */
+    unsigned n_parties;                  /* once the session was read, as the next */
+    const struct csl_roster *roster;
     bool ended, complete;
     char why[512];
 };

@@ -113,6 +113,7 @@ static enum csl_err read_session(struct csl_view_session *out, struct csl_view_r
               : csl__view_take_weights(out, r->weights, diag);
     csl__view_free(r);
     v->n_parties = out->record.n_parties;
+    v->roster = roster;
     return err;
 }
 
@@ -138,7 +139,7 @@ static enum csl_err read_batch(struct csl_record *out, bool *end, struct csl_vie
     } else if (err == CSL_OK && r != NULL && r->kind_case != CSL__VIEW__RECORD__KIND_BATCH) {
         err = csl_fail(diag, CSL_EDATA, "a batch is due");
     } else if (err == CSL_OK && r != NULL) {
-        err = csl__view_take_batch(out, r->batch, v->n_parties, diag);
+        err = csl__view_take_batch(out, r->batch, v->n_parties, v->roster, diag);
     }
     csl__view_free(r);
     return err;

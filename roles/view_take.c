@@ -57,12 +57,13 @@ static enum csl_err take_signed(struct csl_signed *out, const Csl__View__Signed 
 static enum csl_err take_request(struct csl_request *q, const Csl__View__Session *m,
                                  const struct csl_roster *roster, struct csl_diag *diag) {
     if (strlen(m->model) > CSL_MODEL_NAME_MAX || m->n_parts > CSL_PARTS_MAX || m->max_batch == 0 ||
-        m->max_batch > COUNT_MAX) {
+        m->max_batch > COUNT_MAX || (m->shared && m->n_parts != 0)) {
         return wrong(diag, "model, max_batch or parts");
     }
     (void)snprintf(q->model, sizeof q->model, "%s", m->model);
     q->max_batch = m->max_batch;
     q->reveal_label = m->reveal_label;
+    q->shared = m->shared;
     for (size_t i = 0; i < m->n_parts; i++) {
         const Csl__View__Part *pb = m->parts[i];
         struct csl_part *part = &q->parts.at[i];
@@ -179,21 +180,71 @@ static enum csl_err take_dealt(struct csl_record *out, const Csl__View__Batch *m
     return take_signed(&out->dealt, m->dealt, "dealt", diag);
 }
 
-static enum csl_err take_inputs(struct csl_record *out, const Csl__View__Batch *m, struct csl_diag *diag) {
-    if (m->n_inputs == 0 || m->n_inputs > CSL_PARTS_MAX) {
+/* Whose request of a shared session an input is, with its rows from `first` on; all or nothing of it. */
+static enum csl_err take_asker(struct csl_record_input *to, const Csl__View__Input *in, uint32_t first,
+                               const Csl__View__Batch *m, const struct csl_roster *roster,
+                               struct csl_diag *diag) {
+    *to = (struct csl_record_input){.count = m->count};
+    if (in->request == 0 && in->guest.len == 0 && in->owner[0] == '\0' && in->count == 0) {
+        return CSL_OK;
+    }
+    to->owner = csl_roster_member(roster, in->owner);
+    if (to->owner == NULL) {
+        return csl_fail(diag, CSL_EDATA, "the roster has no member %.40s, whose request is in the view",
+                        in->owner);
+    }
+    if (in->request == 0 || in->guest.len != sizeof to->request.guest || in->count == 0 ||
+        in->count > m->count - first) {
+        return wrong(diag, "inputs");
+    }
+    to->first = first;
+    to->count = in->count;
+    to->request.number = in->request;
+    memcpy(to->request.guest, in->guest.data, sizeof to->request.guest);
+    return CSL_OK;
+}
+
+/* Either requests, of which the rows are one after another, or the parts of one input. */
+static enum csl_err take_inputs(struct csl_record *out, const Csl__View__Batch *m,
+                                const struct csl_roster *roster, struct csl_diag *diag) {
+    bool shared = m->n_inputs != 0 && m->inputs[0]->request != 0;
+    uint32_t first = 0;
+    if (m->n_inputs == 0 || m->n_inputs > (shared ? CSL_RECORD_INPUTS_MAX : CSL_PARTS_MAX)) {
         return wrong(diag, "inputs");
     }
     for (size_t i = 0; i < m->n_inputs; i++) {
         const Csl__View__Input *in = m->inputs[i];
         struct csl_record_input *to = &out->inputs[i];
-        out->n_inputs = i + 1;
-        if (in->salt.len != sizeof to->salt || in->share.len == 0) {
+        if ((in->request != 0) != shared || in->salt.len != sizeof to->salt || in->share.len == 0) {
             return wrong(diag, "inputs");
         }
+        out->n_inputs = i + 1;
+        TRY(take_asker(to, in, first, m, roster, diag));
+        first += shared ? to->count : 0;
         memcpy(to->salt, in->salt.data, sizeof to->salt);
         TRY(copy_secret(&to->share, &in->share));
         to->n = in->share.len;
         TRY(take_signed(&to->statement, in->statement, "inputs", diag));
+    }
+    return !shared || first == m->count ? CSL_OK : wrong(diag, "inputs");
+}
+
+/* One, or one a request. */
+static enum csl_err take_outputs(struct csl_record *out, const Csl__View__Batch *m, struct csl_diag *diag) {
+    size_t n = out->inputs[0].request.number != 0 ? out->n_inputs : 1;
+    if (m->n_output_salt != n || m->n_output_share != n || m->n_output != n) {
+        return wrong(diag, "output");
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct csl_record_output *to = &out->outputs[i];
+        if (m->output_salt[i].len != sizeof to->salt || m->output_share[i].len == 0) {
+            return wrong(diag, "output");
+        }
+        out->n_outputs = i + 1;
+        memcpy(to->salt, m->output_salt[i].data, sizeof to->salt);
+        TRY(copy_secret(&to->share, &m->output_share[i]));
+        to->n = m->output_share[i].len;
+        TRY(take_signed(&to->statement, m->output[i], "output", diag));
     }
     return CSL_OK;
 }
@@ -243,20 +294,18 @@ static enum csl_err take_rounds(struct csl_record *out, const Csl__View__Batch *
 }
 
 enum csl_err csl__view_take_batch(struct csl_record *out, const Csl__View__Batch *m, unsigned n_parties,
-                                  struct csl_diag *diag) {
+                                  const struct csl_roster *roster, struct csl_diag *diag) {
     if (m->batch == 0 || m->count == 0 || m->count > COUNT_MAX || m->total < m->count ||
-        m->total > TOTAL_MAX || m->output_salt.len != sizeof out->output_salt || m->output_share.len == 0) {
-        return wrong(diag, "batch, count, total or output");
+        m->total > TOTAL_MAX || m->first_row > m->total - m->count) {
+        return wrong(diag, "batch, count, total or first_row");
     }
     out->batch = m->batch;
     out->count = m->count;
     out->first = m->first;
     out->total = m->total;
+    out->first_row = m->first_row;
     TRY(take_dealt(out, m, diag));
-    TRY(take_inputs(out, m, diag));
+    TRY(take_inputs(out, m, roster, diag));
     TRY(take_rounds(out, m, n_parties, diag));
-    memcpy(out->output_salt, m->output_salt.data, sizeof out->output_salt);
-    TRY(copy_secret(&out->output_share, &m->output_share));
-    out->n_output = m->output_share.len;
-    return take_signed(&out->output, m->output, "output", diag);
+    return take_outputs(out, m, diag);
 }

@@ -76,7 +76,10 @@ static void refused(csl_leaf *l, const char *field) {
 
 static void test_every_kind(void **state) {
     (void)state;
-    Csl__Audit__Signed s = a_signed(), *all[17] = {&s, &s};
+    Csl__Audit__Signed s = a_signed(), *all[33];
+    for (size_t i = 0; i < 33; i++) {
+        all[i] = &s;
+    }
     ProtobufCBinaryData digests[17] = {bytes(32), bytes(32)}, signatures[2] = {bytes(64), bytes(64)};
     {
         CSL_LEAF(l, b, ModelLeaf, MODEL_LEAF, MODEL, model);
@@ -153,10 +156,9 @@ static void test_every_kind(void **state) {
         b.session.len = 16;
         refused(&l, "input.session");
         b.session.len = 32;
-        for (size_t i = 0; i < 17; i++) {
-            all[i] = &s;
-        }
-        b.n_inputs = 17;
+        b.n_inputs = 32;
+        round_trip(&l);
+        b.n_inputs = 33;
         refused(&l, "input.inputs");
     }
     {
@@ -176,7 +178,8 @@ static void test_every_kind(void **state) {
         CSL_LEAF(l, b, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
         b.session = bytes(32);
         round_trip(&l);
-        b.output = &s;
+        b.n_outputs = 1;
+        b.outputs = all;
         round_trip(&l);
         b.session.len = 0;
         refused(&l, "output.session");

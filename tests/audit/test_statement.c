@@ -109,6 +109,13 @@ static void test_session(void **state) {
     session_is(CSL_EDATA, "sign");
     x.m.profile = 2;
     session_is(CSL_EDATA, "profile");
+    x.m.shared = true; /* and the client is there */
+    session_is(CSL_EDATA, "client");
+    x.m.client = (char *)(uintptr_t) "";
+    session_is(CSL_EDATA, "client");
+    x.m.client = (char *)(uintptr_t) "";
+    x.m.shared = true;
+    session_is(CSL_OK, NULL);
     w_close(&w);
 }
 
@@ -193,6 +200,74 @@ static void test_ranges(void **state) {
     }
 }
 
+/* A guest and its request, or neither; and an input of a request is of no batch and no part. */
+static void test_requests(void **state) {
+    (void)state;
+    uint8_t digest[32] = {3}, *p = NULL;
+    size_t n = 0;
+    struct csl_diag diag;
+    ProtobufCBinaryData d = {.len = 32, .data = digest}, roots[2] = {d, d};
+    static const struct {
+        uint32_t batch, part, request;
+        size_t guest;
+        const char *input, *output; /* the field that is wrong; NULL: none is */
+    } cases[] = {{0, 0, 1, 16, NULL, "batch"},    {0, 0, UINT32_MAX, 16, NULL, "batch"},
+                 {1, 0, 1, 16, "batch", NULL},    {1, 0, 0, 0, NULL, NULL},
+                 {0, 0, 1, 0, "guest", "batch"},  {0, 0, 1, 15, "guest", "batch"},
+                 {0, 0, 1, 17, "guest", "batch"}, {1, 0, 1, 0, "guest", "guest"},
+                 {1, 0, 1, 32, "guest", "guest"}, {1, 0, 0, 16, "guest", "guest"},
+                 {0, 0, 0, 16, "batch", "batch"}, {0, 0, 0, 0, "batch", "batch"},
+                 {0, 1, 1, 16, "part", "batch"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ProtobufCBinaryData guest = {.len = cases[i].guest, .data = digest};
+        Csl__Audit__InputStatement in = CSL__AUDIT__INPUT_STATEMENT__INIT, *in_back = NULL;
+        Csl__Audit__OutputStatement out = CSL__AUDIT__OUTPUT_STATEMENT__INIT, *out_back = NULL;
+        in.session = out.session = out.commitment = d;
+        in.batch = out.batch = cases[i].batch;
+        in.count = out.count = 1;
+        in.part = cases[i].part;
+        in.roots = roots;
+        in.n_roots = 2;
+        in.guest = out.guest = guest;
+        in.request = out.request = cases[i].request;
+        assert_int_equal(csl_statement_pack(&p, &n, &in.base), CSL_OK);
+        assert_int_equal(csl_input_statement_decode(&in_back, p, n, &diag),
+                         cases[i].input == NULL ? CSL_OK : CSL_EDATA);
+        assert_true(cases[i].input == NULL || strstr(diag.text, cases[i].input) != NULL);
+        free(p);
+        assert_int_equal(csl_statement_pack(&p, &n, &out.base), CSL_OK);
+        assert_int_equal(csl_output_statement_decode(&out_back, p, n, &diag),
+                         cases[i].output == NULL ? CSL_OK : CSL_EDATA);
+        assert_true(cases[i].output == NULL || strstr(diag.text, cases[i].output) != NULL);
+        free(p);
+        csl_statement_free(in_back);
+        csl_statement_free(out_back);
+    }
+}
+
+static void test_first_row(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t first_row, count;
+        enum csl_err want;
+    } cases[] = {{0, 65536, CSL_OK},    {65535, 1, CSL_OK},         {65536, 1, CSL_EDATA},
+                 {1, 65536, CSL_EDATA}, {UINT32_MAX, 1, CSL_EDATA}, {UINT32_MAX, UINT32_MAX, CSL_EDATA}};
+    uint8_t digest[32] = {3}, *p = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Csl__Audit__HeadStatement m = CSL__AUDIT__HEAD_STATEMENT__INIT, *back = NULL;
+        m.session = m.head = m.dealt_digest = m.inputs_digest =
+            (ProtobufCBinaryData){.len = 32, .data = digest};
+        m.batch = 1;
+        m.count = cases[i].count;
+        m.first_row = cases[i].first_row;
+        assert_int_equal(csl_statement_pack(&p, &n, &m.base), CSL_OK);
+        assert_int_equal(csl_head_statement_decode(&back, p, n, NULL), cases[i].want);
+        csl_statement_free(back);
+        free(p);
+    }
+}
+
 /* ---- Commitments, by their formulas ---- */
 
 static void test_commitments(void **state) {
@@ -228,8 +303,9 @@ static void test_commitments(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sign),   cmocka_unit_test(test_session),     cmocka_unit_test(test_canonical),
-        cmocka_unit_test(test_ranges), cmocka_unit_test(test_commitments),
+        cmocka_unit_test(test_sign),        cmocka_unit_test(test_session),  cmocka_unit_test(test_canonical),
+        cmocka_unit_test(test_ranges),      cmocka_unit_test(test_requests), cmocka_unit_test(test_first_row),
+        cmocka_unit_test(test_commitments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "tests/audit/scene.h"
+#include "tests/audit/shared.h"
 
 /* ---- Nobody honest is ever named ---- */
 
@@ -48,6 +48,13 @@ static void small_scene(struct scene *s) {
     scene_drop_empty(s);
 }
 
+/* One shared session of one batch, of two clients. */
+static void small_shared_scene(struct sh_scene *x) {
+    sh_open(x, 2, CSL_SIGN_BEFORE_OUTPUT);
+    sh_enter(&x->s.w, &x->s.sessions[0], &x->batches[0]);
+    sh_export(x, CSL_OK);
+}
+
 /* Nobody is named but `may` (NULL: nobody). */
 static void check_accused(struct scene *s, const char *may) {
     struct csl_audit_report r = w_verify(&s->w, s->bundles, s->n);
@@ -62,29 +69,37 @@ static void check_accused(struct scene *s, const char *may) {
 }
 
 /* Bundles that are changed on their way. */
-static void test_changed_bundles(void **state) {
-    (void)state;
-    struct scene s;
+static void change_bundles(struct scene *s, int times) {
     size_t parsed = 0;
-    small_scene(&s);
-    for (int k = 0; k < 1500; k++) {
-        size_t which = (size_t)rand() % s.n;
-        csl_bundle *kept = s.bundles[which], *changed = NULL;
+    for (int k = 0; k < times; k++) {
+        size_t which = (size_t)rand() % s->n;
+        csl_bundle *kept = s->bundles[which], *changed = NULL;
         size_t n = csl__audit__bundle__get_packed_size(kept);
         uint8_t *bytes = malloc(n);
         (void)csl__audit__bundle__pack(kept, bytes);
         n = mutate(bytes, n);
         if (csl_bundle_parse(&changed, bytes, n, "mutation", NULL) == CSL_OK) {
-            s.bundles[which] = changed;
-            check_accused(&s, NULL);
-            s.bundles[which] = kept;
+            s->bundles[which] = changed;
+            check_accused(s, NULL);
+            s->bundles[which] = kept;
             csl_bundle_free(changed);
             parsed++;
         }
         free(bytes);
     }
-    assert_true(parsed > 400);
+    assert_true(parsed > (size_t)times / 4);
+}
+
+static void test_changed_bundles(void **state) {
+    (void)state;
+    struct scene s;
+    struct sh_scene x;
+    small_scene(&s);
+    change_bundles(&s, 700);
     scene_close(&s);
+    small_shared_scene(&x);
+    change_bundles(&x.s, 300);
+    sh_close(&x);
 }
 
 /* Entry i of the site's log becomes other bytes, and everything is hashed again. The old bytes are returned.
@@ -122,30 +137,39 @@ static uint8_t *lie(const struct world *w, size_t *n) {
 
 /* A site that writes what it likes into its own ledger, with all proofs and signatures of its own: it can
  * name itself by that, and nobody else. */
-static void test_lying_site(void **state) {
-    (void)state;
-    struct scene s;
+static void tell_lies(struct scene *s, int times) {
     size_t lies = 0;
-    small_scene(&s);
-    for (int k = 0; k < 1500; k++) {
-        unsigned liar = (unsigned)rand() % (s.w.n_parties + 1);
-        struct w_log *log = &s.w.logs[liar];
+    for (int k = 0; k < times; k++) {
+        unsigned liar = (unsigned)rand() % (s->w.n_parties + 1);
+        struct w_log *log = &s->w.logs[liar];
         size_t i = (size_t)rand() % log->n, n = 0;
-        uint8_t *bytes = lie(&s.w, &n);
+        uint8_t *bytes = lie(&s->w, &n);
         if (bytes == NULL) {
             continue;
         }
         lies++;
         uint8_t *kept = rewrite(log, i, bytes, &n);
-        csl_bundle *honest = s.bundles[liar];
-        s.bundles[liar] = w_bundle(&s.w, liar, 0, NULL, NULL);
-        check_accused(&s, s.w.names[liar]);
-        csl_bundle_free(s.bundles[liar]);
-        s.bundles[liar] = honest;
+        csl_bundle *honest = s->bundles[liar];
+        s->bundles[liar] = w_bundle(&s->w, liar, 0, NULL, NULL);
+        check_accused(s, s->w.names[liar]);
+        csl_bundle_free(s->bundles[liar]);
+        s->bundles[liar] = honest;
         free(rewrite(log, i, kept, &n));
     }
-    assert_true(lies > 400);
+    assert_true(lies > (size_t)times / 4);
+}
+
+static void test_lying_site(void **state) {
+    (void)state;
+    struct scene s;
+    struct sh_scene x;
+    small_scene(&s);
+    tell_lies(&s, 700);
     scene_close(&s);
+    sh_open(&x, 2, CSL_SIGN_BEFORE_OUTPUT);
+    sh_end(&x, CSL_OK);
+    tell_lies(&x.s, 150);
+    sh_close(&x);
 }
 
 int main(void) {

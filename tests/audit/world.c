@@ -14,7 +14,7 @@
         }                                                                                                    \
     } while (0)
 
-static ProtobufCBinaryData data(const void *p, size_t n) {
+ProtobufCBinaryData w_data(const void *p, size_t n) {
     return (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)p};
 }
 
@@ -41,6 +41,7 @@ void w_open(struct world *w, unsigned n_parties) {
     add_member(w, "dealer", 2, -1);
     add_member(w, "lab", 4, -1);
     add_member(w, "clinic", 8, -1);
+    add_member(w, "ward", 8, -1);
     memset(w->roster_digest, 0x77, 32);
     w->audit = (struct csl_audit_world){.members = w->members,
                                         .n_members = w->n_members,
@@ -68,6 +69,9 @@ unsigned w_owner(const struct world *w) {
 unsigned w_client(const struct world *w) {
     return w->n_parties + 2;
 }
+unsigned w_ward(const struct world *w) {
+    return w->n_parties + 3;
+}
 
 /* ---- Leaves ---- */
 
@@ -86,12 +90,12 @@ void w_append(struct world *w, unsigned site, csl_leaf *leaf) {
 void w_model(struct world *w, const uint8_t package[32], const char *name) {
     ProtobufCBinaryData sealed[16];
     for (unsigned i = 0; i < w->n_parties; i++) {
-        sealed[i] = data(package, 32);
+        sealed[i] = w_data(package, 32);
     }
     CSL_LEAF(leaf, body, ModelLeaf, MODEL_LEAF, MODEL, model);
     body.name = (char *)(uintptr_t)name;
     body.owner = w->names[w_owner(w)];
-    body.package_digest = data(package, 32);
+    body.package_digest = w_data(package, 32);
     body.sealed_digests = sealed;
     body.n_sealed_digests = w->n_parties;
     body.event = CSL_MODEL_SEALED;
@@ -107,7 +111,7 @@ void w_model(struct world *w, const uint8_t package[32], const char *name) {
 
 static ProtobufCBinaryData digest(struct w_session *s, size_t *at, uint8_t value) {
     memset(s->bytes[*at], value, 32);
-    return data(s->bytes[(*at)++], 32);
+    return w_data(s->bytes[(*at)++], 32);
 }
 
 void w_session_fill(struct world *w, struct w_session *s, uint8_t id, enum csl_audit_sign sign) {
@@ -115,7 +119,7 @@ void w_session_fill(struct world *w, struct w_session *s, uint8_t id, enum csl_a
     size_t at = 0;
     s->m.session_id = digest(s, &at, id);
     s->m.session_id.len = 16;
-    s->m.roster_digest = data(w->roster_digest, 32);
+    s->m.roster_digest = w_data(w->roster_digest, 32);
     s->m.package_digest = digest(s, &at, 0x50);
     s->m.plan_digest = digest(s, &at, 0x51);
     s->m.epoch_id = digest(s, &at, 0x52);
@@ -150,10 +154,10 @@ void w_session_enter(struct world *w, struct w_session *s) {
     for (unsigned i = 0; i < w->n_parties; i++) {
         MUST(csl_statement_sign_bytes(signatures[i], CSL_STATEMENT_SESSION, s->packed, s->n_packed,
                                       w->members[i].sign_key, NULL));
-        all[i] = data(signatures[i], CSL_SIGNATURE_BYTES);
+        all[i] = w_data(signatures[i], CSL_SIGNATURE_BYTES);
     }
     CSL_LEAF(leaf, body, SessionLeaf, SESSION_LEAF, SESSION, session);
-    body.statement = data(s->packed, s->n_packed);
+    body.statement = w_data(s->packed, s->n_packed);
     body.signatures = all;
     body.n_signatures = w->n_parties;
     body.grant_digest = s->m.epoch_id;
@@ -170,7 +174,7 @@ void w_close_leaf(struct world *w, unsigned site, const struct w_session *s, enu
                   uint32_t batches, uint32_t inferences) {
     CSL_LEAF(leaf, body, CloseLeaf, CLOSE_LEAF, CLOSE, close);
     if (site < w->n_parties) {
-        body.session = data(s->digest, 32);
+        body.session = w_data(s->digest, 32);
     }
     body.session_id = s->m.session_id;
     body.error = (uint32_t)err;
@@ -188,10 +192,10 @@ void w_session_end(struct world *w, const struct w_session *s, enum csl_err err)
 
 /* ---- Batches ---- */
 
-static Csl__Audit__Signed as_signed(const struct world *w, unsigned signer, const struct csl_signed *s) {
+Csl__Audit__Signed w_signed(const struct world *w, unsigned signer, const struct csl_signed *s) {
     Csl__Audit__Signed m = CSL__AUDIT__SIGNED__INIT;
-    m.statement = data(s->statement, s->n);
-    m.signature = data(s->signature, CSL_SIGNATURE_BYTES);
+    m.statement = w_data(s->statement, s->n);
+    m.signature = w_data(s->signature, CSL_SIGNATURE_BYTES);
     m.signer = (char *)(uintptr_t)w->names[signer];
     return m;
 }
@@ -200,7 +204,7 @@ static void deal(struct world *w, struct w_session *s, struct w_batch *b) {
     ProtobufCBinaryData roots[16];
     Csl__Audit__DealtStatement m = CSL__AUDIT__DEALT_STATEMENT__INIT;
     for (unsigned i = 0; i < w->n_parties; i++) {
-        roots[i] = data(s->bytes[1], 32);
+        roots[i] = w_data(s->bytes[1], 32);
     }
     if (b->first == 0) {
         b->first = w->next_counter;
@@ -214,9 +218,9 @@ static void deal(struct world *w, struct w_session *s, struct w_batch *b) {
     m.count = b->count + s->m.check_rows;
     m.seed_roots = roots;
     m.n_seed_roots = w->n_parties;
-    m.corrections_root = m.demands_digest = data(s->bytes[2], 32);
+    m.corrections_root = m.demands_digest = w_data(s->bytes[2], 32);
     MUST(csl_statement_sign(&b->dealt, CSL_STATEMENT_DEALT, &m.base, w->members[w_dealer(w)].sign_key, NULL));
-    Csl__Audit__Signed one = as_signed(w, w_dealer(w), &b->dealt);
+    Csl__Audit__Signed one = w_signed(w, w_dealer(w), &b->dealt);
     CSL_LEAF(leaf, body, DealtLeaf, DEALT_LEAF, DEALT, dealt);
     body.dealt = &one;
     w_append(w, w_dealer(w), &leaf);
@@ -241,10 +245,10 @@ static void sign_inputs(struct world *w, const struct w_session *s, struct w_bat
                 commit(leaves[r], b, i, p, r);
             }
             MUST(csl_merkle_root(roots[i], leaves[0], b->count));
-            all[i] = data(roots[i], 32);
+            all[i] = w_data(roots[i], 32);
         }
         Csl__Audit__InputStatement m = CSL__AUDIT__INPUT_STATEMENT__INIT;
-        m.session = data(s->digest, 32);
+        m.session = w_data(s->digest, 32);
         m.batch = b->number;
         m.count = b->count;
         m.part = p;
@@ -264,14 +268,14 @@ static void sign_heads(struct world *w, const struct w_session *s, struct w_batc
     for (unsigned i = 0; i < w->n_parties; i++) {
         Csl__Audit__HeadStatement m = CSL__AUDIT__HEAD_STATEMENT__INIT;
         memset(head, (int)(b->number + 16 * i), sizeof head);
-        m.session = data(s->digest, 32);
+        m.session = w_data(s->digest, 32);
         m.party = i;
         m.batch = b->number;
         m.count = b->count;
         m.rounds = 9;
-        m.head = data(head, 32);
-        m.dealt_digest = data(dealt, 32);
-        m.inputs_digest = data(inputs, 32);
+        m.head = w_data(head, 32);
+        m.dealt_digest = w_data(dealt, 32);
+        m.inputs_digest = w_data(inputs, 32);
         MUST(csl_statement_sign(&b->heads[i], CSL_STATEMENT_HEAD, &m.base, w->members[i].sign_key, NULL));
     }
 }
@@ -282,15 +286,15 @@ static void enter_input(struct world *w, unsigned site, const struct w_session *
     Csl__Audit__Signed parts[4], *pointers[4];
     uint32_t n_parts = b->parts == 0 ? 1 : b->parts;
     for (uint32_t k = 0; k < n_parts; k++) {
-        parts[k] = as_signed(w, w_client(w), &b->inputs[k]);
+        parts[k] = w_signed(w, w_client(w), &b->inputs[k]);
         pointers[k] = &parts[k];
         for (uint32_t r = 0; r < b->count; r++) {
             commit(commitments[k * b->count + r], b, site, b->parts == 0 ? 0 : k + 1, r);
-            all[k * b->count + r] = data(commitments[k * b->count + r], 32);
+            all[k * b->count + r] = w_data(commitments[k * b->count + r], 32);
         }
     }
     CSL_LEAF(leaf, body, InputLeaf, INPUT_LEAF, INPUT, input);
-    body.session = data(s->digest, 32);
+    body.session = w_data(s->digest, 32);
     body.batch = b->number;
     body.inputs = pointers;
     body.n_inputs = b->sign_off ? 0 : n_parts;
@@ -300,16 +304,16 @@ static void enter_input(struct world *w, unsigned site, const struct w_session *
 }
 
 static void enter_heads(struct world *w, unsigned site, const struct w_session *s, const struct w_batch *b) {
-    Csl__Audit__Signed heads[16], *pointers[16], dealt = as_signed(w, w_dealer(w), &b->dealt);
+    Csl__Audit__Signed heads[16], *pointers[16], dealt = w_signed(w, w_dealer(w), &b->dealt);
     size_t n = 0;
     for (unsigned i = 0; i < w->n_parties; i++) {
-        heads[i] = as_signed(w, i, &b->heads[i]);
+        heads[i] = w_signed(w, i, &b->heads[i]);
         if (i + 1 != b->leave_out_head) {
             pointers[n++] = &heads[i];
         }
     }
     CSL_LEAF(leaf, body, HeadsLeaf, HEADS_LEAF, HEADS, heads);
-    body.session = data(s->digest, 32);
+    body.session = w_data(s->digest, 32);
     body.batch = b->number;
     body.heads = pointers;
     body.n_heads = b->sign_off ? 0 : n;
@@ -322,16 +326,17 @@ static void enter_output(struct world *w, unsigned site, const struct w_session 
     struct csl_signed signed_ = {0};
     Csl__Audit__OutputStatement m = CSL__AUDIT__OUTPUT_STATEMENT__INIT;
     MUST(csl_output_commit(commitment, salt, salt, 8));
-    m.session = data(s->digest, 32);
+    m.session = w_data(s->digest, 32);
     m.party = site;
     m.batch = b->number;
     m.count = b->count;
-    m.commitment = data(commitment, 32);
+    m.commitment = w_data(commitment, 32);
     MUST(csl_statement_sign(&signed_, CSL_STATEMENT_OUTPUT, &m.base, w->members[site].sign_key, NULL));
-    Csl__Audit__Signed one = as_signed(w, site, &signed_);
+    Csl__Audit__Signed one = w_signed(w, site, &signed_), *pointer = &one;
     CSL_LEAF(leaf, body, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
-    body.session = data(s->digest, 32);
-    body.output = b->sign_off ? NULL : &one;
+    body.session = w_data(s->digest, 32);
+    body.n_outputs = b->sign_off ? 0 : 1;
+    body.outputs = &pointer;
     w_append(w, site, &leaf);
     csl_signed_clear(&signed_);
 }
@@ -389,7 +394,7 @@ static char *note_of(struct world *w, unsigned site, size_t n) {
 }
 
 static ProtobufCBinaryData copy(const void *p, size_t n) {
-    ProtobufCBinaryData d = data(malloc(n + 1), n);
+    ProtobufCBinaryData d = w_data(malloc(n + 1), n);
     memcpy(d.data, p, n);
     return d;
 }

@@ -8,7 +8,7 @@
 #include "audit/statement.h"
 #include "audit/verify.h"
 
-enum { W_SITES_MAX = 19, W_LEAVES_MAX = 256, W_SESSIONS_MAX = 4, W_BATCHES_MAX = 4 };
+enum { W_SITES_MAX = 20, W_LEAVES_MAX = 256, W_SESSIONS_MAX = 4, W_BATCHES_MAX = 4 };
 
 struct w_log {
     struct csl_merkle_tree tree;
@@ -17,7 +17,7 @@ struct w_log {
     size_t n;
 };
 
-/* parties 0..N-1, then dealer, owner, client */
+/* parties 0..N-1, then dealer, owner, client, and another client */
 struct world {
     unsigned n_parties;
     struct csl_auditee members[W_SITES_MAX];
@@ -56,6 +56,10 @@ void w_close(struct world *w);
 unsigned w_dealer(const struct world *w);
 unsigned w_owner(const struct world *w);
 unsigned w_client(const struct world *w);
+unsigned w_ward(const struct world *w); /* the other client */
+
+ProtobufCBinaryData w_data(const void *p, size_t n); /* borrowed */
+Csl__Audit__Signed w_signed(const struct world *w, unsigned signer, const struct csl_signed *s);
 
 void w_append(struct world *w, unsigned site, csl_leaf *leaf);
 /* The model's leaves at owner and parties. */

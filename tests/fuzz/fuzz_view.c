@@ -61,15 +61,15 @@ static void batch(const Csl__View__Batch *m) {
     struct csl_diag diag = {""};
     memset(&r, 0, sizeof r);
     memset(&again, 0, sizeof again);
-    if (csl__view_take_batch(&r, m, PARTIES, &diag) == CSL_OK) {
+    if (csl__view_take_batch(&r, m, PARTIES, &roster, &diag) == CSL_OK) {
         uint8_t *p = NULL;
         size_t n = 0;
         Csl__View__Record *record = NULL;
         check(csl__view_pack_batch(&p, &n, &r, PARTIES) == CSL_OK);
         check(csl__view_unpack(&record, p, n, NULL) == CSL_OK);
         check(record->kind_case == CSL__VIEW__RECORD__KIND_BATCH);
-        check(csl__view_take_batch(&again, record->batch, PARTIES, NULL) == CSL_OK);
-        check(again.n_rounds == r.n_rounds && again.n_inputs == r.n_inputs && again.n_output == r.n_output);
+        check(csl__view_take_batch(&again, record->batch, PARTIES, &roster, NULL) == CSL_OK);
+        check(again.n_rounds == r.n_rounds && again.n_inputs == r.n_inputs && again.n_outputs == r.n_outputs);
         csl__view_free(record);
         csl_secret_free(p);
     } else {

@@ -57,7 +57,7 @@ static void add_leaf(csl_bundle *b, csl_leaf *leaf) {
 
 static void bundle_batch(csl_bundle *bundle, const struct rw_session *s, unsigned p, uint32_t b) {
     const struct csl_record *r = &s->batches[p][b];
-    Csl__Audit__Signed heads[CSL_MAX_PARTIES], *list[CSL_MAX_PARTIES], dealt, output;
+    Csl__Audit__Signed heads[CSL_MAX_PARTIES], *list[CSL_MAX_PARTIES], dealt, output, *outputs = &output;
     CSL_LEAF(leaf, body, HeadsLeaf, HEADS_LEAF, HEADS, heads);
     body.session = csl_bytes(s->record.digest, 32);
     body.batch = b + 1;
@@ -73,9 +73,10 @@ static void bundle_batch(csl_bundle *bundle, const struct rw_session *s, unsigne
         add_leaf(bundle, &leaf);
     }
     CSL_LEAF(leaf2, body2, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
-    fill_signed(&output, &r->output, s->w->roster.members[p].name);
+    fill_signed(&output, &r->outputs[0].statement, s->w->roster.members[p].name);
     body2.session = csl_bytes(s->record.digest, 32);
-    body2.output = &output;
+    body2.n_outputs = 1;
+    body2.outputs = &outputs;
     add_leaf(bundle, &leaf2);
 }
 

@@ -169,7 +169,7 @@ void rw__share_input(struct rw_session *s, uint32_t b) {
         struct csl_input_share in;
         OK(csl_input_share_make(&in, plan, part, x, RW_COUNT, w->n, NULL));
         OK(csl_input_share_sign(&in, w->clients[i]->sign_key, s->record.digest, b + 1,
-                                w->two_owners ? (uint32_t)i + 1 : 0, NULL));
+                                w->two_owners ? (uint32_t)i + 1 : 0, NULL, 0, NULL));
         for (unsigned p = 0; p < w->n; p++) {
             struct csl_record_input *to = &s->batches[p][b].inputs[i];
             bool last = p + 1 == w->n;
@@ -246,19 +246,21 @@ static enum csl_err put_out(const struct party *p, struct csl_record *r, uint64_
     unsigned bits = w->label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
     unsigned cut = w->label ? 0 : plan->output_cut;
     uint8_t commitment[32];
+    struct csl_record_output *out = &r->outputs[0];
     csl_output_cut(y, y, n_y, bits, cut);
-    TRY(csl_pack_size(&r->n_output, n_y, bits - cut));
-    r->output_share = csl_secret_alloc(r->n_output, 1);
-    csl_pack_bits(r->output_share, y, n_y, bits - cut);
-    TRY(csl_rand(r->output_salt, sizeof r->output_salt));
-    TRY(csl_output_commit(commitment, r->output_salt, r->output_share, r->n_output));
+    r->n_outputs = 1;
+    TRY(csl_pack_size(&out->n, n_y, bits - cut));
+    out->share = csl_secret_alloc(out->n, 1);
+    csl_pack_bits(out->share, y, n_y, bits - cut);
+    TRY(csl_rand(out->salt, sizeof out->salt));
+    TRY(csl_output_commit(commitment, out->salt, out->share, out->n));
     Csl__Audit__OutputStatement m = CSL__AUDIT__OUTPUT_STATEMENT__INIT;
     m.session = csl_bytes(p->s->record.digest, 32);
     m.party = p->self;
     m.batch = r->batch;
     m.count = r->count;
     m.commitment = csl_bytes(commitment, sizeof commitment);
-    return csl_statement_sign(&r->output, CSL_STATEMENT_OUTPUT, &m.base, w->keys[p->self], NULL);
+    return csl_statement_sign(&out->statement, CSL_STATEMENT_OUTPUT, &m.base, w->keys[p->self], NULL);
 }
 
 static enum csl_err run_batch(struct party *p, struct csl_session *session, struct csl_record *r) {

@@ -300,16 +300,16 @@ static void own_head(struct rw_session *s, unsigned p) {
     first(s, p)->heads[p].signature[1] ^= 1;
 }
 static void output(struct rw_session *s, unsigned p) {
-    first(s, p)->output_share[0] ^= 1;
+    first(s, p)->outputs[0].share[0] ^= 1;
 }
 static void output_salt(struct rw_session *s, unsigned p) {
-    first(s, p)->output_salt[0] ^= 1;
+    first(s, p)->outputs[0].salt[0] ^= 1;
 }
 static void output_signature(struct rw_session *s, unsigned p) {
-    first(s, p)->output.signature[0] ^= 1;
+    first(s, p)->outputs[0].statement.signature[0] ^= 1;
 }
 static void output_statement(struct rw_session *s, unsigned p) { /* another one, that nobody signed */
-    first(s, p)->output.statement[first(s, p)->output.n - 1] ^= 1;
+    first(s, p)->outputs[0].statement.statement[first(s, p)->outputs[0].statement.n - 1] ^= 1;
 }
 static void larger(struct rw_session *s, unsigned p) {
     first(s, p)->count = RW_COUNT + 1; /* nothing of the size is read */
@@ -459,15 +459,14 @@ static void two_outputs_are_a_proof(void **state) {
     struct rw_session *s = rw_run(&w, RW_HONEST, 1), *t = rw_run(&w, RW_HONEST, 1);
     struct csl_record *r = first(s, 0);
     Csl__Audit__OutputStatement *m = NULL;
-    struct csl_signed other;
-    assert_int_equal(csl_output_statement_decode(&m, r->output.statement, r->output.n, NULL), CSL_OK);
+    struct csl_signed other, mine = r->outputs[0].statement;
+    assert_int_equal(csl_output_statement_decode(&m, mine.statement, mine.n, NULL), CSL_OK);
     m->commitment.data[0] ^= 1;
     assert_int_equal(csl_statement_sign(&other, CSL_STATEMENT_OUTPUT, &m->base, w.keys[0], NULL), CSL_OK);
     csl_statement_free(m);
-    struct csl_signed mine = r->output;
-    r->output = other;
+    r->outputs[0].statement = other;
     rw_bundles(s); /* its ledger says so, its view the other */
-    r->output = mine;
+    r->outputs[0].statement = mine;
     csl_signed_clear(&other);
     struct rw_verdict v = rw_replay(s, 0, 0);
     assert_int_equal(v.verdict, CSL_VERDICT_ATTRIBUTABLE);

@@ -120,10 +120,10 @@ static void check_heads(unsigned i, size_t batch) {
 static void check_output(unsigned i, size_t batch, const struct given *given) {
     const csl_leaf *leaf = story_leaf(&stories[i], CSL__AUDIT__LEAF__BODY_OUTPUT, batch);
     assert_non_null(leaf);
-    signed_by(&world, CSL_STATEMENT_OUTPUT, leaf->output->output, party(i));
-    assert_int_equal(leaf->output->output->statement.len, given->n);
-    assert_memory_equal(leaf->output->output->statement.data, given->statement, given->n);
-    assert_memory_equal(leaf->output->output->signature.data, given->signature, sizeof given->signature);
+    signed_by(&world, CSL_STATEMENT_OUTPUT, leaf->output->outputs[0], party(i));
+    assert_int_equal(leaf->output->outputs[0]->statement.len, given->n);
+    assert_memory_equal(leaf->output->outputs[0]->statement.data, given->statement, given->n);
+    assert_memory_equal(leaf->output->outputs[0]->signature.data, given->signature, sizeof given->signature);
 }
 
 static void check_close(unsigned i, uint64_t batches, uint64_t inferences) {

@@ -109,8 +109,8 @@ static void add(struct csl_view_writer *v, const struct csl_record *r) {
 /* A record of a given size, borrowing the rest. */
 static struct csl_record big_record(const struct site *t, uint8_t *share, size_t n) {
     struct csl_record r = t->s->batches[1][0];
-    r.output_share = share;
-    r.n_output = n;
+    r.outputs[0].share = share;
+    r.outputs[0].n = n;
     return r;
 }
 
@@ -181,8 +181,11 @@ static void same_record(const struct csl_record *a, const struct csl_record *b, 
     for (unsigned p = 0; p < n; p++) {
         same(a->heads[p].signature, b->heads[p].signature, CSL_SIGNATURE_BYTES);
     }
-    same(a->output_share, b->output_share, a->n_output);
-    same(a->output.signature, b->output.signature, CSL_SIGNATURE_BYTES);
+    assert_int_equal(a->n_outputs, b->n_outputs);
+    for (size_t i = 0; i < a->n_outputs; i++) {
+        same(a->outputs[i].share, b->outputs[i].share, a->outputs[i].n);
+        same(a->outputs[i].statement.signature, b->outputs[i].statement.signature, CSL_SIGNATURE_BYTES);
+    }
 }
 
 static void what_is_written_is_read(void **state) {

@@ -391,12 +391,14 @@ void fake_prepare_all(struct fake *f, uint32_t batch, uint32_t count) {
     }
 }
 
-void fake_sign(struct fake_statement *out, const struct fake *f, uint32_t batch, uint32_t count) {
+void fake_sign_as(struct fake_statement *out, const struct fake *f, uint8_t salt,
+                  const Csl__Audit__InputStatement *as) {
+    uint32_t count = as->count;
     static const uint64_t zeros[MAX_BATCH * N_IN];
     uint8_t leaves[MAX_BATCH * CSL_MERKLE_BYTES], roots[CSL_MAX_PARTIES][CSL_MERKLE_BYTES];
     ProtobufCBinaryData list[CSL_MAX_PARTIES];
     struct csl_diag diag = {""};
-    *out = (struct fake_statement){.salt = {7}, .seed = {1, 2, 3}};
+    *out = (struct fake_statement){.salt = {salt}, .seed = {1, 2, 3}};
     assert_true(count <= MAX_BATCH);
     for (unsigned i = 0; i < f->w->n; i++) {
         bool last = i + 1 == f->w->n;
@@ -406,14 +408,19 @@ void fake_sign(struct fake_statement *out, const struct fake *f, uint32_t batch,
         must(csl_merkle_root(roots[i], leaves, count), &diag, "root");
         list[i] = csl_bytes(roots[i], CSL_MERKLE_BYTES);
     }
-    Csl__Audit__InputStatement m = CSL__AUDIT__INPUT_STATEMENT__INIT;
+    Csl__Audit__InputStatement m = *as;
     m.session = csl_bytes(f->session, sizeof f->session);
-    m.batch = batch;
-    m.count = count;
     m.n_roots = f->w->n;
     m.roots = list;
     must(csl_statement_sign(&out->s, CSL_STATEMENT_INPUT, &m.base, f->ctx->site.sign_key, &diag), &diag,
          "sign");
+}
+
+void fake_sign(struct fake_statement *out, const struct fake *f, uint32_t batch, uint32_t count) {
+    Csl__Audit__InputStatement m = CSL__AUDIT__INPUT_STATEMENT__INIT;
+    m.batch = batch;
+    m.count = count;
+    fake_sign_as(out, f, 7, &m);
 }
 
 void fake_send_input(struct fake *f, unsigned i, uint32_t batch, const struct fake_statement *s) {

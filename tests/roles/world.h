@@ -127,6 +127,9 @@ struct fake_statement {
     struct csl_signed s;
 };
 void fake_sign(struct fake_statement *out, const struct fake *f, uint32_t batch, uint32_t count);
+/* With these fields; session and roots are filled in, for this salt's first byte. */
+void fake_sign_as(struct fake_statement *out, const struct fake *f, uint8_t salt,
+                  const Csl__Audit__InputStatement *as);
 /* Input as fake_input sends it, with this statement (NULL: none); of the last party without its DATA. */
 void fake_send_input(struct fake *f, unsigned i, uint32_t batch, const struct fake_statement *s);
 void fake_send_vector(struct fake *f, unsigned i, uint32_t batch, uint32_t count);
