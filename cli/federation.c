@@ -280,6 +280,9 @@ static enum csl_err write_roster(struct csl_federation *fed, const struct csl_fe
     char *text = NULL;
     enum csl_err err = CSL_OK;
     TRY_OUT(load_ca(&r.ca, fed, diag));
+    if (opt->roster != NULL) {
+        TRY_OUT(opt->roster(opt->roster_arg, &r, fed->dir, diag));
+    }
     TRY_OUT(csl_roster_write(&text, &r, diag));
     for (size_t i = 0; i < fed->n_members; i++) {
         char path[CSL_PATH_MAX];
