@@ -2,6 +2,7 @@
 #include "tests/chain/chain_test.h"
 
 #include "chain/account.h"
+#include "chain/rpc_internal.h"
 #include "chain/signer.h"
 #include "cli/anvil.h"
 
@@ -53,12 +54,13 @@ static int start(void **state, const char *const *args) {
     return 0;
 }
 
+/* Blocks are made by mine() alone: by itself the node makes them some time after its answer. */
 static int start_newest(void **state) {
-    return start(state, NULL);
+    return start(state, (const char *const[]){"--no-mining", NULL});
 }
 
 static int start_legacy(void **state) {
-    return start(state, (const char *const[]){"--hardfork", "berlin", NULL});
+    return start(state, (const char *const[]){"--no-mining", "--hardfork", "berlin", NULL});
 }
 
 static int stop(void **state) {
@@ -76,6 +78,12 @@ static enum csl_err send(struct node *n, const struct csl_tx *tx, uint8_t hash[C
     enum csl_err err = csl_rpc_send(&n->rpc, raw, n_raw, &n->diag);
     free(raw);
     return err;
+}
+
+static void mine(struct node *n) {
+    json_t *result = NULL;
+    assert_ok(csl__rpc_ask(&result, &n->rpc, "evm_mine", json_array(), CSL__RPC_SMALL, &n->diag));
+    json_decref(result);
 }
 
 static void is_refused(struct node *n, const struct csl_tx *tx, enum csl_rpc_refusal why) {
@@ -124,6 +132,11 @@ static void a_contract(void **state) {
     struct csl_tx tx = creation(&fees, gas);
     assert_ok(send(n, &tx, hash));
     assert_ok(csl_rpc_receipt(&n->rpc, &receipt, &found, hash, &n->diag));
+    assert_false(found);
+    assert_ok(csl_rpc_transaction(&n->rpc, &seen, &found, hash, &n->diag));
+    assert_true(found && !seen.mined && seen.nonce == 0);
+    mine(n);
+    assert_ok(csl_rpc_receipt(&n->rpc, &receipt, &found, hash, &n->diag));
     assert_true(found && receipt.succeeded && receipt.created && receipt.gas_used <= gas);
     csl_address_of_contract(where, n->signer.address, 0);
     assert_memory_equal(where, receipt.contract, sizeof where);
@@ -140,6 +153,7 @@ static void a_contract(void **state) {
         tx.n_data = 0;
         memcpy(tx.to, where, sizeof tx.to);
         assert_ok(send(n, &tx, hash));
+        mine(n);
     }
     n->signer.kind = CSL_SIGNER_ACCOUNT;
     assert_ok(csl_rpc_block_number(&n->rpc, &newest, &n->diag));
