@@ -368,6 +368,9 @@ enum csl_err csl_federation_start(struct csl_federation **out, const struct csl_
     fed->n_parties = opt->n_parties;
     fed->wait = opt->wait;
     fed->profile = opt->profile;
+    if (opt->threads != 0) {
+        (void)snprintf(fed->threads, sizeof fed->threads, "%u", opt->threads);
+    }
     for (size_t i = 0; i < CSL_FED_MEMBERS_MAX; i++) {
         fed->members[i].listen_fd = -1;
         fed->members[i].port_fd = -1;

@@ -35,6 +35,7 @@ struct csl_federation_options {
     uint32_t lanes;                       /* roster limit; 0: the default */
     const char *wait;                     /* party --wait option, or NULL */
     const char *profile;                  /* party --profile option, or NULL */
+    uint32_t threads;                     /* --threads option of parties and dealer; 0: their default */
     const struct csl_audit_policy *audit; /* the roster's; NULL: the defaults */
 
     /* A network between the processes: via[i] gets the port at which others reach the daemon that listens on
