@@ -1,6 +1,6 @@
 # A thin front for people: the build itself is CMake (see CMakePresets.json). GNU make.
 #
-#   make demo [ARGS="--parties 3"]   install what is missing, build, run the demonstration
+#   make demo [ARGS="--parties 3"]   install what is missing, build, run the demonstration; CHAIN=1: with a chain
 #   make test                        install what is missing, build, run all tests
 #   make help                        the rest
 .PHONY: demo test deps mnist asan tsan ct fuzz install clean format format-check help
@@ -20,7 +20,8 @@ demo:
 	@scripts/deps build
 	@mkdir -p build && echo "Building (the log is in build/demo.log) ..."
 	@{ $(call build,release); } >build/demo.log 2>&1 || { cat build/demo.log; exit 1; }
-	@build/release/cli/consilium demo $(ARGS)
+	@if [ "$(CHAIN)" = 1 ]; then anvil=$$(scripts/fetch-npm anvil build/npm) || exit 69; set -- --anvil "$$anvil"; fi; \
+	    build/release/cli/consilium demo "$$@" $(ARGS)
 
 test:
 	@scripts/deps test
@@ -70,6 +71,7 @@ format-check:
 
 help:
 	@echo "make demo          install what is missing, build, run the demonstration (ARGS=... are passed on)"
+	@echo "make demo CHAIN=1  the same with the ledgers anchored on a development chain (from npm)"
 	@echo "make test          install what is missing, build, run all tests"
 	@echo "make deps          install what is missing, or say how"
 	@echo "make mnist         fetch the public MNIST files into data/mnist"

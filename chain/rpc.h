@@ -171,7 +171,8 @@ struct csl_log_filter {
 typedef enum csl_err csl_log_sink(void *arg, const struct csl_log *log, struct csl_diag *diag);
 
 /* The contract's logs in order of block and index, each once: asked for in ranges of `step` blocks, which are
- * halved where the node says that is too much. Every log is checked against the filter. At most 100,000. */
+ * halved where the node says that is too much. Every log is checked against the filter. At most 100,000.
+ * to_block is at most the node's newest: some refuse more, others leave out what comes later. */
 CSL_MUST_CHECK enum csl_err csl_rpc_logs(struct csl_rpc *rpc, const struct csl_log_filter *filter,
                                          csl_log_sink *sink, void *arg, struct csl_diag *diag);
 

@@ -136,6 +136,7 @@ static enum csl_err start(struct run *x) {
                                         .max_batch = (uint32_t)(x->o->batch > 256 ? x->o->batch : 256),
                                         .wait = x->o->wait,
                                         .profile = x->o->profile,
+                                        .threads = (uint32_t)x->o->threads,
                                         .keys = x->o->keys,
                                         .audit = &audit,
                                         .via = x->net != NULL ? through : NULL,

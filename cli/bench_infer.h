@@ -14,6 +14,7 @@ struct csl_bench_infer {
     const char *sign;                          /* "after-output", "before-output", "off" */
     struct csl_list images;                    /* none: random inputs */
     uint64_t parties, batch, count, frac_bits; /* count: batches; 0: by their size */
+    uint64_t threads;                          /* of each daemon; 0: their default */
     bool quick;
     const char *keys;                /* see csl_federation_options; NULL: none are kept */
     const struct csl_bench_cpu *cpu; /* measured already; NULL: measure */

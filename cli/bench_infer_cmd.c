@@ -4,6 +4,7 @@
 
 #include "cli/bench_infer.h"
 #include "cli/commands.h"
+#include "mpc/threads.h"
 
 static const struct csl_opt opts[] = {
     CSL_STRING(struct csl_bench_infer, model, "model", "MODEL", true, "the network, ONNX or Keras"),
@@ -14,6 +15,8 @@ static const struct csl_opt opts[] = {
                "lan: 0.5 ms RTT, 1 Gb/s; wan: 40 ms, 400 Mb/s; default: loopback"),
     CSL_STRING(struct csl_bench_infer, wait, "wait", "spin|auto|block", false,
                "how parties wait for each other; default: spin"),
+    CSL_UINT(struct csl_bench_infer, threads, "threads", "N", 1, CSL_MAX_THREADS,
+             "of each daemon, for large layers; default: the cores, divided by the daemons"),
     CSL_STRING(struct csl_bench_infer, profile, "profile", "auto|lan|wan", false,
                "fewest bytes, fewest rounds, or by the measured round trip; default: auto"),
     CSL_STRING(struct csl_bench_infer, sign, "sign", "WHEN", false,
@@ -31,7 +34,7 @@ static const struct csl_opt opts[] = {
 static const struct csl_spec spec = {
     .name = "bench infer",
     .synopsis = "--model MODEL [--parties N] [--batch B] [--net lan|wan] [--wait spin|auto|block] "
-                "[--profile lan|wan] [--count C] [--json]",
+                "[--profile lan|wan] [--threads N] [--count C] [--json]",
     .text = "Measures this machine, derives the least time that the workload could take on it, then runs the "
             "workload\n"
             "among real processes: online time of a batch (median, 95th percentile), its ratio to the bound, "

@@ -4,12 +4,13 @@
 
 #include "cli/commands.h"
 #include "crypto/cpu.h"
+#include "mpc/threads.h"
 #include "roles/dealer.h"
 #include "roles/party.h"
 
 struct options {
     const char *site, *roster, *bind, *wait, *profile;
-    uint64_t port, listen_fd;
+    uint64_t port, listen_fd, threads;
 };
 
 enum { NO_FD = 1 << 20 };
@@ -20,7 +21,9 @@ enum { NO_FD = 1 << 20 };
         CSL_STRING(struct options, bind, "bind", "ADDRESS", false, "address to listen on; default: all"),    \
         CSL_UINT(struct options, port, "port", "N", 1, 65535, "port to listen on; default: the roster's"),   \
         CSL_UINT(struct options, listen_fd, "listen-fd", "N", 3, NO_FD - 1,                                  \
-                 "use this inherited, bound socket instead")
+                 "use this inherited, bound socket instead"),                                                \
+        CSL_UINT(struct options, threads, "threads", "N", 1, CSL_MAX_THREADS,                                \
+                 "for large layers; default: the cores, divided by the roster's daemons on this host")
 
 static const struct csl_opt party_opts[] = {
     COMMON_OPTIONS,
@@ -37,7 +40,7 @@ static const struct csl_opt dealer_opts[] = {COMMON_OPTIONS, CSL_OPTS_END};
 static const struct csl_spec party_spec = {
     .name = "party",
     .synopsis = "--site DIR [--roster FILE] [--bind ADDRESS] [--port N] [--wait auto|spin|block] "
-                "[--profile auto|lan|wan]",
+                "[--profile auto|lan|wan] [--threads N]",
     .text = "Runs a party's daemon until SIGTERM. It keeps this site's shares of the models in DIR/state, "
             "connects to the\n"
             "other daemons (in any order of starting) and serves the sessions of clients. A renewed "
@@ -46,7 +49,7 @@ static const struct csl_spec party_spec = {
     .opts = party_opts};
 static const struct csl_spec dealer_spec = {
     .name = "dealer",
-    .synopsis = "--site DIR [--roster FILE] [--bind ADDRESS] [--port N]",
+    .synopsis = "--site DIR [--roster FILE] [--bind ADDRESS] [--port N] [--threads N]",
     .text = "Runs the dealer's daemon until SIGTERM. It makes correlations for the parties and never sees "
             "data; whoever\n"
             "runs it must not collude with any party. The log goes to stderr.",
@@ -58,9 +61,32 @@ static struct csl_daemon_options daemon_options(const struct options *o) {
                                        .listen_fd = o->listen_fd == NO_FD ? -1 : (int)o->listen_fd};
 }
 
+/* Daemons of the roster that are reached at this site's host, this one among them. */
+static unsigned daemons_here(const struct csl_context *ctx) {
+    unsigned n = 0;
+    for (size_t i = 0; i < ctx->roster.n_members; i++) {
+        const struct csl_member *m = &ctx->roster.members[i];
+        bool computes = (m->roles & (CSL_ROLE_PARTY | CSL_ROLE_DEALER)) != 0;
+        n += computes && m->host[0] != 0 && strcmp(m->host, ctx->self->host) == 0;
+    }
+    return n;
+}
+
+/* Followed by close_site(), unless it fails. */
 static enum csl_err open_site(struct csl_context *ctx, struct csl_cli *cli, const struct options *o) {
     TRY(csl_cpu_check(&cli->diag));
-    return csl_context_load(ctx, o->site, o->roster, &cli->diag);
+    TRY(csl_context_load(ctx, o->site, o->roster, &cli->diag));
+    unsigned n = o->threads != 0 ? (unsigned)o->threads : csl_threads_default(daemons_here(ctx));
+    enum csl_err err = csl_threads_start(n, &cli->diag);
+    if (err != CSL_OK) {
+        csl_context_free(ctx);
+    }
+    return err;
+}
+
+static void close_site(struct csl_context *ctx) {
+    csl_threads_stop();
+    csl_context_free(ctx);
 }
 
 static enum csl_err run_party(struct csl_cli *cli, const struct options *o) {
@@ -72,7 +98,7 @@ static enum csl_err run_party(struct csl_cli *cli, const struct options *o) {
     struct csl_context ctx;
     TRY(open_site(&ctx, cli, o));
     enum csl_err err = csl_party_run(&ctx, &po, &cli->diag);
-    csl_context_free(&ctx);
+    close_site(&ctx);
     return err;
 }
 
@@ -81,7 +107,7 @@ static enum csl_err run_dealer(struct csl_cli *cli, const struct options *o) {
     struct csl_context ctx;
     TRY(open_site(&ctx, cli, o));
     enum csl_err err = csl_dealer_run(&ctx, &d, &cli->diag);
-    csl_context_free(&ctx);
+    close_site(&ctx);
     return err;
 }
 

@@ -8,11 +8,12 @@
 
 #include "cli/commands.h"
 #include "cli/demo_audit.h"
+#include "cli/demo_chain.h"
 #include "cli/federation.h"
 #include "cli/run_args.h"
 
 struct options {
-    const char *data, *dir, *liar;
+    const char *data, *dir, *liar, *anvil;
     const char *model, *images, *labels;
     uint64_t parties, count;
 };
@@ -33,7 +34,8 @@ static enum csl_err share_model(struct csl_cli *cli, struct csl_federation *fed,
 
 /* The judge of the second audit is trusted not to be in league with a hospital: two shares of three may be
  * opened. */
-static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, const struct options *o) {
+static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, const struct options *o,
+                          struct csl_demo_chain *chain) {
     struct csl_roster defaults = {.n_members = 0};
     csl_roster_defaults(&defaults);
     defaults.audit.colluding = 0;
@@ -42,7 +44,9 @@ static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, cons
                                         .dir = o->dir,
                                         .max_batch = 256,
                                         .profile = "lan",
-                                        .audit = &defaults.audit};
+                                        .audit = &defaults.audit,
+                                        .roster = o->anvil == NULL ? NULL : csl_demo_chain_roster,
+                                        .roster_arg = chain};
     return csl_federation_start(fed, &fo, &cli->diag);
 }
 
@@ -54,10 +58,12 @@ static const struct csl_opt demo_opts[] = {
     CSL_STRING(struct options, dir, "dir", "DIR", false, "keep the sites, logs and keys in this new folder"),
     CSL_STRING(struct options, liar, "liar", "PROGRAM", false,
                "a daemon that can lie, for the second audit; default: the build tree's"),
+    CSL_STRING(struct options, anvil, "anvil", "PROGRAM", false,
+               "anchor the ledgers on this development chain, too (make demo CHAIN=1)"),
     CSL_OPTS_END};
 static const struct csl_spec demo_spec = {
     .name = "demo",
-    .synopsis = "[--parties N] [--count N] [--data DIR] [--json]",
+    .synopsis = "[--parties N] [--count N] [--data DIR] [--anvil PROGRAM] [--json]",
     .text = "Hospitals on this machine classify handwritten digits that none of them sees. Run it from the "
             "project's folder:\n"
             "it shows real MNIST where that is present (make mnist), else the project's own drawn digits. "
@@ -92,6 +98,8 @@ struct demo {
     const struct options *o;
     struct csl_federation *fed;
     json_t *inference, *clean, *tampered;
+    struct csl_demo_chain chain;
+    json_t *anchors[2], *anchored;
 };
 
 static void say(const struct demo *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -174,6 +182,43 @@ static enum csl_err audit_tampered(struct demo *d, struct csl_demo_audit *a, con
     return CSL_OK;
 }
 
+/* ---- The chain ---- */
+
+static enum csl_err anchor_all(struct demo *d, struct csl_demo_audit *a, bool first) {
+    if (first) {
+        say(d,
+            "\nThe chain: anvil, on this machine. Every site has an account of its own there; %s deploys the "
+            "contract.\n",
+            d->chain.sites[0].name);
+        TRY(csl_demo_chain_start(&d->chain, a));
+        say(d, "Every site anchors its ledger:\n");
+    } else {
+        say(d, "\nEvery site anchors again; each anchor names the one before it:\n");
+    }
+    return csl_demo_chain_anchor(&d->chain, a, &d->anchors[first ? 0 : 1]);
+}
+
+static enum csl_err verify_anchors(struct demo *d, struct csl_demo_audit *a) {
+    int code = 0;
+    json_t *report = NULL;
+    say(d, "Whoever has the roster and a node of the chain can verify the ledgers against it:\n");
+    TRY(csl_demo_chain_verify(&d->chain, a, &code, &report));
+    json_t *sites = json_object_get(report, "anchored");
+    for (size_t i = 0; i < json_array_size(sites); i++) {
+        const json_t *s = json_array_get(sites, i);
+        say(d, "  %-12s %lld of %lld entries are anchored\n", json_string_value(json_object_get(s, "site")),
+            (long long)json_integer_value(json_object_get(s, "anchored")),
+            (long long)json_integer_value(json_object_get(s, "entries")));
+    }
+    d->anchored = json_pack("{s:i, s:O, s:O}", "exit", code, "sites", sites, "findings",
+                            json_object_get(report, "findings"));
+    json_decref(report);
+    say(d, "  %s\n",
+        code == 0 ? "consistent: every ledger contains what its site anchored"
+                  : "NOT consistent with the chain");
+    return d->anchored == NULL ? CSL_ENOMEM : CSL_OK;
+}
+
 static bool find_liar(char out[1024], const struct options *o) {
     size_t n = 900;
     if (o->liar != NULL) {
@@ -190,31 +235,42 @@ static enum csl_err run(struct demo *d) {
     struct csl_demo_audit a = {.cli = d->cli, .fed = d->fed, .n_parties = (unsigned)d->o->parties};
     TRY(classify(d));
     TRY(audit_clean(d, &a));
+    if (d->o->anvil != NULL) {
+        TRY(anchor_all(d, &a, true));
+        TRY(verify_anchors(d, &a));
+    }
     if (!find_liar(liar, d->o)) {
         say(d, "\n(No lying daemon is at hand, %s: the second audit is left out. The build tree has one.)\n",
             liar);
         return CSL_OK;
     }
-    return audit_tampered(d, &a, liar);
+    TRY(audit_tampered(d, &a, liar));
+    return d->o->anvil == NULL ? CSL_OK : anchor_all(d, &a, false);
 }
 
 static enum csl_err demo(struct csl_cli *cli, struct options *o) {
-    struct demo d = {.cli = cli, .o = o};
+    struct demo d = {.cli = cli, .o = o, .chain = {.program = o->anvil}};
     char images[1024], labels[1024];
     find_digits(o, cli->json, images, labels);
     say(&d, "Making keys and certificates, starting %llu hospitals and a dealer ...\n",
         (unsigned long long)o->parties);
-    TRY(start(&d.fed, cli, o));
+    TRY(start(&d.fed, cli, o, &d.chain));
     enum csl_err err = run(&d);
+    csl_demo_chain_stop(&d.chain);
     csl_federation_stop(d.fed, NULL);
     if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, json_pack("{s:s, s:i, s:O?, s:{s:O?, s:O?}}", "version", CSL_VERSION,
-                                                "parties", (int)o->parties, "inference", d.inference, "audit",
-                                                "clean", d.clean, "tampered", d.tampered));
+        err = csl_cli_print_json(cli, json_pack("{s:s, s:i, s:O?, s:{s:O?, s:O?}, s:{s:O?, s:O?, s:O?}}",
+                                                "version", CSL_VERSION, "parties", (int)o->parties,
+                                                "inference", d.inference, "audit", "clean", d.clean,
+                                                "tampered", d.tampered, "chain", "first", d.anchors[0],
+                                                "second", d.anchors[1], "verified", d.anchored));
     }
     json_decref(d.inference);
     json_decref(d.clean);
     json_decref(d.tampered);
+    json_decref(d.anchors[0]);
+    json_decref(d.anchors[1]);
+    json_decref(d.anchored);
     return err;
 }
 

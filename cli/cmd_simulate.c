@@ -7,12 +7,13 @@
 #include "cli/commands.h"
 #include "cli/federation.h"
 #include "cli/run_args.h"
+#include "mpc/threads.h"
 #include "nn/plan.h"
 
 struct options {
     const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait, *sign, *profile;
     struct csl_list images;
-    uint64_t parties, count, batch, frac_bits, check_rows;
+    uint64_t parties, count, batch, frac_bits, check_rows, threads;
     bool keep;
 };
 
@@ -89,6 +90,7 @@ static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, cons
                                         .max_batch = (uint32_t)(o->batch > 256 ? o->batch : 256),
                                         .wait = o->wait,
                                         .profile = o->profile,
+                                        .threads = (uint32_t)o->threads,
                                         .audit = &audit};
     return csl_federation_start(fed, &fo, &cli->diag);
 }
@@ -112,6 +114,8 @@ static const struct csl_opt simulate_opts[] = {
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_UINT(struct options, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
     CSL_STRING(struct options, wait, "wait", "auto|spin|block", false, "how parties wait; default: auto"),
+    CSL_UINT(struct options, threads, "threads", "N", 1, CSL_MAX_THREADS,
+             "of each daemon, for large layers; default: the cores, divided by the daemons"),
     CSL_STRING(struct options, profile, "profile", "auto|lan|wan", false,
                "fewest bytes, fewest rounds, or by the measured round trip; default: lan, as all are near"),
     CSL_STRING(struct options, sign, "sign", "WHEN", false,

@@ -280,6 +280,9 @@ static enum csl_err write_roster(struct csl_federation *fed, const struct csl_fe
     char *text = NULL;
     enum csl_err err = CSL_OK;
     TRY_OUT(load_ca(&r.ca, fed, diag));
+    if (opt->roster != NULL) {
+        TRY_OUT(opt->roster(opt->roster_arg, &r, fed->dir, diag));
+    }
     TRY_OUT(csl_roster_write(&text, &r, diag));
     for (size_t i = 0; i < fed->n_members; i++) {
         char path[CSL_PATH_MAX];
@@ -368,6 +371,9 @@ enum csl_err csl_federation_start(struct csl_federation **out, const struct csl_
     fed->n_parties = opt->n_parties;
     fed->wait = opt->wait;
     fed->profile = opt->profile;
+    if (opt->threads != 0) {
+        (void)snprintf(fed->threads, sizeof fed->threads, "%u", opt->threads);
+    }
     for (size_t i = 0; i < CSL_FED_MEMBERS_MAX; i++) {
         fed->members[i].listen_fd = -1;
         fed->members[i].port_fd = -1;

@@ -35,12 +35,17 @@ struct csl_federation_options {
     uint32_t lanes;                       /* roster limit; 0: the default */
     const char *wait;                     /* party --wait option, or NULL */
     const char *profile;                  /* party --profile option, or NULL */
+    uint32_t threads;                     /* --threads option of parties and dealer; 0: their default */
     const struct csl_audit_policy *audit; /* the roster's; NULL: the defaults */
 
     /* A network between the processes: via[i] gets the port at which others reach the daemon that listens on
      * ports[i]; the roster names it. NULL: they reach each other directly. */
     enum csl_err (*via)(void *arg, uint16_t *via, const uint16_t *ports, size_t n, struct csl_diag *diag);
     void *via_arg;
+
+    /* Adds to the roster before it is written; the sites' folders, with their keys, are in dir. May be NULL. */
+    enum csl_err (*roster)(void *arg, struct csl_roster *r, const char *dir, struct csl_diag *diag);
+    void *roster_arg;
 
     /* For tests; zero or NULL otherwise. */
     const char *program;                 /* the consilium to run; NULL: this program itself */

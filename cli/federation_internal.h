@@ -26,6 +26,7 @@ struct csl_federation {
     bool remove_dir;
     char program[CSL_PATH_MAX];
     const char *wait, *profile;
+    char threads[12]; /* "" for none */
     unsigned n_parties;
     size_t n_members;
     struct csl_fed_member members[CSL_FED_MEMBERS_MAX]; /* parties, dealer, owner, client, extras */

@@ -87,6 +87,10 @@ enum csl_err csl_federation_spawn(struct csl_federation *fed, const char *name, 
         argv[n++] = "--profile";
         argv[n++] = fed->profile;
     }
+    if (fed->threads[0] != 0) {
+        argv[n++] = "--threads";
+        argv[n++] = fed->threads;
+    }
     for (; args != NULL && *args != NULL && n < ARGS_MAX; args++) {
         argv[n++] = *args;
     }

@@ -1,6 +1,6 @@
 /* The part of PKCS#11 ("Cryptoki", OASIS, version 2.40) that crypto/token*.c use: types, constants, and the
  * function list in its order. Pointers that we never call stand as CSL__CK_UNUSED, so that the others are in
- * their places (tests/crypto/test_token_abi.c compares them with another header where there is one). */
+ * their places (tests/crypto/token_abi.c compares them with another header where there is one). */
 #ifndef CSL_CRYPTO_CRYPTOKI_INTERNAL_H
 #define CSL_CRYPTO_CRYPTOKI_INTERNAL_H
 

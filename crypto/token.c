@@ -236,10 +236,26 @@ static void execute(struct csl__token_session *s, struct csl__token_call *c) {
     }
 }
 
-static struct csl__token_call *next_call(struct csl__token *t) {
+/* Some modules look for tokens only when they are initialised. So a token that is gone makes all its workers
+ * give the module up; when nobody else has it, it is initialised anew by the next call. */
+static void give_up(struct csl__token_session *s) {
+    csl__session_drop(s);
+    csl__module_close(s->module);
+    s->module = NULL;
+    s->gone = false;
+}
+
+/* With the lock, which is released meanwhile. */
+static struct csl__token_call *next_call(struct csl__token *t, struct csl__token_session *s) {
     t->n_idle++;
     while (t->head == NULL && !t->stopping) {
         (void)pthread_cond_wait(&t->work, &t->lock);
+        if (s->reset != t->reset && s->module != NULL) {
+            s->reset = t->reset;
+            (void)pthread_mutex_unlock(&t->lock);
+            give_up(s);
+            (void)pthread_mutex_lock(&t->lock);
+        }
     }
     t->n_idle--;
     struct csl__token_call *c = t->stopping ? NULL : t->head;
@@ -255,10 +271,18 @@ static void *work(void *arg) {
     struct csl__token_session s = {.token = t};
     struct csl__token_call *c;
     (void)pthread_mutex_lock(&t->lock);
-    while ((c = next_call(t)) != NULL) {
+    while ((c = next_call(t, &s)) != NULL) {
         (void)pthread_mutex_unlock(&t->lock);
         execute(&s, c);
+        bool gone = s.gone;
+        if (gone) {
+            give_up(&s);
+        }
         (void)pthread_mutex_lock(&t->lock);
+        if (gone) {
+            s.reset = ++t->reset;
+            (void)pthread_cond_broadcast(&t->work);
+        }
         c->done = true;
         t->stuck = false;
         bool abandoned = --c->refs == 0;
@@ -270,8 +294,7 @@ static void *work(void *arg) {
         }
     }
     (void)pthread_mutex_unlock(&t->lock);
-    csl__session_drop(&s);
-    csl__module_close(s.module);
+    give_up(&s);
     (void)pthread_mutex_lock(&t->lock);
     t->n_workers--;
     bool ours = t->orphaned && t->n_workers == 0;

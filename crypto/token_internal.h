@@ -60,6 +60,8 @@ struct csl__token_session {
     struct csl__ck_functions *f; /* the module's */
     csl__ck_ulong slot, handle;
     bool open, lost; /* lost: the session, or what was known of the token, is of no more use */
+    bool gone;       /* the module does not see the token */
+    unsigned reset;  /* the token's, when the module was opened */
 };
 
 /* Key material of a private key in the token. Counted. */

@@ -222,6 +222,7 @@ static enum csl_err find_slot(struct csl__token_session *s, struct csl__ck_token
             found++;
         }
     }
+    s->gone = found == 0;
     if (found != 1) {
         return csl_fail(diag, found == 0 ? CSL_EUNAVAILABLE : CSL_ECONFIG,
                         found == 0 ? "no such token among the %lu that %s has; is it connected?"

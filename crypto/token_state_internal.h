@@ -20,6 +20,7 @@ struct csl__token {
     struct csl__token_call *head; /* not begun */
     unsigned n_workers, n_idle;
     unsigned epoch; /* of object handles */
+    unsigned reset; /* counts how often the token was gone: every worker gives the module up then */
     bool stopping, orphaned;
     bool stuck; /* a call is late, and nothing was answered since */
     struct timespec probe_after;

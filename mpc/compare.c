@@ -2,6 +2,7 @@
 
 #include "mpc/bits_internal.h"
 #include "mpc/round_internal.h"
+#include "mpc/threads.h"
 
 enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s,
                                const struct csl__corr_demand *t, size_t batch, unsigned shift,
@@ -29,20 +30,58 @@ enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s,
     return CSL_OK;
 }
 
+/* ---- over threads ---- */
+
+struct split {
+    const struct csl__compare *j;
+    csl__range_fn *fn;
+    void *arg;
+};
+
+static void some_rows(void *arg, size_t first, size_t n) {
+    const struct split *s = arg;
+    for (size_t row = first; row < first + n; row++) {
+        s->fn(s->j, s->arg, row, 0, s->j->count);
+    }
+}
+
+static void some_words(void *arg, size_t first, size_t n) {
+    const struct split *s = arg;
+    size_t left = s->j->count - 64 * first;
+    s->fn(s->j, s->arg, 0, 64 * first, 64 * n < left ? 64 * n : left);
+}
+
+void csl__compare_split(const struct csl__compare *j, csl__range_fn *fn, void *arg, double ns_each) {
+    enum { WORDS = 8 };
+    struct split s = {j, fn, arg};
+    double ns = ns_each * (double)j->batch * (double)j->count;
+    if (j->batch == 1) {
+        csl__threads_split(some_words, &s, j->n_words, WORDS, ns);
+    } else {
+        csl__threads_split(some_rows, &s, j->batch, 1, ns);
+    }
+}
+
+/* ---- steps ---- */
+
+static void read_range(const struct csl__compare *j, void *arg, size_t row, size_t first, size_t n) {
+    unsigned n_e = j->params->n_digits - 1u, shift = j->shift;
+    uint64_t *x = j->x + row * j->n_inputs * j->n_words + first / 64;
+    uint64_t *b = j->b + row * j->n_words + first / 64;
+    (void)arg;
+    for (unsigned digit = 0; digit <= n_e; shift += j->params->digit_bits[digit++]) {
+        unsigned width = j->params->digit_bits[digit];
+        uint64_t *lt = n_e + digit < j->n_inputs ? x + (n_e + digit) * j->n_words : b;
+        uint64_t *eq = digit > 0 ? x + (digit - 1) * j->n_words : NULL;
+        const uint64_t *table = csl__corr_row(j->t, CSL_RELU_TABLE + digit, row);
+        table += first << (width > 6 ? width - 6 : 0); /* words an element */
+        j->kernels->read_table(lt, eq, table, j->c + row * j->count + first, n, shift, width, j->one);
+    }
+}
+
 /* T2: the inputs of the comparison, from the tables at the public digits of c'. */
 static void read_digits(const struct csl__compare *j) {
-    unsigned n_e = j->params->n_digits - 1u, shift = j->shift;
-    for (unsigned digit = 0; digit <= n_e; shift += j->params->digit_bits[digit++]) {
-        for (size_t row = 0; row < j->batch; row++) {
-            uint64_t *x = j->x + row * j->n_inputs * j->n_words;
-            uint64_t *lt =
-                n_e + digit < j->n_inputs ? x + (n_e + digit) * j->n_words : j->b + row * j->n_words;
-            uint64_t *eq = digit > 0 ? x + (digit - 1) * j->n_words : NULL;
-            j->kernels->read_table(lt, eq, csl__corr_row(j->t, CSL_RELU_TABLE + digit, row),
-                                   j->c + row * j->count, j->count, shift, j->params->digit_bits[digit],
-                                   j->one);
-        }
-    }
+    csl__compare_split(j, read_range, NULL, j->params->n_digits);
 }
 
 /* T3: u = open(<x> ^ <m>) */

@@ -40,6 +40,12 @@ static inline bool csl__compare_is_wan(const struct csl__compare *j) {
     return j->t->demand.form == CSL_FORM_WAN;
 }
 
+/* Local work on n elements of a row, from `first` on, a multiple of 64. */
+typedef void csl__range_fn(const struct csl__compare *j, void *arg, size_t row, size_t first, size_t n);
+
+/* Does it for all elements of all rows, over the pool's threads where it is worth it. */
+void csl__compare_split(const struct csl__compare *j, csl__range_fn *fn, void *arg, double ns_each);
+
 /* Lan form, T2..T4, two rounds or one: e is 1 where z + (r mod 2^f) is negative, XOR beta. */
 CSL_MUST_CHECK enum csl_err csl__compare_sign(struct csl__compare *j);
 

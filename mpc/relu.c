@@ -32,25 +32,24 @@ struct operands {
 };
 
 /* T5 */
-static void finish(const struct csl__compare *j, uint64_t *y) {
+static void finish_range(const struct csl__compare *j, void *arg, size_t row, size_t first, size_t n) {
     const struct csl__corr_demand *t = j->t;
     bool wrap = t->data[CSL_RELU_S_BETA] != NULL;
-    for (size_t row = 0; row < j->batch; row++) {
-        struct csl__relu_finish f = {
-            .c_high = j->c + row * j->count,
-            .e = j->e + row * j->n_words,
-            .beta = csl__corr_row(t, CSL_RELU_BETA_R, row),
-            .r_high = csl__corr_row(t, CSL_RELU_R_HIGH, row),
-            .r_beta = csl__corr_row(t, CSL_RELU_R_BETA, row),
-            .s = wrap ? csl__corr_row(t, CSL_RELU_S, row) : NULL,
-            .s_beta = wrap ? csl__corr_row(t, CSL_RELU_S_BETA, row) : NULL,
-            .n = j->count,
-            .k = j->params->k,
-            .out_bits = j->params->out_bits,
-            .one = j->one,
-        };
-        j->kernels->finish(y + row * j->count, &f);
-    }
+    uint64_t *y = arg;
+    struct csl__relu_finish f = {
+        .c_high = j->c + row * j->count + first,
+        .e = j->e + row * j->n_words + first / 64,
+        .beta = csl__corr_row(t, CSL_RELU_BETA_R, row) + first,
+        .r_high = csl__corr_row(t, CSL_RELU_R_HIGH, row) + first,
+        .r_beta = csl__corr_row(t, CSL_RELU_R_BETA, row) + first,
+        .s = wrap ? csl__corr_row(t, CSL_RELU_S, row) + first : NULL,
+        .s_beta = wrap ? csl__corr_row(t, CSL_RELU_S_BETA, row) + first : NULL,
+        .n = n,
+        .k = j->params->k,
+        .out_bits = j->params->out_bits,
+        .one = j->one,
+    };
+    j->kernels->finish(y + row * j->count + first, &f);
 }
 
 static enum csl_err relu(struct csl_session *s, const struct csl__corr_demand *t, size_t batch, void *arg) {
@@ -65,7 +64,7 @@ static enum csl_err relu(struct csl_session *s, const struct csl__corr_demand *t
         return CSL_OK;
     }
     TRY(csl__compare_sign(&j));
-    finish(&j, o->y);
+    csl__compare_split(&j, finish_range, o->y, 1);
     return CSL_OK;
 }
 

@@ -39,6 +39,8 @@ static const struct {
     {SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, CSL_EAUTH, "the peer refused our certificate's purpose"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, CSL_EAUTH, "the peer refused our certificate as revoked"},
     {SSL_R_TLSV1_ALERT_ACCESS_DENIED, CSL_EAUTH, "the peer refused us"},
+    {SSL_R_TLSV1_ALERT_INTERNAL_ERROR, CSL_EPEER,
+     "the peer ended TLS over a fault of its own (such as a token that holds its key); its log says more"},
     {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, CSL_EAUTH, "the peer demands a certificate and we sent none"},
 };
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,10 @@
 #include "roles/daemon.h"
 #include "roles/view_internal.h"
 
-enum { END_ROOM = 1024 }; /* kept for the last record */
+enum {
+    END_ROOM = 1024,        /* kept for the last record */
+    BACKGROUND = 256 * 1024 /* bytes of a record from which on a thread seals and writes it */
+};
 
 struct csl_view_writer {
     const struct csl_context *ctx;
@@ -27,6 +31,13 @@ struct csl_view_writer {
     bool stopped; /* nothing but the end is written any more */
     bool broken;  /* not even that */
     char why[512];
+    /* A large record on its way; nothing above is touched until the thread is joined. */
+    bool adding;
+    pthread_t thread;
+    uint8_t *plain;
+    size_t n_plain;
+    enum csl_err added;
+    struct csl_diag added_diag;
 };
 
 static uint64_t bound_of(const struct csl_context *ctx) {
@@ -93,6 +104,31 @@ static enum csl_err add_record(struct csl_view_writer *w, uint8_t *plain, size_t
     }
     free(sealed);
     return CSL_OK;
+}
+
+static void *add_behind(void *arg) {
+    struct csl_view_writer *w = arg;
+    w->added = add_record(w, w->plain, w->n_plain, &w->added_diag);
+    return NULL;
+}
+
+/* The record that was on its way is in the file, or why it is not. */
+static enum csl_err settle(struct csl_view_writer *w, struct csl_diag *diag) {
+    if (!w->adding) {
+        return CSL_OK;
+    }
+    (void)pthread_join(w->thread, NULL);
+    w->adding = false;
+    return w->added == CSL_OK ? CSL_OK : csl_fail(diag, w->added, "%s", w->added_diag.text);
+}
+
+/* Sealing and writing megabytes takes as long as the batch did: the next one is prepared meanwhile. Takes
+ * plain over. */
+static enum csl_err add_large(struct csl_view_writer *w, uint8_t *plain, size_t n, struct csl_diag *diag) {
+    w->plain = plain;
+    w->n_plain = n;
+    w->adding = pthread_create(&w->thread, NULL, add_behind, w) == 0;
+    return w->adding ? CSL_OK : add_record(w, plain, n, diag);
 }
 
 /* ---- Beginning ---- */
@@ -235,11 +271,15 @@ enum csl_err csl_view_begin(struct csl_view_writer **out, const struct csl_conte
 enum csl_err csl_view_add(struct csl_view_writer *w, const struct csl_record *r, struct csl_diag *diag) {
     uint8_t *plain = NULL;
     size_t n = 0;
-    if (w == NULL || w->stopped) {
+    if (w == NULL) {
+        return CSL_OK;
+    }
+    TRY(settle(w, diag));
+    if (w->stopped) {
         return CSL_OK;
     }
     TRY(csl__view_pack_batch(&plain, &n, r, w->n_parties));
-    return add_record(w, plain, n, diag);
+    return n >= BACKGROUND ? add_large(w, plain, n, diag) : add_record(w, plain, n, diag);
 }
 
 void csl_view_end(struct csl_view_writer *w) {
@@ -248,6 +288,9 @@ void csl_view_end(struct csl_view_writer *w) {
     struct csl_diag diag = {""};
     if (w == NULL) {
         return;
+    }
+    if (settle(w, &diag) != CSL_OK) {
+        stop(w, diag.text);
     }
     if (!w->broken && csl__view_pack_end(&plain, &n, !w->stopped, w->why) == CSL_OK &&
         csl__view_seal(&sealed, &n_sealed, w->ctx->self->wrap_key, CSL__VIEW_LABEL, w->head, sizeof w->head,

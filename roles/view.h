@@ -33,7 +33,8 @@ CSL_MUST_CHECK enum csl_err csl_view_begin(struct csl_view_writer **out, const s
                                            const struct csl_package *package, const uint8_t mask_id[32],
                                            const struct csl_model_share *share,
                                            const struct csl_request *request, struct csl_diag *diag);
-/* After the output was sent. w may be NULL. */
+/* After the output was sent; r may go when it returns. A large record is sealed and written by a thread: what
+ * goes wrong there is an error of the next call. w may be NULL. */
 CSL_MUST_CHECK enum csl_err csl_view_add(struct csl_view_writer *w, const struct csl_record *r,
                                          struct csl_diag *diag);
 /* However the session ends. NULL is allowed. */

@@ -84,20 +84,26 @@ void test_blocks_clear(struct test_blocks *b) {
     memset(b, 0, sizeof *b);
 }
 
-struct csl_cid test_import(struct test_blocks *b, const struct csl_unixfs_profile *profile, uint64_t size) {
+struct csl_cid test_import_bytes(struct test_blocks *b, const struct csl_unixfs_profile *profile,
+                                 const uint8_t *p, size_t n) {
+    enum { PIECE = 99991 }; /* no chunk is a multiple of it */
     struct csl_unixfs_import *im;
     struct csl_cid root;
-    uint8_t *piece = malloc(99991); /* no chunk is a multiple of it */
-    assert_non_null(piece);
     assert_int_equal(csl_unixfs_import_new(&im, profile, b == NULL ? NULL : test_blocks_put, b), CSL_OK);
-    for (uint64_t at = 0; at < size;) {
-        size_t n = size - at < 99991 ? (size_t)(size - at) : 99991;
-        test_content(piece, at, n);
-        assert_int_equal(csl_unixfs_import_write(im, piece, n, NULL), CSL_OK);
-        at += n;
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t part = n - at < PIECE ? n - at : PIECE;
+        assert_int_equal(csl_unixfs_import_write(im, p + at, part, NULL), CSL_OK);
     }
     assert_int_equal(csl_unixfs_import_end(im, &root, NULL), CSL_OK);
     csl_unixfs_import_free(im);
-    free(piece);
+    return root;
+}
+
+struct csl_cid test_import(struct test_blocks *b, const struct csl_unixfs_profile *profile, size_t n) {
+    uint8_t *p = malloc(n + 1);
+    assert_non_null(p);
+    test_content(p, 0, n);
+    struct csl_cid root = test_import_bytes(b, profile, p, n);
+    free(p);
     return root;
 }

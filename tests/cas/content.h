@@ -24,7 +24,9 @@ enum csl_err test_blocks_get(void *arg, const struct csl_cid *cid, uint8_t **blo
 struct csl_cid test_blocks_add(struct test_blocks *b, uint8_t codec, const uint8_t *p, size_t n);
 void test_blocks_clear(struct test_blocks *b);
 
-/* Imports size bytes of the content; b NULL: only for the CID. */
-struct csl_cid test_import(struct test_blocks *b, const struct csl_unixfs_profile *profile, uint64_t size);
+/* Imports these bytes, or the first n of the content; b NULL: only for the CID. */
+struct csl_cid test_import_bytes(struct test_blocks *b, const struct csl_unixfs_profile *profile,
+                                 const uint8_t *p, size_t n);
+struct csl_cid test_import(struct test_blocks *b, const struct csl_unixfs_profile *profile, size_t n);
 
 #endif

@@ -466,7 +466,7 @@ int main(void) {
                                        cmocka_unit_test(gateway),
                                        cmocka_unit_test(urls)
 #else
-                                        cmocka_unit_test(no_http)
+                                       cmocka_unit_test(no_http)
 #endif
     };
     return cmocka_run_group_tests(tests, setup, teardown);

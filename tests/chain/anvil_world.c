@@ -105,16 +105,12 @@ static struct csl_rpc rpc_here(void) {
         .url = csl_anvil_url(anvil), .connect_ms = CALL_MS, .total_ms = CALL_MS, .idle_ms = CALL_MS};
 }
 
-int world_setup(void **state) {
-    (void)state;
+void world_restart(const char *const *args) {
     struct csl_diag diag = {""};
     struct csl_account *account = NULL;
     uint8_t tx[CSL_HASH_BYTES];
     uint64_t gas = 0;
-    key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    assert_non_null(key);
-    assert_non_null(mkdtemp(base));
-    if (csl_anvil_start(&anvil, program, NULL, &diag) != CSL_OK) {
+    if (csl_anvil_start(&anvil, program, args, &diag) != CSL_OK) {
         printf("skipped: %s\n", diag.text);
         exit(77);
     }
@@ -131,6 +127,14 @@ int world_setup(void **state) {
     assert_int_equal(err, CSL_OK);
     assert_in_range(gas, 100000, 700000);
     csl_account_free(account);
+}
+
+int world_setup(void **state) {
+    (void)state;
+    key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    assert_non_null(key);
+    assert_non_null(mkdtemp(base));
+    world_restart(NULL);
     return 0;
 }
 

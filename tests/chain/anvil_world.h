@@ -25,6 +25,8 @@ extern char base[64]; /* a folder */
 void need_anvil(void);
 int world_setup(void **state); /* group: anvil runs, the contract is there */
 int world_teardown(void **state);
+/* A new anvil with these options, and the contract on it; the old one is the caller's. */
+void world_restart(const char *const *args);
 
 /* The node's own methods; params as JSON text. The caller frees the result. */
 json_t *node_ask(const char *method, const char *params);

@@ -1,6 +1,6 @@
 // Vectors by an independent implementation (npm's ethers), as C:
 //
-//   npm install ethers@6.17.0 && node tests/chain/vectors.mjs >tests/chain/vectors.h
+//   tests/chain/vectors.sh BUILD_FOLDER --write
 //
 // With the argument "known", the table of chain/address_known.c instead.
 import { AbiCoder, encodeRlp, getCreateAddress, HDNodeWallet, id, Interface, keccak256, Mnemonic, Transaction,

@@ -44,6 +44,9 @@ says 'sudo dnf install .*openssl-devel'
 says 'brew install .*openssl@3'
 run --check test
 says 'libcmocka-dev'
+run --check chain
+[ "$code" -eq 69 ] || fail "exit code $code without the libraries of a chain"
+says 'sudo apt-get install .*libcurl4-openssl-dev libsecp256k1-dev'
 
 # apt that fails at first: the lists are fetched once and it is tried again; still missing is still 69.
 fake id 'echo 0'
