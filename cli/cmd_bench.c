@@ -4,6 +4,7 @@
 int cmd_bench(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_command table[] = {
         {"infer", "a network among real processes, beside its bound", cmd_bench_infer},
+        {"serve", "a federation under the load of concurrent clients", cmd_bench_serve},
         {"kernels", "every kernel on one core, beside its bound", cmd_bench_kernels},
         {"machine", "what this machine permits", cmd_bench_machine},
         {"audit", "what signing costs, before the output, after it, and not at all", cmd_bench_audit},

@@ -77,6 +77,7 @@ int cmd_bench_seal(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench_kernels(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench_machine(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench_relu(struct csl_cli *cli, int argc, char **argv);
+int cmd_bench_serve(struct csl_cli *cli, int argc, char **argv);
 int cmd_bench_round(struct csl_cli *cli, int argc, char **argv);
 int cmd_doctor(struct csl_cli *cli, int argc, char **argv);
 int cmd_simulate(struct csl_cli *cli, int argc, char **argv);

@@ -42,9 +42,11 @@ void csl_client_close(struct csl_client *c); /* NULL is allowed */
 const struct csl_plan *csl_client_plan(const struct csl_client *c);
 const struct csl_manifest *csl_client_manifest(const struct csl_client *c);
 
-/* What one batch cost, as the parties report it. */
+/* What one batch cost, as the parties report it; in a shared session the whole batch that the request was
+ * in. */
 struct csl_batch_stats {
     uint32_t count;
+    uint32_t batch;          /* the parties' number of it; of a shared session 0 where nothing is signed */
     uint32_t rounds;         /* one-way hops: openings, and the output shares */
     uint64_t online_bytes;   /* sent by the party that sends most, over all its links */
     uint64_t max_link_bytes; /* sent on the busiest link between two parties */

@@ -254,6 +254,7 @@ static enum csl_err run_batch(struct batch *b, struct csl_outputs *out, struct c
     TRY(take_outputs(b, talks, stats, diag));
     enum csl_err err = join(b, out);
     stats->client_ns = csl_monotonic_ns() - start;
+    stats->batch = c->opt.shared ? b->served_in : b->number;
     return err == CSL_EPROTO ? csl_fail(diag, err, "the parties' shares join to no class") : err;
 }
 

@@ -179,6 +179,37 @@ static void test_relu(void **state) {
     check_wan(777);
 }
 
+static void test_serve(void **state) {
+    (void)state;
+    json_t *doc = run_json("'%s' bench serve --model " MODEL " --normalize none --interval 0:1 --parties 3 "
+                           "--clients 1,3 --requests 4 --batch 2 --profile lan --quick --json",
+                           CSL_PROGRAM);
+    assert_non_null(doc);
+    json_t *steps = at(doc, "steps"), *idle = at(doc, "idle"), *checked = at(doc, "checked");
+    static const char *const figures[] = {"p50_ms", "p95_ms", "p99_ms", "online_p50_ms"};
+    static const unsigned clients[] = {1, 3};
+    assert_int_equal(json_array_size(steps), 2);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *step = json_array_get(steps, i);
+        exactly(step, "clients", clients[i]);
+        exactly(step, "requests", 4 * clients[i]);
+        exactly(step, "inferences_per_s", 2 * number(step, "requests_per_s"));
+        exactly(step, "mean_batch_inferences", 2 * number(step, "mean_batch_requests"));
+        assert_true(number(step, "mean_batch_requests") >= 1);
+        assert_true(number(step, "mean_batch_requests") <= clients[i]);
+        for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
+            figure(step, figures[k]);
+            figure(at(idle, "own"), figures[k]);
+            figure(at(idle, "shared"), figures[k]);
+        }
+    }
+    figure(at(doc, "saturation"), "inferences_per_s");
+    figure(at(doc, "peak_rss_kib"), "hospital-a");
+    exactly(checked, "inferences", 2 * (2 + 3 * 2)); /* two requests of each client in each step */
+    assert_true(number(checked, "max_bound_use") <= 1);
+    json_decref(doc);
+}
+
 static void test_kernels(void **state) {
     (void)state;
     json_t *doc = run_json("'%s' bench kernels --quick --json", CSL_PROGRAM);
@@ -284,6 +315,12 @@ static void test_refusals(void **state) {
     refused("infer --model " MODEL " --normalize none", "CSL_EUSAGE");
     refused("infer --model no-such.onnx", "CSL_ENOINPUT");
     refused("infer --model " MODEL " --parties 1", "CSL_EUSAGE");
+    refused("serve --model no-such.onnx", "CSL_ENOINPUT");
+    refused("serve --model " MODEL " --clients 1,x", "CSL_EUSAGE");
+    refused("serve --model " MODEL " --clients 33", "CSL_EUSAGE");
+    refused("serve --model " MODEL " --clients 1, --own", "CSL_EUSAGE");
+    refused("serve --model " MODEL " --own --shared", "CSL_EUSAGE");
+    refused("serve --model " MODEL " --compare " MODEL, "CSL_EUSAGE");
     refused("relu --wait never", "CSL_EUSAGE");
     refused("relu --k 40", "CSL_EUSAGE");
 }
@@ -292,7 +329,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_machine), cmocka_unit_test(test_kernels),
         cmocka_unit_test(test_relu),     cmocka_unit_test(test_infer),   cmocka_unit_test(test_far),
-        cmocka_unit_test(test_round),    cmocka_unit_test(test_all),
+        cmocka_unit_test(test_round),    cmocka_unit_test(test_serve),   cmocka_unit_test(test_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,12 @@ static void batch(const Csl__View__Batch *m) {
         check(record->kind_case == CSL__VIEW__RECORD__KIND_BATCH);
         check(csl__view_take_batch(&again, record->batch, PARTIES, &roster, NULL) == CSL_OK);
         check(again.n_rounds == r.n_rounds && again.n_inputs == r.n_inputs && again.n_outputs == r.n_outputs);
+        check(again.first_row == r.first_row);
+        for (size_t i = 0; i < r.n_inputs; i++) {
+            const struct csl_record_input *a = &r.inputs[i], *b = &again.inputs[i];
+            check(a->first == b->first && a->count == b->count && a->owner == b->owner &&
+                  memcmp(&a->request, &b->request, sizeof a->request) == 0);
+        }
         csl__view_free(record);
         csl_secret_free(p);
     } else {

@@ -57,7 +57,8 @@ static void add_leaf(csl_bundle *b, csl_leaf *leaf) {
 
 static void bundle_batch(csl_bundle *bundle, const struct rw_session *s, unsigned p, uint32_t b) {
     const struct csl_record *r = &s->batches[p][b];
-    Csl__Audit__Signed heads[CSL_MAX_PARTIES], *list[CSL_MAX_PARTIES], dealt, output, *outputs = &output;
+    Csl__Audit__Signed heads[CSL_MAX_PARTIES], *list[CSL_MAX_PARTIES], dealt;
+    Csl__Audit__Signed outputs[CSL_RECORD_INPUTS_MAX], *output_list[CSL_RECORD_INPUTS_MAX];
     CSL_LEAF(leaf, body, HeadsLeaf, HEADS_LEAF, HEADS, heads);
     body.session = csl_bytes(s->record.digest, 32);
     body.batch = b + 1;
@@ -73,10 +74,13 @@ static void bundle_batch(csl_bundle *bundle, const struct rw_session *s, unsigne
         add_leaf(bundle, &leaf);
     }
     CSL_LEAF(leaf2, body2, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
-    fill_signed(&output, &r->outputs[0].statement, s->w->roster.members[p].name);
+    for (size_t i = 0; i < r->n_outputs; i++) {
+        fill_signed(&outputs[i], &r->outputs[i].statement, s->w->roster.members[p].name);
+        output_list[i] = &outputs[i];
+    }
     body2.session = csl_bytes(s->record.digest, 32);
-    body2.n_outputs = 1;
-    body2.outputs = &outputs;
+    body2.n_outputs = r->n_outputs;
+    body2.outputs = output_list;
     add_leaf(bundle, &leaf2);
 }
 

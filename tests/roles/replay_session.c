@@ -47,7 +47,8 @@ void rw__statement(struct rw_session *s) {
     m.nonces_digest = csl_bytes(nonces, 32);
     m.stream = 3;
     m.model = (char *)"network";
-    m.client = (char *)"clinic";
+    m.client = (char *)(w->shared ? "" : "clinic");
+    m.shared = w->shared;
     m.n_parties = m.n_software = m.n_configuration = m.n_seed_commitments = w->n;
     m.parties = parties;
     m.software = m.configuration = m.seed_commitments = others;
@@ -64,7 +65,15 @@ void rw__statement(struct rw_session *s) {
 
 /* ---- Dealer and owners of the input ---- */
 
-enum { ROWS = RW_COUNT + 1 }; /* of which the second is taken for checked and discarded */
+/* Of which the second is taken for checked and discarded. A shared session has one dealing for all batches.
+ */
+uint32_t rw__dealt_rows(const struct rw *w) {
+    return (w->shared ? RW_BATCHES : 1) * RW_COUNT + 1;
+}
+
+static uint32_t first_of(const struct rw *w, uint32_t b) {
+    return w->shared ? 0 : 10 * b;
+}
 
 static uint64_t **make_masks(const struct rw *w) {
     uint64_t **masks = calloc(w->n_demands, sizeof *masks);
@@ -85,104 +94,130 @@ static uint32_t row_of(uint32_t i) {
     return i == 0 ? 0 : i + 1;
 }
 
-static void keep_dealt(struct rw_session *s, uint32_t b, unsigned p, const uint8_t *seeds,
-                       const uint8_t *leaves, const uint8_t *corrections, size_t n_corrections,
-                       const uint8_t *correction_leaves, const struct csl_signed *dealt) {
+/* Dealt for all parties. */
+struct dealing {
+    uint32_t rows;
+    uint8_t *seeds, *leaves, *corrections, *correction_leaves;
+    size_t n_corrections; /* of a row */
+    struct csl_signed statement;
+};
+
+static void keep_dealt(struct rw_session *s, uint32_t b, unsigned p, const struct dealing *d) {
     struct csl_record *r = &s->batches[p][b];
     bool last = p + 1 == s->w->n;
+    size_t n_corrections = d->n_corrections;
     r->batch = b + 1;
     r->count = RW_COUNT;
-    r->first = 10 * b;
-    r->total = ROWS;
+    r->first = first_of(s->w, b);
+    r->first_row = s->w->shared && !s->w->rows_twice ? b * RW_COUNT : 0;
+    r->total = d->rows;
     r->counters = calloc(RW_COUNT, sizeof *r->counters);
     r->seeds = csl_secret_alloc(RW_COUNT, CSL_INDEX_SEED_BYTES);
-    r->seed_leaves = malloc(ROWS * 32);
-    memcpy(r->seed_leaves, leaves + (size_t)p * ROWS * 32, ROWS * 32);
+    r->seed_leaves = malloc(d->rows * 32);
+    memcpy(r->seed_leaves, d->leaves + (size_t)p * d->rows * 32, d->rows * 32);
     if (last) {
         r->n_corrections = n_corrections;
         r->corrections = csl_secret_alloc(RW_COUNT, n_corrections);
-        r->correction_leaves = malloc(ROWS * 32);
-        memcpy(r->correction_leaves, correction_leaves, ROWS * 32);
+        r->correction_leaves = malloc(d->rows * 32);
+        memcpy(r->correction_leaves, d->correction_leaves, d->rows * 32);
     }
     for (uint32_t i = 0; i < RW_COUNT; i++) {
-        r->counters[i] = r->first + row_of(i);
+        uint32_t row = row_of(r->first_row + i);
+        r->counters[i] = r->first + row;
         memcpy(r->seeds + i * CSL_INDEX_SEED_BYTES,
-               seeds + (row_of(i) * s->w->n + p) * (size_t)CSL_INDEX_SEED_BYTES, CSL_INDEX_SEED_BYTES);
+               d->seeds + (row * s->w->n + p) * (size_t)CSL_INDEX_SEED_BYTES, CSL_INDEX_SEED_BYTES);
         if (last) {
-            memcpy(r->corrections + i * n_corrections, corrections + row_of(i) * n_corrections,
-                   n_corrections);
+            memcpy(r->corrections + i * n_corrections, d->corrections + row * n_corrections, n_corrections);
         }
     }
-    OK(csl_signed_copy(&r->dealt, dealt->statement, dealt->n, dealt->signature));
+    OK(csl_signed_copy(&r->dealt, d->statement.statement, d->statement.n, d->statement.signature));
 }
 
-void rw__deal(struct rw_session *s, uint32_t b) {
+static void sign_dealing(const struct rw_session *s, uint32_t b, struct dealing *out) {
     const struct rw *w = s->w;
-    size_t n_c = csl_correction_bytes(w->demands, w->n_demands);
-    uint8_t *seeds = csl_secret_alloc((size_t)ROWS * w->n, CSL_INDEX_SEED_BYTES);
-    uint8_t *corrections = csl_secret_alloc(ROWS, n_c);
-    uint8_t *leaves = malloc((size_t)w->n * ROWS * 32), correction_leaves[ROWS * 32];
-    uint64_t **masks = make_masks(w);
-    for (uint32_t row = 0; row < ROWS; row++) {
-        for (unsigned p = 0; p < w->n; p++) {
-            uint8_t *seed = seeds + (row * w->n + p) * (size_t)CSL_INDEX_SEED_BYTES;
-            OK(csl_index_seed(seed, &w->epoch_keys[p], 3, 10 * b + row));
-            OK(csl_dealt_seed_leaf(leaves + ((size_t)p * ROWS + row) * 32, seed));
-        }
-    }
-    OK(csl_dealer_corrections(corrections, ROWS * n_c, w->demands, w->n_demands, w->n, seeds,
-                              (const uint64_t *const *)masks, ROWS, NULL));
-    if (s->fault.dealer && s->fault.batch == b + 1) {
-        corrections[0] ^= 1;
-    }
-    for (uint32_t row = 0; row < ROWS; row++) {
-        OK(csl_dealt_corrections_leaf(correction_leaves + (size_t)row * 32, w->demands, w->n_demands,
-                                      corrections + row * n_c, n_c));
-    }
-    struct csl_dealt d = {.stream = 3, .first = 10 * b, .total = ROWS, .n_parties = w->n};
-    struct csl_signed dealt;
+    struct csl_dealt d = {.stream = 3, .first = first_of(w, b), .total = out->rows, .n_parties = w->n};
     memcpy(d.session_id, s->session_id, sizeof d.session_id);
     memcpy(d.epoch_id, w->epoch_id, sizeof d.epoch_id);
     memcpy(d.package_digest, w->manifest.digest, sizeof d.package_digest);
     OK(csl_demands_digest(d.demands_digest, w->demands, w->n_demands));
-    OK(csl_dealt_sign(&dealt, &d, leaves, correction_leaves, w->dealer->sign_key, NULL));
-    for (unsigned p = 0; p < w->n; p++) {
-        keep_dealt(s, b, p, seeds, leaves, corrections, n_c, correction_leaves, &dealt);
+    OK(csl_dealt_sign(&out->statement, &d, out->leaves, out->correction_leaves, w->dealer->sign_key, NULL));
+}
+
+void rw__deal(struct rw_session *s, uint32_t b) {
+    const struct rw *w = s->w;
+    struct dealing d = {.rows = rw__dealt_rows(w)};
+    size_t n_c = d.n_corrections = csl_correction_bytes(w->demands, w->n_demands);
+    d.seeds = csl_secret_alloc((size_t)d.rows * w->n, CSL_INDEX_SEED_BYTES);
+    d.corrections = csl_secret_alloc(d.rows, n_c);
+    d.leaves = malloc((size_t)w->n * d.rows * 32);
+    d.correction_leaves = malloc((size_t)d.rows * 32);
+    uint64_t **masks = make_masks(w);
+    for (uint32_t row = 0; row < d.rows; row++) {
+        for (unsigned p = 0; p < w->n; p++) {
+            uint8_t *seed = d.seeds + (row * w->n + p) * (size_t)CSL_INDEX_SEED_BYTES;
+            OK(csl_index_seed(seed, &w->epoch_keys[p], 3, first_of(w, b) + row));
+            OK(csl_dealt_seed_leaf(d.leaves + ((size_t)p * d.rows + row) * 32, seed));
+        }
     }
-    csl_signed_clear(&dealt);
+    OK(csl_dealer_corrections(d.corrections, d.rows * n_c, w->demands, w->n_demands, w->n, d.seeds,
+                              (const uint64_t *const *)masks, d.rows, NULL));
+    if (s->fault.dealer && (w->shared || s->fault.batch == b + 1)) {
+        d.corrections[0] ^= 1;
+    }
+    for (uint32_t row = 0; row < d.rows; row++) {
+        OK(csl_dealt_corrections_leaf(d.correction_leaves + (size_t)row * 32, w->demands, w->n_demands,
+                                      d.corrections + row * n_c, n_c));
+    }
+    sign_dealing(s, b, &d);
+    for (unsigned p = 0; p < w->n; p++) {
+        keep_dealt(s, b, p, &d);
+    }
+    csl_signed_clear(&d.statement);
     for (size_t i = 0; i < w->n_demands; i++) {
         csl_secret_free(masks[i]);
     }
     free(masks);
-    csl_secret_free(seeds);
-    csl_secret_free(corrections);
-    free(leaves);
+    csl_secret_free(d.seeds);
+    csl_secret_free(d.corrections);
+    free(d.leaves);
+    free(d.correction_leaves);
+}
+
+/* Input i of a batch: all of one client's, a part, or a request of one inference. */
+static void share_one(struct rw_session *s, uint32_t b, size_t i, const float *x) {
+    const struct rw *w = s->w;
+    const struct csl_plan *plan = &w->net->plan;
+    const struct csl_part *part = w->two_owners ? &w->request.parts.at[i] : NULL;
+    uint32_t count = w->shared ? 1 : RW_COUNT, first = w->shared ? (uint32_t)i : 0;
+    struct csl_input_share in;
+    struct csl_record_request request = {.number = w->shared ? b + 1 : 0};
+    memset(request.guest, w->shared ? 0x30 + (int)i : 0, sizeof request.guest);
+    OK(csl_input_share_make(&in, plan, part, x + first * csl_plan_n_inputs(plan), count, w->n, NULL));
+    OK(csl_input_share_sign(&in, w->clients[i]->sign_key, s->record.digest, w->shared ? 0 : b + 1,
+                            w->two_owners ? (uint32_t)i + 1 : 0, w->shared ? request.guest : NULL,
+                            request.number, NULL));
+    for (unsigned p = 0; p < w->n; p++) {
+        struct csl_record_input *to = &s->batches[p][b].inputs[i];
+        bool last = p + 1 == w->n;
+        s->batches[p][b].n_inputs = i + 1;
+        to->owner = w->clients[i];
+        to->first = first;
+        to->count = count;
+        to->request = request;
+        to->each = in.each;
+        to->n = last ? in.n_packed : CSL_SHARE_SEED_BYTES;
+        to->share = csl_secret_alloc(to->n, 1);
+        memcpy(to->share, last ? in.packed : in.seeds + (size_t)p * CSL_SHARE_SEED_BYTES, to->n);
+        memcpy(to->salt, in.salts + (size_t)p * 32, 32);
+        OK(csl_signed_copy(&to->statement, in.statement.statement, in.statement.n, in.statement.signature));
+    }
+    csl_input_share_clear(&in);
 }
 
 void rw__share_input(struct rw_session *s, uint32_t b) {
-    const struct rw *w = s->w;
-    const struct csl_plan *plan = &w->net->plan;
-    size_t n_owners = w->two_owners ? RW_OWNERS : 1;
-    float *x = random_inputs(plan, RW_COUNT, 5 + b);
-    for (size_t i = 0; i < n_owners; i++) {
-        const struct csl_part *part = w->two_owners ? &w->request.parts.at[i] : NULL;
-        struct csl_input_share in;
-        OK(csl_input_share_make(&in, plan, part, x, RW_COUNT, w->n, NULL));
-        OK(csl_input_share_sign(&in, w->clients[i]->sign_key, s->record.digest, b + 1,
-                                w->two_owners ? (uint32_t)i + 1 : 0, NULL, 0, NULL));
-        for (unsigned p = 0; p < w->n; p++) {
-            struct csl_record_input *to = &s->batches[p][b].inputs[i];
-            bool last = p + 1 == w->n;
-            s->batches[p][b].n_inputs = i + 1;
-            to->each = in.each;
-            to->n = last ? in.n_packed : CSL_SHARE_SEED_BYTES;
-            to->share = csl_secret_alloc(to->n, 1);
-            memcpy(to->share, last ? in.packed : in.seeds + (size_t)p * CSL_SHARE_SEED_BYTES, to->n);
-            memcpy(to->salt, in.salts + (size_t)p * 32, 32);
-            OK(csl_signed_copy(&to->statement, in.statement.statement, in.statement.n,
-                               in.statement.signature));
-        }
-        csl_input_share_clear(&in);
+    float *x = random_inputs(&s->w->net->plan, RW_COUNT, 5 + b);
+    for (size_t i = 0; i < (s->w->two_owners || s->w->shared ? RW_OWNERS : 1); i++) {
+        share_one(s, b, i, x);
     }
     free(x);
 }
@@ -218,13 +253,14 @@ static void take_input(const struct rw_session *s, const struct csl_record *r, u
     unsigned bits = csl_plan_input_bits(plan);
     size_t whole = csl_plan_n_inputs(plan);
     for (size_t i = 0; i < r->n_inputs; i++) {
-        size_t each = r->inputs[i].each;
-        uint64_t *part = csl_secret_alloc(RW_COUNT * each, sizeof *part);
+        const struct csl_record_input *in = &r->inputs[i];
+        size_t each = in->each;
+        uint64_t *part = csl_secret_alloc(in->count * each, sizeof *part);
         uint32_t *at = calloc(2 * each, sizeof *at);
         if (p + 1 < s->w->n) {
-            OK(csl_input_expand(part, r->inputs[i].share, RW_COUNT, each, bits));
+            OK(csl_input_expand(part, in->share, in->count, each, bits));
         } else {
-            csl_unpack_bits(part, r->inputs[i].share, RW_COUNT * each, bits);
+            csl_unpack_bits(part, in->share, in->count * each, bits);
         }
         for (size_t k = 0; k < each; k++) {
             at[each + k] = (uint32_t)k;
@@ -232,26 +268,23 @@ static void take_input(const struct rw_session *s, const struct csl_record *r, u
         if (s->w->two_owners) {
             csl_part_positions(&s->w->request.parts.at[i], plan, at, at + each);
         }
-        for (size_t k = 0; k < RW_COUNT * each; k++) {
-            x[k / each * whole + at[each + k % each]] = part[k];
+        for (size_t k = 0; k < in->count * each; k++) {
+            x[(in->first + k / each) * whole + at[each + k % each]] = part[k];
         }
         csl_secret_free(part);
         free(at);
     }
 }
 
-static enum csl_err put_out(const struct party *p, struct csl_record *r, uint64_t *y, size_t n_y) {
-    const struct rw *w = p->s->w;
-    const struct csl_plan *plan = &w->net->plan;
-    unsigned bits = w->label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
-    unsigned cut = w->label ? 0 : plan->output_cut;
+/* Output i, of n_y values: all of them, or a request's. */
+static enum csl_err put_one(const struct party *p, struct csl_record *r, size_t i, const uint64_t *y,
+                            size_t n_y, unsigned bits) {
+    struct csl_record_output *out = &r->outputs[i];
     uint8_t commitment[32];
-    struct csl_record_output *out = &r->outputs[0];
-    csl_output_cut(y, y, n_y, bits, cut);
-    r->n_outputs = 1;
-    TRY(csl_pack_size(&out->n, n_y, bits - cut));
+    r->n_outputs = i + 1;
+    TRY(csl_pack_size(&out->n, n_y, bits));
     out->share = csl_secret_alloc(out->n, 1);
-    csl_pack_bits(out->share, y, n_y, bits - cut);
+    csl_pack_bits(out->share, y, n_y, bits);
     TRY(csl_rand(out->salt, sizeof out->salt));
     TRY(csl_output_commit(commitment, out->salt, out->share, out->n));
     Csl__Audit__OutputStatement m = CSL__AUDIT__OUTPUT_STATEMENT__INIT;
@@ -260,7 +293,25 @@ static enum csl_err put_out(const struct party *p, struct csl_record *r, uint64_
     m.batch = r->batch;
     m.count = r->count;
     m.commitment = csl_bytes(commitment, sizeof commitment);
-    return csl_statement_sign(&out->statement, CSL_STATEMENT_OUTPUT, &m.base, w->keys[p->self], NULL);
+    if (p->s->w->shared) {
+        m.count = r->inputs[i].count;
+        m.guest = csl_bytes(r->inputs[i].request.guest, CSL_GUEST_ID_BYTES);
+        m.request = r->inputs[i].request.number;
+    }
+    return csl_statement_sign(&out->statement, CSL_STATEMENT_OUTPUT, &m.base, p->s->w->keys[p->self], NULL);
+}
+
+static enum csl_err put_out(const struct party *p, struct csl_record *r, uint64_t *y, size_t n_y) {
+    const struct rw *w = p->s->w;
+    const struct csl_plan *plan = &w->net->plan;
+    unsigned bits = w->label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
+    unsigned cut = w->label ? 0 : plan->output_cut;
+    size_t n = w->shared ? r->n_inputs : 1;
+    csl_output_cut(y, y, n_y, bits, cut);
+    for (size_t i = 0; i < n; i++) {
+        TRY(put_one(p, r, i, y + i * (n_y / n), n_y / n, bits - cut));
+    }
+    return CSL_OK;
 }
 
 static enum csl_err run_batch(struct party *p, struct csl_session *session, struct csl_record *r) {
@@ -299,7 +350,8 @@ static enum csl_err run_batch(struct party *p, struct csl_session *session, stru
         layer->w[0] ^= 1;
     }
     TRY_OUT(err);
-    y[0] ^= (uint64_t)(cheats && f->output) << (w->label ? 0 : plan->output_cut);
+    y[f->output_row * (n_y / RW_COUNT)] ^= (uint64_t)(cheats && f->output)
+                                           << (w->label ? 0 : plan->output_cut);
     TRY_OUT(put_out(p, r, y, n_y));
     TRY_OUT(csl_audit_link_sign(p->audit, session));
 out:

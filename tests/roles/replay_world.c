@@ -148,6 +148,11 @@ void rw_set_profile(struct rw *w, enum csl_profile profile) {
     w->openings = cost.rounds - 1;
 }
 
+void rw_set_shared(struct rw *w) {
+    w->shared = w->request.shared = true;
+    w->request.max_batch = RW_BATCHES * RW_COUNT;
+}
+
 void rw_close(struct rw *w) {
     for (unsigned p = 0; p < w->n; p++) {
         csl_model_share_clear(&w->shares[p]);

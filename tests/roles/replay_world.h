@@ -19,6 +19,7 @@ struct rw_fault {
     int layer;           /* weights: of this layer */
     bool row;            /* computes with the row that was checked away (not the last party) */
     bool output;         /* sends and signs another output share */
+    uint32_t output_row; /* of this inference, from 0 on */
     bool no_sign;        /* after output: its head is missing everywhere */
     bool dealer;         /* (party is ignored) deals a wrong correction and signs it */
 };
@@ -27,6 +28,8 @@ struct rw_fault {
 struct rw {
     unsigned n;
     bool label, two_owners;
+    bool shared;     /* a batch is two requests, of one client each, and all batches have one dealing */
+    bool rows_twice; /* shared: every party takes the rows of the first batch for all of them */
     enum csl_audit_sign sign;
     struct built *net;
     struct csl_roster roster;
@@ -51,6 +54,7 @@ struct rw {
 };
 void rw_open(struct rw *w, unsigned n, bool label, bool two_owners);
 void rw_set_profile(struct rw *w, enum csl_profile profile); /* lan at first */
+void rw_set_shared(struct rw *w);                            /* not with two owners */
 void rw_close(struct rw *w);
 
 /* A session of RW_BATCHES batches of RW_COUNT inferences. */
@@ -86,5 +90,7 @@ void rw__statement(struct rw_session *s);
 void rw__deal(struct rw_session *s, uint32_t b);
 void rw__share_input(struct rw_session *s, uint32_t b);
 void rw__run_parties(struct rw_session *s);
+/* Rows that a dealing is of, with the one that is checked. */
+uint32_t rw__dealt_rows(const struct rw *w);
 
 #endif

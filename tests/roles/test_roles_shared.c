@@ -1,6 +1,7 @@
 /* Shared sessions that go well: a client alone, and several side by side, in every mode. */
 #include "guest.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -162,6 +163,43 @@ static void not_for_everything(void **state) {
     guest_visit(&world);
 }
 
+/* ---- bench serve, of a federation that runs ---- */
+
+static double of(const json_t *doc, const char *key) {
+    const json_t *v = json_object_get(doc, key);
+    if (!json_is_number(v)) {
+        fail_msg("no %s", key);
+    }
+    return json_number_value(v);
+}
+
+static json_t *serve(const char *sessions, const char *clients) {
+    const char *args[] = {"bench",      "serve", "--model", MODEL,     sessions, "--clients", clients,
+                          "--requests", "4",     "--quick", "--batch", "3",      "--json",    NULL};
+    struct csl_diag diag = {""};
+    json_t *doc = NULL;
+    must(csl_federation_run(world.fed, &doc, CSL_FEDERATION_CLIENT, args, &diag), &diag, "bench serve");
+    assert_non_null(doc);
+    assert_null(json_object_get(doc, "checked")); /* it was given no network */
+    return doc;
+}
+
+static void measured(void **state) {
+    (void)state;
+    open_parties(2);
+    json_t *doc = serve("--shared", "1,5");
+    const json_t *step = json_array_get(json_object_get(doc, "steps"), 1);
+    assert_int_equal(of(step, "clients"), 5);
+    assert_int_equal(of(step, "requests"), 20);
+    assert_true(of(step, "mean_batch_requests") >= 1 && of(step, "mean_batch_requests") <= 5);
+    json_decref(doc);
+    doc = serve("--own", "2");
+    step = json_array_get(json_object_get(doc, "steps"), 0);
+    assert_int_equal(of(step, "requests"), 8);
+    assert_int_equal(of(step, "mean_batch_inferences"), 3);
+    json_decref(doc);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(one_alone, stop),     cmocka_unit_test_teardown(two_parties, stop),
@@ -169,6 +207,7 @@ int main(void) {
         cmocka_unit_test_teardown(spinning, stop),      cmocka_unit_test_teardown(signed_after, stop),
         cmocka_unit_test_teardown(not_signed, stop),    cmocka_unit_test_teardown(dealer_checked, stop),
         cmocka_unit_test_teardown(labels, stop),        cmocka_unit_test_teardown(not_for_everything, stop),
+        cmocka_unit_test_teardown(measured, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
