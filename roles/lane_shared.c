@@ -130,6 +130,7 @@ static enum csl_err run_batch(struct csl_lane *l, struct csl__batch *b, const st
     TRY(gather(l, b, a, n));
     TRY(csl_logbook_check(l->opt.ctx, &l->diag)); /* nothing runs unlogged */
     TRY(csl_pool_take(l->shared->pool, b->count, &b->corr, &b->record, &b->offline_bytes, &l->diag));
+    TRY(csl_audit_link_begin(l->audit, &b->record, l->openings));
     TRY(take_inputs(l, b));
     TRY(csl__lane_evaluate(l, b));
     count_tick(l, b);
