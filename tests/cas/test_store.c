@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -243,6 +245,36 @@ static void paths(void **state) {
     assert_null(bad);
 }
 
+/* A disk that takes no more, at any place: no half of a block, no half of a file. */
+static void disk_full(void **state) {
+    (void)state;
+    char full[64];
+    (void)snprintf(full, sizeof full, "%s/full", root);
+    struct csl_cas *c = open_store(full, NULL), *whole = open_store(place, NULL);
+    struct csl_cas_file file, got;
+    struct csl_diag diag;
+    struct rlimit old, small;
+    assert_int_equal(csl_cas_put(whole, &file, source, &csl_unixfs_256k, NULL, NULL), CSL_OK);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    const rlim_t limits[] = {0, 1, 100000, 262143};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        small = (struct rlimit){.rlim_cur = limits[i], .rlim_max = old.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        enum csl_err put = csl_cas_put(c, &got, source, &csl_unixfs_256k, NULL, &diag);
+        enum csl_err get = csl_cas_get(whole, &got, target, &file.cid, MAX, NULL, NULL, NULL, &diag);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_int_equal(put, CSL_EIO);
+        assert_int_equal(get, CSL_EIO);
+        check_target(false);
+        get_fails(c, &file.cid, CSL_ENOINPUT, "has no block");
+    }
+    assert_int_equal(csl_cas_put(c, &got, source, &csl_unixfs_256k, NULL, NULL), CSL_OK);
+    get_ok(c, &file.cid, true, NULL);
+    csl_cas_close(whole);
+    csl_cas_close(c);
+}
+
 #ifdef CSL_WITH_CAS
 
 /* ---- A node ---- */
@@ -458,6 +490,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(folder),
                                        cmocka_unit_test(folder_damaged),
                                        cmocka_unit_test(paths),
+                                       cmocka_unit_test(disk_full),
 #ifdef CSL_WITH_CAS
                                        cmocka_unit_test(node),
                                        cmocka_unit_test(node_lies_when_put),
