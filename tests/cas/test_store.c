@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -160,6 +161,33 @@ static void disk_full(void **state) {
     csl_cas_close(c);
 }
 
+static enum csl_err die(void *arg, const char *path, const struct csl_cas_file *file, struct csl_diag *diag) {
+    (void)arg, (void)path, (void)file, (void)diag;
+    (void)raise(SIGKILL);
+    return CSL_OK;
+}
+
+/* A process that ends when the file is whole and has no name yet. */
+static void killed(void **state) {
+    (void)state;
+    struct csl_cas *c = test_store_open(test_place, NULL);
+    struct csl_cas_file file;
+    char out[64];
+    int status = 0;
+    assert_int_equal(csl_cas_put(c, &file, test_source, &csl_unixfs_256k, NULL, NULL), CSL_OK);
+    (void)snprintf(out, sizeof out, "%s/killed", test_root);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        _exit((int)csl_cas_get(c, &file, out, &file.cid, MAX, NULL, die, NULL, NULL));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_not_equal(access(out, F_OK), 0);
+    test_get_ok(c, &file.cid, true, NULL);
+    csl_cas_close(c);
+}
+
 #ifndef CSL_WITH_CAS
 static void no_http(void **state) {
     (void)state;
@@ -173,8 +201,8 @@ static void no_http(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folder),  cmocka_unit_test(folder_damaged),
-        cmocka_unit_test(paths),   cmocka_unit_test(disk_full),
+        cmocka_unit_test(folder),    cmocka_unit_test(folder_damaged), cmocka_unit_test(paths),
+        cmocka_unit_test(disk_full), cmocka_unit_test(killed),
 #ifndef CSL_WITH_CAS
         cmocka_unit_test(no_http),
 #endif
