@@ -121,7 +121,7 @@ static enum csl_err check_answer(struct csl_cas *c, const struct csl_cid *want, 
     }
     return csl_fail(diag, CSL_EPROTO,
                     "%s says that it holds %s, but what was sent is %s: it stored other bytes, or does not "
-                    "know this profile (Kubo before 0.35 knows 256k alone)",
+                    "know this profile (for large files Kubo before 0.35 knows 256k alone)",
                     c->shown, csl_cid_text(a, answer), csl_cid_text(w, want));
 }
 

@@ -23,7 +23,7 @@
 struct csl_cas_options {
     const char *ca_file; /* PEM roots for https; NULL: the system's */
     uint32_t total_ms;   /* a whole transfer; 0: 10 min */
-    uint32_t idle_ms;    /* the longest time without a byte; 0: 60 s */
+    uint32_t idle_ms;    /* the longest time without a byte; 0: 2 min */
     bool unpinned;       /* a node may forget what is put */
 };
 

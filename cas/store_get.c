@@ -113,6 +113,7 @@ enum csl_err csl_cas_get(struct csl_cas *c, struct csl_cas_file *out, const char
                          const uint8_t sha256[CSL_SHA256_BYTES], csl_cas_check *check, void *check_arg,
                          struct csl_diag *diag) {
     struct fetch *f = calloc(1, sizeof *f);
+    const struct csl_cid want = *cid; /* which may stand in *out */
     memset(out, 0, sizeof *out);
     if (f == NULL) {
         return csl_fail(diag, CSL_ENOMEM, "out of memory");
@@ -120,8 +121,8 @@ enum csl_err csl_cas_get(struct csl_cas *c, struct csl_cas_file *out, const char
     *f = (struct fetch){.c = c, .path = path, .fd = -1, .max_bytes = max_bytes};
     enum csl_err err;
     TRY_OUT(begin(f, diag));
-    TRY_OUT(c->backend->get(c, cid, max_bytes, take, f, diag));
-    TRY_OUT(prove(f, out, cid, sha256, diag));
+    TRY_OUT(c->backend->get(c, &want, max_bytes, take, f, diag));
+    TRY_OUT(prove(f, out, &want, sha256, diag));
     TRY_OUT(finish(f, diag));
     TRY_OUT(check == NULL ? CSL_OK : check(check_arg, f->tmp, out, diag));
     err = name_it(f, diag);

@@ -8,7 +8,7 @@
 #include "crypto/rand.h"
 #include "net/http/http.h"
 
-enum { TOTAL_MS = 600 * 1000, IDLE_MS = 60 * 1000, URL_MAX = 2048, ANSWER_MAX = 64 * 1024 };
+enum { TOTAL_MS = 600 * 1000, IDLE_MS = 120 * 1000, URL_MAX = 2048, ANSWER_MAX = 64 * 1024 };
 
 static uint32_t total_ms(const struct csl_cas *c) {
     return c->options.total_ms != 0 ? c->options.total_ms : TOTAL_MS;

@@ -6,8 +6,8 @@
  *
  * Errors: those of csl_http; CSL_EPROTO an answer that is not as the specification says; CSL_EPEER the node
  * refused (an error object): rpc->refused says in what way, as far as one can tell, and the sentence has the
- * node's own words, made printable. Every sentence names the method and the node. Variable time. A struct is
- * used by one thread at a time.
+ * node's own words, made printable; with CSL_REFUSED_NOT the connection ended before there was an answer.
+ * Every sentence names the method and the node. Variable time. A struct is used by one thread at a time.
  */
 #ifndef CSL_CHAIN_RPC_H
 #define CSL_CHAIN_RPC_H
@@ -112,8 +112,8 @@ CSL_MUST_CHECK enum csl_err csl_rpc_call(struct csl_rpc *rpc, uint8_t **out, siz
                                          struct csl_diag *diag);
 
 /* Sends raw bytes. The node must answer with their hash. CSL_EPEER: see rpc->refused; CSL_REFUSED_KNOWN is as
- * good as sent. After CSL_ETIMEOUT, CSL_EUNAVAILABLE or CSL_EPROTO it may have been sent or not: ask for the
- * hash, or send the same bytes again. */
+ * good as sent. After anything else (CSL_EPEER with CSL_REFUSED_NOT, too) it may have been sent or not: ask
+ * for the hash, or send the same bytes again. */
 CSL_MUST_CHECK enum csl_err csl_rpc_send(struct csl_rpc *rpc, const uint8_t *raw, size_t n_raw,
                                          struct csl_diag *diag);
 

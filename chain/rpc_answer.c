@@ -8,11 +8,13 @@
 
 enum { REVERT_MAX = 64 * 1024, MESSAGE_MAX = 240 };
 
-/* What clients say, in lower case: geth, Erigon, Nethermind, Besu, Reth, anvil. The first that fits. */
+/* What clients say, in lower case: geth, Erigon, Nethermind, Besu, Reth, anvil. The first that fits: that of
+ * reverts comes before all, since the contract's own words follow it. */
 static const struct {
     const char *words;
     enum csl_rpc_refusal refusal;
 } said[] = {
+    {"revert", CSL_REFUSED_REVERT},
     {"already known", CSL_REFUSED_KNOWN},
     {"alreadyknown", CSL_REFUSED_KNOWN},
     {"known transaction", CSL_REFUSED_KNOWN},
@@ -38,7 +40,6 @@ static const struct {
     {"chain id", CSL_REFUSED_CHAIN_ID},
     {"chainid", CSL_REFUSED_CHAIN_ID},
     {"invalid sender", CSL_REFUSED_CHAIN_ID},
-    {"revert", CSL_REFUSED_REVERT},
     {"block range", CSL_REFUSED_RANGE},
     {"blocks range", CSL_REFUSED_RANGE},
     {"range limit", CSL_REFUSED_RANGE},
@@ -59,15 +60,15 @@ static enum csl_rpc_refusal refusal_of(json_int_t code, const char *message) {
         lower[n] = (char)tolower((unsigned char)message[n]);
     }
     lower[n] = 0;
-    if (code == -32601) {
-        return CSL_REFUSED_METHOD;
+    if (code == 3 || code == -32601) {
+        return code == 3 ? CSL_REFUSED_REVERT : CSL_REFUSED_METHOD;
     }
     for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
         if (strstr(lower, said[i].words) != NULL) {
             return said[i].refusal;
         }
     }
-    return code == 3 ? CSL_REFUSED_REVERT : CSL_REFUSED_OTHER;
+    return CSL_REFUSED_OTHER;
 }
 
 /* What the contract gave as its reason: the error's data as a string, or in an object's data. False: none. */

@@ -12,15 +12,16 @@ static enum csl_err not_of_form(const char *field, const char *form, struct csl_
     return csl_fail(diag, CSL_EPROTO, "%s is not %s", what(field), form);
 }
 
-/* The field's text behind "0x"; NULL when it is none. */
-static const char *digits_of(const json_t *json, const char *field, size_t *n) {
+/* The field's text, "0x" and *n more; NULL when it is none. JSON's strings hold no NUL here (rpc_answer.c).
+ */
+static const char *text_of(const json_t *json, const char *field, size_t *n) {
     const json_t *value = field == NULL ? json : json_object_get(json, field);
     const char *text = json_string_value(value);
     if (text == NULL || strncmp(text, "0x", 2) != 0) {
         return NULL;
     }
-    *n = json_string_length(value) - 2; /* a NUL inside is no digit */
-    return text + 2;
+    *n = json_string_length(value) - 2;
+    return text;
 }
 
 bool csl__has(const json_t *json, const char *field) {
@@ -28,36 +29,32 @@ bool csl__has(const json_t *json, const char *field) {
     return value != NULL && !json_is_null(value);
 }
 
-static int digit_of(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* At most 256 bits, without zeros in front; more than fit are CSL_WEI_MAX. */
-static bool quantity(csl_wei *out, const char *digits, size_t n) {
+static bool quantity(csl_wei *out, const char *text, size_t n) {
+    enum { BYTES = 32 };
+    char padded[2 + 2 * BYTES + 1] = "0x";
+    uint8_t bytes[BYTES];
     csl_wei v = 0;
-    if (n == 0 || n > 64 || (digits[0] == '0' && n != 1)) {
+    if (n == 0 || n > 2 * BYTES || (text[2] == '0' && n != 1)) {
         return false;
     }
-    for (size_t i = 0; i < n; i++) {
-        int d = digit_of(digits[i]);
-        if (d < 0) {
-            return false;
-        }
-        v = v << 4 | (unsigned)d;
+    memset(padded + 2, '0', 2 * BYTES - n);
+    memcpy(padded + 2 + 2 * BYTES - n, text + 2, n);
+    if (!csl_hex0x_parse(bytes, BYTES, padded)) {
+        return false;
     }
-    *out = n > 32 ? CSL_WEI_MAX : v;
+    for (size_t i = BYTES - sizeof v; i < BYTES; i++) {
+        v = v << 8 | bytes[i];
+    }
+    *out = n > 2 * sizeof v ? CSL_WEI_MAX : v;
     return true;
 }
 
 enum csl_err csl__take_wei(csl_wei *v, const json_t *json, const char *field, struct csl_diag *diag) {
     size_t n = 0;
     csl_wei got = 0;
-    const char *digits = digits_of(json, field, &n);
-    if (digits == NULL || !quantity(&got, digits, n)) {
+    const char *text = text_of(json, field, &n);
+    if (text == NULL || !quantity(&got, text, n)) {
         return not_of_form(field, "a quantity (\"0x\" and digits without zeros in front)", diag);
     }
     *v = got;
@@ -74,35 +71,22 @@ enum csl_err csl__take_u64(uint64_t *v, const json_t *json, const char *field, s
     return CSL_OK;
 }
 
-static bool bytes_of(uint8_t *out, const char *digits, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        int high = digit_of(digits[2 * i]), low = high < 0 ? -1 : digit_of(digits[2 * i + 1]);
-        if (low < 0) {
-            return false;
-        }
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
 enum csl_err csl__take_fixed(uint8_t *out, size_t n, const json_t *json, const char *field,
                              struct csl_diag *diag) {
-    uint8_t got[CSL_HASH_BYTES];
     size_t n_digits = 0;
-    const char *digits = digits_of(json, field, &n_digits);
-    if (n > sizeof got || digits == NULL || n_digits != 2 * n || !bytes_of(got, digits, n)) {
+    const char *text = text_of(json, field, &n_digits);
+    if (text == NULL || !csl_hex0x_parse(out, n, text)) {
         return csl_fail(diag, CSL_EPROTO, "%s is not %zu bytes (\"0x\" and %zu digits)", what(field), n,
                         2 * n);
     }
-    memcpy(out, got, n);
     return CSL_OK;
 }
 
 enum csl_err csl__take_bytes(uint8_t **out, size_t *n, size_t max, const json_t *json, const char *field,
                              struct csl_diag *diag) {
     size_t n_digits = 0;
-    const char *digits = digits_of(json, field, &n_digits);
-    if (digits == NULL || n_digits % 2 != 0 || n_digits / 2 > max) {
+    const char *text = text_of(json, field, &n_digits);
+    if (text == NULL || n_digits % 2 != 0 || n_digits / 2 > max) {
         return csl_fail(diag, CSL_EPROTO, "%s is not at most %zu bytes (\"0x\" and digits)", what(field),
                         max);
     }
@@ -112,7 +96,7 @@ enum csl_err csl__take_bytes(uint8_t **out, size_t *n, size_t max, const json_t 
         if (p == NULL) {
             return csl_fail(diag, CSL_ENOMEM, "out of memory");
         }
-        if (!bytes_of(p, digits, n_digits / 2)) {
+        if (!csl_hex0x_parse(p, n_digits / 2, text)) {
             free(p);
             return not_of_form(field, "bytes (\"0x\" and digits)", diag);
         }

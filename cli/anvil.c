@@ -2,22 +2,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
 
-enum { ARGS_MAX = 32, SAID_MAX = 16384, START_MS = 20000 };
+enum { ARGS_MAX = 32, SAID_MAX = 16384, START_MS = 20000, POLL_MS = 10 };
 
 struct csl_anvil {
     pid_t pid;
-    int out; /* what it says; kept open so that it never writes into nothing */
+    FILE *out; /* what it says: a file without a name, since a full pipe would stop it */
     char url[CSL_ANVIL_URL];
 };
 
@@ -46,20 +46,25 @@ static bool find_port(char url[CSL_ANVIL_URL], const char *said) {
     return port != 0 && port < 65536;
 }
 
+static bool has_ended(struct csl_anvil *a) {
+    bool ended = waitpid(a->pid, NULL, WNOHANG) == a->pid;
+    a->pid = ended ? 0 : a->pid;
+    return ended;
+}
+
 static enum csl_err wait_listening(struct csl_anvil *a, const char *program, struct csl_diag *diag) {
     char said[SAID_MAX + 1];
-    size_t n = 0;
-    while (n < SAID_MAX) {
-        struct pollfd p = {.fd = a->out, .events = POLLIN};
-        ssize_t got = poll(&p, 1, START_MS) == 1 ? read(a->out, said + n, SAID_MAX - n) : 0;
-        if (got <= 0) {
-            break;
-        }
-        n += (size_t)got;
-        said[n] = '\0';
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    for (int waited = 0; waited < START_MS; waited += POLL_MS) {
+        ssize_t n = pread(fileno(a->out), said, SAID_MAX, 0);
+        said[n < 0 ? 0 : n] = '\0';
         if (find_port(a->url, said)) {
             return CSL_OK;
         }
+        if (has_ended(a)) {
+            break;
+        }
+        (void)nanosleep(&pause, NULL);
     }
     return csl_fail(diag, CSL_EUNAVAILABLE, "%s does not start on this machine", program);
 }
@@ -68,7 +73,6 @@ enum csl_err csl_anvil_start(struct csl_anvil **out, const char *program, const 
                              struct csl_diag *diag) {
     const char *argv[ARGS_MAX + 1] = {"anvil", "--port", "0", "--host", "127.0.0.1", "--color", "never"};
     size_t n = 7;
-    int pipe_fd[2];
     *out = NULL;
     for (; args != NULL && *args != NULL && n < ARGS_MAX; args++) {
         argv[n++] = *args;
@@ -77,16 +81,15 @@ enum csl_err csl_anvil_start(struct csl_anvil **out, const char *program, const 
     if (a == NULL) {
         return CSL_ENOMEM;
     }
-    if (pipe2(pipe_fd, O_CLOEXEC) != 0) {
+    a->out = tmpfile();
+    if (a->out == NULL) {
         free(a);
-        return csl_fail(diag, CSL_EOS, "pipe: %s", strerror(errno));
+        return csl_fail(diag, CSL_ECREATE, "no temporary file: %s", strerror(errno));
     }
-    a->out = pipe_fd[0];
     a->pid = fork();
     if (a->pid == 0) {
-        child(program, (char *const *)argv, pipe_fd[1]);
+        child(program, (char *const *)argv, fileno(a->out));
     }
-    (void)close(pipe_fd[1]);
     enum csl_err err = a->pid > 0 ? wait_listening(a, program, diag) : csl_fail(diag, CSL_EOS, "fork failed");
     if (err != CSL_OK) {
         csl_anvil_stop(a);
@@ -112,6 +115,6 @@ void csl_anvil_stop(struct csl_anvil *a) {
         (void)kill(a->pid, SIGKILL);
         (void)waitpid(a->pid, NULL, 0);
     }
-    (void)close(a->out);
+    (void)fclose(a->out);
     free(a);
 }

@@ -99,7 +99,7 @@ struct demo {
     struct csl_federation *fed;
     json_t *inference, *clean, *tampered;
     struct csl_demo_chain chain;
-    json_t *anchors[2], *anchored;
+    json_t *anchors[2], *anchored, *of_session;
 };
 
 static void say(const struct demo *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -216,7 +216,12 @@ static enum csl_err verify_anchors(struct demo *d, struct csl_demo_audit *a) {
     say(d, "  %s\n",
         code == 0 ? "consistent: every ledger contains what its site anchored"
                   : "NOT consistent with the chain");
-    return d->anchored == NULL ? CSL_ENOMEM : CSL_OK;
+    if (d->anchored == NULL) {
+        return CSL_ENOMEM;
+    }
+    const char *session = json_string_value(json_object_get(d->clean, "session"));
+    say(d, "The session's anchor, as audit show at %s has it:\n", d->chain.sites[0].name);
+    return csl_demo_chain_show(&d->chain, a, session, &d->of_session);
 }
 
 static bool find_liar(char out[1024], const struct options *o) {
@@ -259,11 +264,11 @@ static enum csl_err demo(struct csl_cli *cli, struct options *o) {
     csl_demo_chain_stop(&d.chain);
     csl_federation_stop(d.fed, NULL);
     if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, json_pack("{s:s, s:i, s:O?, s:{s:O?, s:O?}, s:{s:O?, s:O?, s:O?}}",
-                                                "version", CSL_VERSION, "parties", (int)o->parties,
-                                                "inference", d.inference, "audit", "clean", d.clean,
-                                                "tampered", d.tampered, "chain", "first", d.anchors[0],
-                                                "second", d.anchors[1], "verified", d.anchored));
+        err = csl_cli_print_json(
+            cli, json_pack("{s:s, s:i, s:O?, s:{s:O?, s:O?}, s:{s:O?, s:O?, s:O?, s:O?}}", "version",
+                           CSL_VERSION, "parties", (int)o->parties, "inference", d.inference, "audit",
+                           "clean", d.clean, "tampered", d.tampered, "chain", "first", d.anchors[0], "second",
+                           d.anchors[1], "verified", d.anchored, "session", d.of_session));
     }
     json_decref(d.inference);
     json_decref(d.clean);
@@ -271,6 +276,7 @@ static enum csl_err demo(struct csl_cli *cli, struct options *o) {
     json_decref(d.anchors[0]);
     json_decref(d.anchors[1]);
     json_decref(d.anchored);
+    json_decref(d.of_session);
     return err;
 }
 

@@ -128,6 +128,24 @@ enum csl_err csl_demo_chain_anchor(struct csl_demo_chain *c, struct csl_demo_aud
     return CSL_OK;
 }
 
+enum csl_err csl_demo_chain_show(struct csl_demo_chain *c, struct csl_demo_audit *a, const char *session,
+                                 json_t **doc) {
+    struct csl_run_args r = {.n = 0};
+    csl_run_args_add(&r, "audit");
+    csl_run_args_add(&r, "show");
+    csl_run_args_option(&r, "--session", session);
+    csl_run_args_option(&r, "--chain", csl_anvil_url(c->anvil));
+    csl_run_args_add(&r, "--json");
+    json_t *shown = NULL;
+    TRY(csl_federation_run_as(a->fed, &shown, c->sites[0].name, r.at, &a->cli->diag));
+    *doc = json_incref(json_object_get(shown, "anchor"));
+    json_decref(shown);
+    if (!a->cli->json && json_is_object(*doc)) {
+        csl_chain_print_anchor(*doc, "    ");
+    }
+    return CSL_OK;
+}
+
 /* ---- Verifying ---- */
 
 static void bundle_path(char out[PATH_SIZE], const struct csl_demo_audit *a, const char *name) {

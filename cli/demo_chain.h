@@ -31,6 +31,10 @@ CSL_MUST_CHECK enum csl_err csl_demo_chain_anchor(struct csl_demo_chain *c, stru
  * *code its exit code. */
 CSL_MUST_CHECK enum csl_err csl_demo_chain_verify(struct csl_demo_chain *c, struct csl_demo_audit *a,
                                                   int *code, json_t **doc);
+/* What a site's ledger tells of a session's anchor, as audit show --session --chain has it: prints or adds
+ * it. */
+CSL_MUST_CHECK enum csl_err csl_demo_chain_show(struct csl_demo_chain *c, struct csl_demo_audit *a,
+                                                const char *session, json_t **doc);
 void csl_demo_chain_stop(struct csl_demo_chain *c);
 
 #endif

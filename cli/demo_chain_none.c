@@ -24,6 +24,12 @@ enum csl_err csl_demo_chain_verify(struct csl_demo_chain *c, struct csl_demo_aud
     return CSL_EUNAVAILABLE;
 }
 
+enum csl_err csl_demo_chain_show(struct csl_demo_chain *c, struct csl_demo_audit *a, const char *session,
+                                 json_t **doc) {
+    (void)c, (void)a, (void)session, (void)doc;
+    return CSL_EUNAVAILABLE;
+}
+
 void csl_demo_chain_stop(struct csl_demo_chain *c) {
     (void)c;
 }

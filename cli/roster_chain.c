@@ -43,27 +43,38 @@ static enum csl_err set_account(struct csl_roster *r, const char *spec, struct c
     return err == CSL_OK ? CSL_OK : csl_fail_context(diag, CSL_EUSAGE, "--account %.100s", spec);
 }
 
-static enum csl_err set_chain(struct csl_roster *r, const struct chain_opts *o, struct csl_diag *diag) {
+/* What is given; the rest stays. */
+static enum csl_err set_rule(struct csl_chain_rule *c, const struct chain_opts *o, struct csl_diag *diag) {
+    bool given = o->id != 0 || o->contract != NULL || o->confirmations != 0;
+    if (o->none && given) {
+        return csl_fail(diag, CSL_EUSAGE,
+                        "--none takes the chain away: no --id, --contract, --confirmations");
+    }
     if (o->none) {
-        memset(&r->chain, 0, sizeof r->chain);
+        memset(c, 0, sizeof *c);
     }
-    if (o->id != 0) {
-        r->chain.id = o->id;
+    if (!given) {
+        return CSL_OK;
     }
-    if (o->confirmations != 0 || r->chain.confirmations == 0) {
-        r->chain.confirmations = o->confirmations != 0 ? (uint32_t)o->confirmations : CONFIRMATIONS;
+    if (c->id == 0 && (o->id == 0 || o->contract == NULL)) {
+        return csl_fail(diag, CSL_EUSAGE, "the roster has no chain yet: it needs both --id and --contract");
     }
-    if (o->contract != NULL && csl_address_parse(r->chain.contract, o->contract, diag) != CSL_OK) {
-        return csl_fail_context(diag, CSL_EUSAGE, "--contract");
+    if (c->id == 0) {
+        c->confirmations = CONFIRMATIONS;
     }
+    c->id = o->id != 0 ? o->id : c->id;
+    c->confirmations = o->confirmations != 0 ? (uint32_t)o->confirmations : c->confirmations;
+    return o->contract == NULL || csl_address_parse(c->contract, o->contract, diag) == CSL_OK
+               ? CSL_OK
+               : csl_fail_context(diag, CSL_EUSAGE, "--contract");
+}
+
+static enum csl_err set_chain(struct csl_roster *r, const struct chain_opts *o, struct csl_diag *diag) {
+    TRY(set_rule(&r->chain, o, diag));
     for (size_t i = 0; i < o->accounts.n; i++) {
         TRY(set_account(r, o->accounts.items[i], diag));
     }
-    static const uint8_t nowhere[CSL_ROSTER_ACCOUNT_BYTES];
-    bool half = r->chain.id != 0 && memcmp(r->chain.contract, nowhere, sizeof nowhere) == 0;
-    return !o->none && (r->chain.id == 0 || half)
-               ? csl_fail(diag, CSL_EUSAGE, "a chain needs both --id and --contract")
-               : CSL_OK;
+    return CSL_OK;
 }
 
 static enum csl_err change_chain(struct csl_cli *cli, const char *file, const struct chain_opts *o) {
@@ -76,6 +87,7 @@ static enum csl_err change_chain(struct csl_cli *cli, const char *file, const st
     err = err == CSL_OK ? csl_roster_digest(digest, &r) : err;
     err = err == CSL_OK ? csl__replace_file(o->out, 0644, text, strlen(text), &cli->diag) : err;
     if (err == CSL_OK) {
+        (void)csl_hex32(hex, digest);
         (void)printf(
             "roster        %s\ndigest        %s (another than before: every site must install it)\n"
             "Next: send it to every site with its digest. There: consilium roster install %s --site DIR, "

@@ -95,8 +95,10 @@ set(CSL_PC_REQUIRES "libssl >= 3.0, libcrypto >= 3.0, libuv >= 1.42, libprotobuf
 if(CSL_HAVE_KERAS)
   string(APPEND CSL_PC_REQUIRES ", ${HDF5_MODULE_NAME}, libzip")
 endif()
+# Not as a module: with --static that would name a dozen libraries of a static libcurl.
+set(CSL_PC_LIBS "")
 if(CSL_HAVE_HTTP)
-  string(APPEND CSL_PC_REQUIRES ", libcurl")
+  string(APPEND CSL_PC_LIBS "-lcurl ")
 endif()
 if(CSL_HAVE_CHAIN)
   string(APPEND CSL_PC_REQUIRES ", libsecp256k1")

@@ -33,6 +33,8 @@ endfunction()
 #   data    needs the MNIST files, or skips
 #   models  needs the MNIST files and the trained models, or skips
 #   keras   needs HDF5 and libzip, or skips
+#   anvil   needs a development chain from npm, or skips
+#   npm     makes committed vectors or bytecode anew with npm's packages, or skips
 #   slow    takes minutes with a sanitizer
 #   ct      runs under valgrind in the ct preset: no branch, index or message may depend on a secret
 function(csl_test name)

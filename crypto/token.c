@@ -388,8 +388,7 @@ static enum csl_err run(struct csl__token *t, struct csl__token_call *c, unsigne
     return c->err == CSL_OK ? CSL_OK : csl_fail(diag, c->err, "%s", c->diag.text);
 }
 
-/* What people call the token. */
-static const char *name_of(const struct csl_token_uri *uri) {
+const char *csl__token_name(const struct csl_token_uri *uri) {
     return uri->token[0] != 0    ? uri->token
            : uri->serial[0] != 0 ? uri->serial
            : uri->model[0] != 0  ? uri->model
@@ -401,8 +400,9 @@ enum csl_err csl__token_run(struct csl__token_call *c, unsigned times, struct cs
     (void)pthread_mutex_lock(&t->lock);
     enum csl_err err = run(t, c, times * t->timeout_ms, diag);
     (void)pthread_mutex_unlock(&t->lock);
-    return err == CSL_OK ? CSL_OK
-                         : csl_fail_context(diag, err, "%s: token \"%s\"", c->key->path, name_of(&t->uri));
+    return err == CSL_OK
+               ? CSL_OK
+               : csl_fail_context(diag, err, "%s: token \"%s\"", c->key->path, csl__token_name(&t->uri));
 }
 
 bool csl__token_handle(csl__ck_ulong *handle, struct csl__token_key *k) {

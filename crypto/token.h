@@ -34,9 +34,12 @@ enum {
     CSL_TOKEN_SERIAL_MAX = 16,  /* of serial and model */
     CSL_TOKEN_OBJECT_MAX = 128, /* of an object's label */
     CSL_TOKEN_ID_MAX = 64,      /* of an object's id */
-    CSL_TOKEN_PATH_MAX = 1023,
+    CSL_TOKEN_PATH_MAX = 1023,  /* of module-path and pin-source */
     CSL_TOKEN_URI_MAX = 4096,   /* of a whole line */
-    CSL_TOKEN_TIMEOUT_MS = 5000 /* of a signature or an unwrapping, but for CONSILIUM_TOKEN_TIMEOUT_MS */
+
+    /* Of a signature or an unwrapping, but for CONSILIUM_TOKEN_TIMEOUT_MS. Below the roster's dead_ms: a
+     * daemon's main thread signs handshakes, and sends heartbeats. */
+    CSL_TOKEN_TIMEOUT_MS = 3000
 };
 
 /* A URI taken apart. Texts are "" where they are not given. */

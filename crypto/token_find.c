@@ -245,8 +245,19 @@ static csl__ck_rv generate(struct csl__token_session *s, csl__ck_ulong session, 
         ATTRIBUTE(LABEL, uri->object, n_label),
         ATTRIBUTE(ID, uri->id, uri->n_id),
         {rsa ? CSL__CKA_DECRYPT : CSL__CKA_SIGN, (void *)(uintptr_t)&yes, 1},
+        {rsa ? CSL__CKA_SIGN : CSL__CKA_DECRYPT, (void *)(uintptr_t)&no, 1},
+        ATTRIBUTE(UNWRAP, &no, 1),
+        ATTRIBUTE(DERIVE, &no, 1),
     };
-    return s->f->generate_key_pair(session, &m, pub, rsa ? 6 : 5, priv, 7, &pub_key, &priv_key);
+    enum { N_PRIV = sizeof priv / sizeof priv[0], N_USELESS = 3 };
+    csl__ck_rv rv = s->f->generate_key_pair(session, &m, pub, rsa ? 6 : 5, priv, N_PRIV, &pub_key, &priv_key);
+    /* A token that does not let uses be ruled out that the key cannot have. */
+    if (rv == CSL__CKR_TEMPLATE_INCONSISTENT || rv == CSL__CKR_ATTRIBUTE_TYPE_INVALID ||
+        rv == CSL__CKR_ATTRIBUTE_VALUE_INVALID) {
+        rv = s->f->generate_key_pair(session, &m, pub, rsa ? 6 : 5, priv, N_PRIV - N_USELESS, &pub_key,
+                                     &priv_key);
+    }
+    return rv;
 }
 
 csl__ck_rv csl__token_op_generate(struct csl__token_session *s, struct csl__token_call *c) {

@@ -87,7 +87,7 @@ struct csl__token_call {
     struct csl__token_key *key; /* counted */
     csl__ck_ulong mechanism;
     enum csl_token_kind kind; /* of a key to be drawn */
-    bool flag;                /* result of looking for a key */
+    bool flag;                /* result: there is such a key; it is extractable; the block was good */
     uint8_t label[128];       /* of OAEP */
     size_t n_label;
     uint8_t *in; /* owned */
@@ -109,6 +109,9 @@ CSL_MUST_CHECK enum csl_err csl__token_open(struct csl__token **t, const struct 
 /* by_worker: on a worker of this token, which cannot wait for itself. */
 void csl__token_close(struct csl__token *t, bool by_worker);
 
+/* What people call the token that a URI names. */
+const char *csl__token_name(const struct csl_token_uri *uri);
+
 /* Login and slot, in crypto/token_session.c. */
 CSL_MUST_CHECK enum csl_err csl__session_ready(struct csl__token_session *s, struct csl_diag *diag);
 void csl__session_drop(struct csl__token_session *s);
@@ -120,7 +123,8 @@ enum csl_err csl__session_fail(struct csl__token_session *s, csl__ck_rv rv, cons
 struct csl__token_call *csl__token_call_new(struct csl__token_key *key, csl__token_op *op, size_t n_in);
 void csl__token_call_free(struct csl__token_call *c);
 
-/* Runs c on a worker. A lost session is opened again, once. Errors name the key's file and the token. */
+/* Runs c on a worker, for at most times the token's timeout. A lost session is opened again, once. Errors
+ * name the key's file and the token. */
 CSL_MUST_CHECK enum csl_err csl__token_run(struct csl__token_call *c, unsigned times, struct csl_diag *diag);
 
 /* The key's object where it is known still; else the op finds it, and says so. */

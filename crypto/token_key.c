@@ -178,10 +178,14 @@ static void decode_oaep(uint8_t *out, size_t *n, int *ok, struct csl__token_call
     /* The standard says that the block has the modulus' length; pad it where leading zeros were left out. */
     size_t n_out = c->n_out > n_block ? n_block : c->n_out;
     memcpy(block + (n_block - n_out), c->out, n_out);
+    CSL_SECRET(block, sizeof block); /* memcheck: nothing depends on it up to where it goes on to GCM */
     int got = RSA_padding_check_PKCS1_OAEP_mgf1(out, (int)n_block, block, (int)n_block, (int)n_block,
                                                 c->label, (int)c->n_label, EVP_sha256(), EVP_sha256());
     *ok = (int)(1U ^ ((unsigned)got >> 31));
     *n = (size_t)(unsigned)got;
+    CSL_PUBLIC(out, n_block);
+    CSL_PUBLIC(ok, sizeof *ok);
+    CSL_PUBLIC(n, sizeof *n);
     csl_wipe(block, sizeof block);
 }
 
@@ -379,10 +383,10 @@ const char *csl_token_where(char out[CSL_TOKEN_WHERE_MAX], const EVP_PKEY *key) 
         (void)snprintf(out, CSL_TOKEN_WHERE_MAX, "file");
         return out;
     }
-    bool by_token = k->uri.token[0] != 0;
-    (void)snprintf(
-        out, CSL_TOKEN_WHERE_MAX, "token \"%s\"%s%s%s%s%s", by_token ? k->uri.token : k->uri.serial,
-        k->uri.object[0] != 0 ? ", object \"" : "", k->uri.object, k->uri.object[0] != 0 ? "\"" : "",
-        k->raw_rsa ? ", OAEP decoded outside of it" : "", k->extractable ? ", may be extracted" : "");
+    bool named = k->uri.object[0] != 0;
+    (void)snprintf(out, CSL_TOKEN_WHERE_MAX, "token \"%s\"%s%s%s%s%s", csl__token_name(&k->uri),
+                   named ? ", object \"" : "", k->uri.object, named ? "\"" : "",
+                   k->raw_rsa ? ", OAEP decoded outside of it" : "",
+                   k->extractable ? ", may be extracted" : "");
     return out;
 }

@@ -4,7 +4,7 @@
  *
  * Only http:// and https:// URLs (certificates verified by the system's roots, or ca_file). A redirect is
  * never followed: it is an error that names the place it pointed to. No proxy, cookie, .netrc or
- * environment variable has a say. Blocking, for any thread; a connection serves one request.
+ * environment variable decides where it goes. Blocking, for any thread; a connection serves one request.
  *
  * Errors: CSL_EUSAGE a URL that is none; CSL_EUNAVAILABLE no connection or name; CSL_ETIMEOUT (a silent
  * name server may add the resolver's own time-out to it);

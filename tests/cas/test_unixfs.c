@@ -339,6 +339,53 @@ static void nodes(void **state) {
     }
 }
 
+static size_t from_hex(uint8_t *out, const char *hex) {
+    size_t n = 0;
+    unsigned byte;
+    while (sscanf(hex + 2 * n, "%2x", &byte) == 1) {
+        out[n++] = (uint8_t)byte;
+    }
+    return n;
+}
+
+/* A file as older tools import it: CIDv0, leaves in dag-pb. By ipfs-unixfs-importer, of chunks of 40 bytes
+ * and 2 links; it can be read, and is never written. */
+static void old_import(void **state) {
+    (void)state;
+    const struct {
+        const char *cid, *block;
+    } blocks[] = {
+        {"QmbdLGyRAvAVw3GKHnMRGov9R2t7AybBbUE3iGJYuJBYHv",
+         "0a2e08021228b7284e5106c3f43027b4f08585b29c24cd530dcc084deb5cc4aec9180b65394913297cc2900425e91828"},
+        {"QmXixCNx7SFcXK94bUhCX9yPfdrzkJmVTbMPAL4zDcNsPW",
+         "0a2e0802122804fea09373ad887c927dbb95f1d3ebbf45d81accbc532555e89ed0d8175304d61455f1e121094bd21828"},
+        {"QmXQ6J7CidBmSUt9EVpHe4FMAVv2sYdQt2h5dwDYKqXLsv",
+         "0a1a08021214656112ea36f14b788c3cb8d1efe9c4bb3ad7737f1814"},
+        {"QmQHFAWnERjH2BG1mEFno8PX1rYuxFwpD2tXJZByP1fqZJ",
+         "12280a221220c56df60ee116aeccf19720d931e45ebeec860537381ae4342fe1dae4cac270911200183012280a2212208b6"
+         "fbb"
+         "b792d89805bcced062625eec556a6b6e8f379f051836352def3e2fa0d9120018300a080802185020282028"},
+        {"QmXXFhK69TD1w1EmTqgpu4V8iu3uPBX8Z7tEdBafwbX4RZ",
+         "12280a221220869adaee8ab3cc0e428e9860fa5c40de025a9082565e42a88985133dcc5dcbe51200181c0a0608021814201"
+         "4"},
+        {"QmNPBNZRA7aJ5T9XWyL4cTuPYXkqofo6PQRVgPjd2Ck525",
+         "12290a2212201cd80264ef4ae99e106376cff22197cad00218621a6fcbc19af364bcf3fefcc1120018be0112280a2212208"
+         "870"
+         "8cb10575e5d92ef3ddf8e403e8c93737ec7564dea736606ae86e0d704f8c1200184e0a080802186420502014"}};
+    struct test_blocks b = {0};
+    struct csl_cid cid, is;
+    uint64_t n;
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        uint8_t bytes[256];
+        assert_int_equal(csl_cid_parse(&cid, blocks[i].cid, NULL), CSL_OK);
+        is = test_blocks_add(&b, CSL_CID_DAG_PB, bytes, from_hex(bytes, blocks[i].block));
+        assert_true(csl_cid_equal(&cid, &is));
+    }
+    assert_int_equal(export(&b, &cid, no_limit, &n, NULL), CSL_OK);
+    assert_int_equal(n, 100);
+    test_blocks_clear(&b);
+}
+
 /* The decoder knows one encoding: what it takes is what we would write. */
 static void one_encoding(void **state) {
     (void)state;
@@ -369,9 +416,10 @@ static void one_encoding(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(vectors),     cmocka_unit_test(round_trips), cmocka_unit_test(profiles),
-        cmocka_unit_test(put_fails),   cmocka_unit_test(other_bytes), cmocka_unit_test(bombs),
-        cmocka_unit_test(wrong_sizes), cmocka_unit_test(nodes),       cmocka_unit_test(one_encoding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(vectors),      cmocka_unit_test(round_trips),
+                                       cmocka_unit_test(profiles),     cmocka_unit_test(put_fails),
+                                       cmocka_unit_test(other_bytes),  cmocka_unit_test(bombs),
+                                       cmocka_unit_test(wrong_sizes),  cmocka_unit_test(nodes),
+                                       cmocka_unit_test(one_encoding), cmocka_unit_test(old_import)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

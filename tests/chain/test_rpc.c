@@ -383,6 +383,8 @@ static void refusals(void **state) {
                  {E("-32005", "query returned more than 10000 results"), CSL_REFUSED_RANGE},
                  {E("-32600", "eth_getLogs is limited to a 10,000 range"), CSL_REFUSED_RANGE},
                  {E("3", "execution reverted"), CSL_REFUSED_REVERT},
+                 {E("3", "execution reverted: already known"), CSL_REFUSED_REVERT}, /* the contract's words */
+                 {E("-32000", "execution reverted: nonce too low"), CSL_REFUSED_REVERT},
                  {E("-32015", "VM execution error: revert"), CSL_REFUSED_REVERT},
                  {E("-32000", "gas required exceeds allowance (100)"), CSL_REFUSED_OTHER},
                  {E("-32603", ""), CSL_REFUSED_OTHER}};

@@ -22,6 +22,12 @@ const char *__asan_default_options(void) {
     return "detect_leaks=0";
 }
 
+/* A child starts threads. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) {
+    return "die_after_fork=0";
+}
+
 static void must(bool ok, const char *what) {
     if (!ok) {
         (void)fprintf(stderr, "SoftHSM2: %s: %s\n", what, strerror(errno));

@@ -19,6 +19,12 @@
 #include "crypto/sign.h"
 #include "fake_token.h"
 
+/* A child starts threads. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) {
+    return "die_after_fork=0";
+}
+
 static struct fake_token *fake;
 static char dir[64] = "/tmp/csl-token-XXXXXX";
 static struct csl_diag diag;

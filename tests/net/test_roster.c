@@ -752,8 +752,87 @@ static void addresses(void **state) {
     assert_false(csl_host_port_parse(host, &port, lots));
 }
 
+/* ---- The chain ---- */
+
+#define CONTRACT "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed" /* of EIP-55's examples, as the accounts */
+#define ACCOUNT_A "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
+#define ACCOUNT_B "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
+
+static char *with_chain(void) {
+    char *t = edited(base_text, "  - name: \"hospital-a\"\n",
+                     "  - name: \"hospital-a\"\n    account: " ACCOUNT_A "\n");
+    char *u =
+        edited(t, "  - name: \"hospital-b\"\n", "  - name: \"hospital-b\"\n    account: \"" ACCOUNT_B "\"\n");
+    free(t);
+    t = malloc(strlen(u) + 200);
+    assert_non_null(t);
+    (void)sprintf(t, "%schain:\n  id: 31337\n  contract: \"" CONTRACT "\"\n  confirmations: 12\n", u);
+    free(u);
+    return t;
+}
+
+static void chain_and_accounts(void **state) {
+    (void)state;
+    struct csl_roster r, again;
+    uint8_t d[32], e[32];
+    char *text = NULL;
+    accept(&r, strdup(base_text));
+    assert_int_equal(r.chain.id, 0);
+    assert_false(r.members[0].has_account);
+    csl_roster_free(&r);
+    accept(&r, with_chain());
+    assert_int_equal(r.chain.id, 31337);
+    assert_int_equal(r.chain.confirmations, 12);
+    assert_memory_equal(r.chain.contract, "\x5a\xae\xb6\x05\x3f\x3e\x94\xc9", 8);
+    assert_true(r.members[0].has_account && r.members[1].has_account && !r.members[2].has_account);
+    assert_memory_equal(r.members[1].account, "\xd1\x22\x0a", 3);
+    assert_int_equal(csl_roster_digest(d, &r), CSL_OK);
+    assert_int_equal(csl_roster_write(&text, &r, &diag), CSL_OK);
+    csl_roster_free(&r);
+    accept(&again, text);
+    assert_int_equal(csl_roster_digest(e, &again), CSL_OK);
+    assert_memory_equal(d, e, 32);
+    csl_roster_free(&again);
+
+    char *t = with_chain(); /* a default that is not written out is the same */
+    digest_of(e, edited(t, "  confirmations: 12\n", ""));
+    assert_memory_equal(d, e, 32);
+    static const char *const other[][2] = {{"id: 31337", "id: 31338"},
+                                           {"id: 31337", "id: 4294998633"},
+                                           {CONTRACT, ACCOUNT_A},
+                                           {"confirmations: 12", "confirmations: 13"},
+                                           {"account: " ACCOUNT_A, "account: " CONTRACT},
+                                           {"    account: " ACCOUNT_A "\n", ""}};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        digest_of(e, edited(t, other[i][0], other[i][1]));
+        assert_memory_not_equal(d, e, 32);
+    }
+    static const char *const bad[][3] = {
+        {"id: 31337", "id: 0", "chain.id"},
+        {"id: 31337", "id: 1234567890123456789", "chain.id"},
+        {"id: 31337", "id: -1", "chain.id"},
+        {"id: 31337", "id: 0x7a69", "chain.id"},
+        {"  id: 31337\n", "", "id"},
+        {CONTRACT, "0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "chain.contract"}, /* one letter's case */
+        {CONTRACT, "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", "chain.contract"},
+        {CONTRACT, "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "chain.contract"},
+        {CONTRACT, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAe", "chain.contract"},
+        {"confirmations: 12", "confirmations: 0", "chain.confirmations"},
+        {"confirmations: 12", "confirmations: 10001", "chain.confirmations"},
+        {"confirmations: 12", "confirmation: 12", "unknown field"},
+        {"account: " ACCOUNT_A, "account: 0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d358", "members[0].account"},
+        {"account: " ACCOUNT_A, "account: hospital", "members[0].account"},
+        {"account: " ACCOUNT_A, "account: " ACCOUNT_B, "members[1].account: the same account as hospital-a"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        refuse(edited(t, bad[i][0], bad[i][1]), bad[i][2]);
+    }
+    free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chain_and_accounts),
         cmocka_unit_test(says_what_was_written),
         cmocka_unit_test(who_may_what),
         cmocka_unit_test(who_dials_whom),

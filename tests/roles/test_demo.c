@@ -50,6 +50,11 @@ static void expect_chain(const json_t *chain) {
         expect(number(json_array_get(sites, i), "anchored") == number(a, "entries"), "all of it is verified");
     }
     expect(number(verified, "exit") == 0, "the ledgers contain what was anchored");
+    const json_t *session = json_object_get(chain, "session"),
+                 *a = json_object_get(json_array_get(first, 0), "anchor");
+    const char *tx = json_string_value(json_object_get(session, "transaction")),
+               *same = json_string_value(json_object_get(a, "transaction"));
+    expect(tx != NULL && same != NULL && strcmp(tx, same) == 0, "the session's transaction is that anchor's");
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,5 @@
-/* A party, and then a client, whose keys are in a token (SoftHSM2): TLS, envelopes, statements of whole sessions.
+/* A party, and then a client, whose keys are in a token (SoftHSM2): TLS, envelopes, statements of whole
+ * sessions.
  */
 #include "world.h"
 
@@ -73,6 +74,40 @@ static void doctor_says_where(void **state) {
     json_decref(doc);
 }
 
+static enum csl_err keygen(const char *name, const char *option, const char *value, struct csl_diag *diag) {
+    char dir[1024], pin[1024];
+    int code = -1;
+    world_path(dir, &world, name, "");
+    world_path(pin, &world, name, "token.pin");
+    TRY(csl__make_dir(dir, diag));
+    TRY(csl__replace_file(pin, 0600, SOFTHSM_PIN, strlen(SOFTHSM_PIN), diag));
+    const char *const args[] = {"cert", "keygen", "--site", dir, "--name", name, option, value, NULL};
+    TRY(csl_federation_run_tool(world.fed, NULL, &code, args, diag));
+    assert_int_equal(code, 0);
+    return CSL_OK;
+}
+
+/* Keys by the command: all three in the token, or one. */
+static void keygen_in_the_token(void **state) {
+    (void)state;
+    struct csl_diag diag = {""};
+    struct csl_site site;
+    char dir[1024], where[CSL_TOKEN_WHERE_MAX], one[600];
+    must(keygen("site-x", "--token", softhsm_uri(NULL), &diag), &diag, "--token");
+    (void)snprintf(one, sizeof one, "wrap=%s", softhsm_uri("site-x-wrap"));
+    must(keygen("site-y", "--token-key", one, &diag), &diag, "--token-key");
+    world_path(dir, &world, "site-y", "");
+    must(csl_site_load_keys(&site, dir, &diag), &diag, dir);
+    assert_string_equal(csl_token_where(where, site.sign_key), "file");
+    assert_non_null(strstr(csl_token_where(where, site.wrap_key), "object \"site-x-wrap\""));
+    csl_site_free(&site);
+    FAILED(keygen("site-z", "--token", softhsm_uri("x"), &diag), &diag, CSL_EUSAGE, "--token-key");
+    FAILED(keygen("site-z", "--token", "hsm", &diag), &diag, CSL_EUSAGE, "--token", "pkcs11:");
+    FAILED(keygen("site-z", "--token-key", "seal=pkcs11:object=x", &diag), &diag, CSL_EUSAGE, "wrap=URI");
+    FAILED(keygen("site-z", "--token-key", "sign=pkcs11:object=x;pin-value=77", &diag), &diag, CSL_EUSAGE,
+           "pin-value");
+}
+
 static void client_with_a_token(void **state) {
     (void)state;
     char where[CSL_TOKEN_WHERE_MAX];
@@ -111,10 +146,10 @@ static int stop(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(session_with_a_token),
-                                       cmocka_unit_test(token_gone_and_back),
-                                       cmocka_unit_test(doctor_says_where),
-                                       cmocka_unit_test(client_with_a_token), cmocka_unit_test(wrong_pin)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(session_with_a_token), cmocka_unit_test(token_gone_and_back),
+        cmocka_unit_test(doctor_says_where),    cmocka_unit_test(keygen_in_the_token),
+        cmocka_unit_test(client_with_a_token),  cmocka_unit_test(wrong_pin)};
     if (!softhsm_start()) {
         return 77;
     }
