@@ -152,6 +152,19 @@ static enum csl_err report(struct csl_lane *l, const struct csl__batch *b) {
     return csl_talk_send(&l->client, &m, &l->diag);
 }
 
+struct verifying {
+    struct csl_lane *l;
+    struct csl__batch *b;
+};
+
+/* Before the output: of the inputs, too. */
+static enum csl_err verify_inputs(void *arg, struct csl_diag *diag) {
+    const struct verifying *v = arg;
+    enum csl_err err = csl__lane_verify_inputs(v->l, v->b);
+    *diag = v->l->diag;
+    return err;
+}
+
 static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *closed) {
     TRY(expect_prepare(l, b, closed));
     if (*closed) {
@@ -163,9 +176,7 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     TRY(give_credit(l, b));
     csl_infer_warm(&l->opened->share);
     TRY(csl__lane_input(l, b));
-    if (l->sign == CSL_SIGN_BEFORE_OUTPUT) {
-        TRY(csl__lane_verify_inputs(l, b));
-    }
+    csl_audit_link_check(l->audit, verify_inputs, &(struct verifying){l, b});
     TRY(evaluate(l, b));
     TRY(send_output(l, b));
     if (l->sign != CSL_SIGN_OFF) {
