@@ -143,6 +143,25 @@ static void bench_product(struct bench *b, size_t m, size_t k, size_t n) {
     free(p.y), free(p.d), free(p.w);
 }
 
+/* A layer whose weights do not stay in a core's cache, mod 2^40, by the best path: what the binding of a
+ * weight mask (L2 of docs/protocol.md) and the product itself cost there, a row and m rows at once. */
+static void run_large(void *arg) {
+    const struct product *p = arg;
+    csl_gemm_acc_mod(p->y, p->d, p->w, p->m, p->k, p->n, 40);
+}
+
+static void bench_large(struct bench *b, size_t m, size_t k, size_t n) {
+    struct product p = {.y = values(m * n), .d = values(m * k), .w = values(k * n), .m = m, .k = k, .n = n};
+    struct work w = {.name = "layer",
+                     .path = csl_gemm_path(),
+                     .bits = 40,
+                     .products = (double)(m * k * n),
+                     .read_bytes = 8.0 * (double)(k * n)};
+    (void)snprintf(w.shape, sizeof w.shape, "%zux%zux%zu", m, k, n);
+    measure(b, &w, run_large, &p);
+    free(p.y), free(p.d), free(p.w);
+}
+
 struct conv {
     struct csl_conv_shape shape;
     size_t batch;
@@ -380,6 +399,8 @@ static void run_all(struct bench *b) {
     bench_product(b, 1, 128, 10);
     if (!b->o.quick) {
         bench_product(b, 128, 1024, 1024);
+        bench_large(b, 1, 4096, 4096);
+        bench_large(b, 16, 4096, 4096);
     }
     bench_convs(b);
     bench_packing(b);

@@ -1,5 +1,6 @@
 #include "mpc/compare_internal.h"
 
+#include "crypto/secret.h"
 #include "mpc/bits_internal.h"
 #include "mpc/round_internal.h"
 #include "mpc/threads.h"
@@ -178,7 +179,13 @@ enum csl_err csl__step_run(struct csl_session *s, struct csl_corr *corr, size_t 
     struct csl__corr_demand *t;
     TRY(csl__corr_take(&t, s, corr, demand, kind));
     enum csl_err err = step(s, t, corr->batch, arg);
-    csl__arena_reset(&s->scratch);
+    if (err == CSL_OK) { /* c is first, and was opened */
+        size_t n_c = corr->batch * t->demand.count;
+        csl_wipe(s->scratch.words + n_c, (s->scratch.used - n_c) * sizeof *s->scratch.words);
+        s->scratch.used = 0;
+    } else {
+        csl__arena_reset(&s->scratch);
+    }
     csl__corr_done(t);
     return err;
 }
