@@ -64,6 +64,10 @@ TURN(turn_mulld_add, WIDE, REP16(MULLD_ADD), LOW)
 TURN(turn_madd52, WIDE, REP16(MADD52), LOW)
 TURN(turn_split512, WIDE, REP16(SPLIT_Z), LOW, "xmm18")
 TURN(turn_split256, __attribute__((target("avx2"))), REP12(SPLIT_Y), LOW)
+/* the same by two: vpmulld gives both crossed ones side by side, mod 2^32 */
+#define CROSS_Y(r)                                                                                           \
+    "vpmuludq %%ymm14, %%ymm15, %%ymm12\n\tvpaddq %%ymm12, %%ymm" #r ", %%ymm" #r "\n\t" MULLD_Y(r)
+TURN(turn_cross256, __attribute__((target("avx2"))), REP12(CROSS_Y), LOW)
 TURN(turn_mulld256, __attribute__((target("avx2"))), REP12(MULLD_Y), LOW)
 
 static bool has_avx2(void) {
@@ -95,6 +99,7 @@ static const struct way {
     {"64-bit scalar", 64, 16, always, turn_scalar},
 #if defined(__x86_64__)
     {"AVX2, three 32-bit products", 64, 12 * 4, has_avx2, turn_split256},
+    {"AVX2, two with vpmulld", 64, 12 * 4, has_avx2, turn_cross256},
     {"AVX-512, three 32-bit products", 64, 16 * 8, has_avx512, turn_split512},
     {"AVX-512 vpmullq", 64, 16 * 8, has_avx512, turn_mullq_add},
     {"AVX-512 IFMA vpmadd52luq", 52, 16 * 8, has_ifma, turn_madd52},

@@ -7,7 +7,7 @@
 #include "crypto/fetch_internal.h"
 #include "crypto/secret.h"
 
-/* The u64 convenience masks chunks while they are in the first-level cache. */
+/* EVP's bytes are masked while they are in the first-level cache. */
 enum { CHUNK = 16 * 1024 };
 
 /* ---- OpenSSL's EVP: the portable path ---- */
@@ -32,10 +32,16 @@ static void store_be32(uint8_t *p, uint32_t v) {
     csl_store_u32(p, __builtin_bswap32(v));
 }
 
+static void mask_words(uint8_t *p, size_t n_bytes, uint64_t mask) {
+    for (; mask != UINT64_MAX && n_bytes >= 8; n_bytes -= 8, p += 8) {
+        csl_store_u64(p, csl_load_u64(p) & mask);
+    }
+}
+
 /* Encrypts zeros in place. The 128-bit counter of OpenSSL never carries out of our 32 bits, since
  * no fill passes the stream's end. */
 static enum csl_err evp_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream,
-                             uint32_t first) {
+                             uint32_t first, uint64_t mask) {
     uint8_t counter[16];
     memcpy(counter, prg->nonce, 8);
     store_be32(counter + 8, stream);
@@ -47,6 +53,7 @@ static enum csl_err evp_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, 
         memset(out + done, 0, take);
         ok =
             EVP_EncryptUpdate(prg->evp, out + done, &n_out, out + done, (int)take) == 1 && n_out == (int)take;
+        mask_words(out + done, take, mask);
         done += take;
     }
     csl_wipe(counter, sizeof counter);
@@ -62,14 +69,14 @@ static enum csl_err aesni_init(struct csl_prg *prg, const uint8_t seed[CSL_SEED_
 }
 
 static enum csl_err aesni_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream,
-                               uint32_t first) {
-    csl__aesni_ctr(out, n_bytes, prg, stream, first);
+                               uint32_t first, uint64_t mask) {
+    csl__aesni_ctr(out, n_bytes, prg, stream, first, mask);
     return CSL_OK;
 }
 
 static enum csl_err vaes_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream,
-                              uint32_t first) {
-    csl__vaes_ctr(out, n_bytes, prg, stream, first);
+                              uint32_t first, uint64_t mask) {
+    csl__vaes_ctr(out, n_bytes, prg, stream, first, mask);
     return CSL_OK;
 }
 #else
@@ -79,8 +86,8 @@ static enum csl_err aesni_init(struct csl_prg *prg, const uint8_t seed[CSL_SEED_
 }
 
 static enum csl_err aesni_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream,
-                               uint32_t first) {
-    (void)prg, (void)out, (void)n_bytes, (void)stream, (void)first;
+                               uint32_t first, uint64_t mask) {
+    (void)prg, (void)out, (void)n_bytes, (void)stream, (void)first, (void)mask;
     return CSL_EINTERNAL;
 }
 #define vaes_fill aesni_fill
@@ -120,13 +127,13 @@ static bool in_stream(size_t n_bytes, uint64_t first) {
     return first <= blocks && n_bytes <= (blocks - first) * CSL_PRG_BLOCK;
 }
 
-enum csl_err csl_prg_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream,
-                          uint64_t first_block) {
+static enum csl_err fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream,
+                         uint64_t first_block, uint64_t mask) {
     enum csl_err err = CSL_OK;
     if (prg->path == NULL || !in_stream(n_bytes, first_block)) {
         err = CSL_EUSAGE;
     } else if (n_bytes != 0) {
-        err = prg->path->fill(prg, out, n_bytes, stream, (uint32_t)first_block);
+        err = prg->path->fill(prg, out, n_bytes, stream, (uint32_t)first_block, mask);
     }
     if (err != CSL_OK) {
         csl_wipe(out, n_bytes);
@@ -136,36 +143,25 @@ enum csl_err csl_prg_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uin
     return CSL_OK;
 }
 
-static void mask_u64(uint64_t *v, size_t n, uint64_t mask) {
-    for (size_t i = 0; i < n; i++) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        v[i] = __builtin_bswap64(v[i]);
-#endif
-        v[i] &= mask;
-    }
+enum csl_err csl_prg_fill(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream,
+                          uint64_t first_block) {
+    return fill(prg, out, n_bytes, stream, first_block, UINT64_MAX);
 }
 
 enum csl_err csl_prg_fill_u64(struct csl_prg *prg, uint64_t *out, size_t n, uint32_t stream, unsigned bits) {
-    const size_t per_chunk = CHUNK / sizeof *out;
     if (n > SIZE_MAX / sizeof *out) {
         return CSL_EUSAGE;
     }
-    if (prg->path == NULL || bits < 1 || bits > 64 || !in_stream(n * sizeof *out, 0)) {
+    if (bits < 1 || bits > 64) {
         csl_wipe(out, n * sizeof *out);
         return CSL_EUSAGE;
     }
-    uint64_t mask = UINT64_MAX >> (64 - bits);
-    for (size_t done = 0; done < n;) {
-        size_t take = n - done < per_chunk ? n - done : per_chunk;
-        enum csl_err err = csl_prg_fill(prg, (uint8_t *)(out + done), take * sizeof *out, stream,
-                                        done * sizeof *out / CSL_PRG_BLOCK);
-        if (err != CSL_OK) {
-            csl_wipe(out, n * sizeof *out);
-            return err;
-        }
-        mask_u64(out + done, take, mask);
-        done += take;
+    TRY(fill(prg, (uint8_t *)out, n * sizeof *out, stream, 0, UINT64_MAX >> (64 - bits)));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t i = 0; i < n; i++) {
+        out[i] = __builtin_bswap64(out[i]);
     }
+#endif
     return CSL_OK;
 }
 

@@ -43,8 +43,8 @@ AESNI void csl__aesni_expand_key(uint8_t round_keys[11 * 16], const uint8_t key[
 #undef STEP
 }
 
-/* out[0..128) = the keystream of the eight blocks at ctr, whose last lane counts in host order. */
-AESNI static inline void group(uint8_t *out, const __m128i *rk, __m128i ctr) {
+/* out[0..128) = the masked keystream of the eight blocks at ctr, whose last lane counts in host order. */
+AESNI static inline void group(uint8_t *out, const __m128i *rk, __m128i ctr, __m128i mask) {
     const __m128i swap_last = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12);
     __m128i b[WAYS];
     UNROLL
@@ -62,24 +62,25 @@ AESNI static inline void group(uint8_t *out, const __m128i *rk, __m128i ctr) {
     UNROLL
     for (int i = 0; i < WAYS; i++) {
         __m128i *to = (__m128i *)(void *)(out + CSL_PRG_BLOCK * i);
-        _mm_storeu_si128(to, _mm_aesenclast_si128(b[i], rk[ROUNDS]));
+        _mm_storeu_si128(to, _mm_and_si128(_mm_aesenclast_si128(b[i], rk[ROUNDS]), mask));
     }
 }
 
 AESNI void csl__aesni_ctr(uint8_t *out, size_t n_bytes, const struct csl_prg *prg, uint32_t stream,
-                          uint32_t first) {
+                          uint32_t first, uint64_t mask) {
     const __m128i *rk = (const __m128i *)(const void *)prg->round_keys;
+    const __m128i bits = _mm_set1_epi64x((long long)mask);
     uint64_t nonce;
     memcpy(&nonce, prg->nonce, sizeof nonce);
     uint64_t tail = (uint64_t)first << 32 | __builtin_bswap32(stream);
     __m128i ctr = _mm_set_epi64x((long long)tail, (long long)nonce);
     for (; n_bytes >= GROUP; n_bytes -= GROUP, out += GROUP) {
-        group(out, rk, ctr);
+        group(out, rk, ctr, bits);
         ctr = _mm_add_epi32(ctr, _mm_setr_epi32(0, 0, 0, WAYS));
     }
     if (n_bytes != 0) {
         uint8_t last[GROUP];
-        group(last, rk, ctr);
+        group(last, rk, ctr, bits);
         memcpy(out, last, n_bytes);
         csl_wipe(last, sizeof last);
     }

@@ -8,8 +8,10 @@ struct csl__prg_path {
     const char *name;
     bool (*available)(void); /* on this CPU, whatever CONSILIUM_CPU says */
     enum csl_err (*init)(struct csl_prg *prg, const uint8_t seed[CSL_SEED_BYTES]);
-    /* n_bytes > 0, within the stream: checked by the caller. */
-    enum csl_err (*fill)(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream, uint32_t first);
+    /* n_bytes > 0, within the stream: checked by the caller. Each 8 bytes are cut to the bits of mask, as a
+     * little-endian number. */
+    enum csl_err (*fill)(struct csl_prg *prg, uint8_t *out, size_t n_bytes, uint32_t stream, uint32_t first,
+                         uint64_t mask);
 };
 
 /* Slowest first: [0] is EVP's and always available. */
@@ -23,8 +25,10 @@ CSL_MUST_CHECK enum csl_err csl__prg_init_path(struct csl_prg *prg, const uint8_
 /* The AES-128 key schedule (FIPS 197, 5.2), by AES-NI. */
 void csl__aesni_expand_key(uint8_t round_keys[11 * 16], const uint8_t key[16]);
 /* The keystream of the stream's blocks from `first` on; n_bytes any length. */
-void csl__aesni_ctr(uint8_t *out, size_t n_bytes, const struct csl_prg *prg, uint32_t stream, uint32_t first);
-void csl__vaes_ctr(uint8_t *out, size_t n_bytes, const struct csl_prg *prg, uint32_t stream, uint32_t first);
+void csl__aesni_ctr(uint8_t *out, size_t n_bytes, const struct csl_prg *prg, uint32_t stream, uint32_t first,
+                    uint64_t mask);
+void csl__vaes_ctr(uint8_t *out, size_t n_bytes, const struct csl_prg *prg, uint32_t stream, uint32_t first,
+                   uint64_t mask);
 #endif
 
 #endif

@@ -23,9 +23,9 @@ VAES static inline __m256i round_key(const uint8_t *round_keys, int r) {
         _mm_loadu_si128((const __m128i *)(const void *)(round_keys + CSL_PRG_BLOCK * r)));
 }
 
-/* out[0..256) = the keystream of sixteen blocks; ctr holds the first two, whose last lanes count
+/* out[0..256) = the masked keystream of sixteen blocks; ctr holds the first two, whose last lanes count
  * in host order. */
-VAES static inline void group(uint8_t *out, const uint8_t *rk, __m256i ctr) {
+VAES static inline void group(uint8_t *out, const uint8_t *rk, __m256i ctr, __m256i mask) {
     const __m256i swap_last =
         _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12));
     __m256i b[WAYS], k = round_key(rk, 0);
@@ -45,12 +45,13 @@ VAES static inline void group(uint8_t *out, const uint8_t *rk, __m256i ctr) {
     UNROLL
     for (int i = 0; i < WAYS; i++) {
         __m256i *to = (__m256i *)(void *)(out + 2 * CSL_PRG_BLOCK * i);
-        _mm256_storeu_si256(to, _mm256_aesenclast_epi128(b[i], k));
+        _mm256_storeu_si256(to, _mm256_and_si256(_mm256_aesenclast_epi128(b[i], k), mask));
     }
 }
 
 VAES void csl__vaes_ctr(uint8_t *out, size_t n_bytes, const struct csl_prg *prg, uint32_t stream,
-                        uint32_t first) {
+                        uint32_t first, uint64_t mask) {
+    const __m256i bits = _mm256_set1_epi64x((long long)mask);
     uint64_t nonce;
     memcpy(&nonce, prg->nonce, sizeof nonce);
     uint64_t tail = (uint64_t)first << 32 | __builtin_bswap32(stream);
@@ -58,12 +59,12 @@ VAES void csl__vaes_ctr(uint8_t *out, size_t n_bytes, const struct csl_prg *prg,
     __m256i ctr =
         _mm256_add_epi32(_mm256_broadcastsi128_si256(block), _mm256_setr_epi32(0, 0, 0, 0, 0, 0, 0, 1));
     for (; n_bytes >= GROUP; n_bytes -= GROUP, out += GROUP) {
-        group(out, prg->round_keys, ctr);
+        group(out, prg->round_keys, ctr, bits);
         ctr = _mm256_add_epi32(ctr, _mm256_setr_epi32(0, 0, 0, 2 * WAYS, 0, 0, 0, 2 * WAYS));
     }
     if (n_bytes != 0) {
         uint8_t last[GROUP];
-        group(last, prg->round_keys, ctr);
+        group(last, prg->round_keys, ctr, bits);
         memcpy(out, last, n_bytes);
         csl_wipe(last, sizeof last);
     }

@@ -11,7 +11,7 @@
 enum {
     ALIGN = 64,
     KEEP_FROM = 64 * 1024, /* smaller ones are malloc's alone */
-    KEEP_BYTES = 64 * 1024 * 1024,
+    KEEP_BYTES = 256 * 1024 * 1024,
     KEEP_BLOCKS = 128
 };
 

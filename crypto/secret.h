@@ -27,7 +27,7 @@ void csl_wipe(void *p, size_t n);
 /* Zeroed memory, 64-byte aligned, for secrets; NULL when there is none or n * size overflows. */
 void *csl_secret_alloc(size_t n, size_t size);
 
-/* Wipes the whole allocation, then frees it; what is large is kept for the next one, up to 64 MiB a process.
+/* Wipes the whole allocation, then frees it; what is large is kept for the next one, up to 256 MiB a process.
  * p may be NULL. */
 void csl_secret_free(void *p);
 

@@ -1,8 +1,11 @@
 #include "mpc/compare_internal.h"
 
+#include "crypto/secret.h"
 #include "mpc/bits_internal.h"
 #include "mpc/round_internal.h"
 #include "mpc/threads.h"
+
+#include <string.h>
 
 enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s,
                                const struct csl__corr_demand *t, size_t batch, unsigned shift,
@@ -109,27 +112,33 @@ static enum csl_err combine_digits(struct csl__compare *j) {
     return CSL_OK;
 }
 
-/* T4: b = c'_{k-1} ^ s ^ lt is the sign; e = open(<b> ^ <beta>). */
-static enum csl_err open_sign(struct csl__compare *j) {
-    unsigned top = j->shift + j->params->k - 1u;
-    for (size_t row = 0; row < j->batch; row++) {
-        uint64_t *b = j->b + row * j->n_words;
-        const uint64_t *c = j->c + row * j->count;
-        bool is_relu = j->t->demand.kind == CSL_DEMAND_RELU;
-        const uint64_t *s =
-            csl__corr_row(j->t, is_relu ? (unsigned)CSL_RELU_S : (unsigned)CSL_RELU_S_BIT, row);
-        for (size_t w = 0; w < j->n_words; w++) {
-            size_t n = j->count - 64 * w < 64 ? j->count - 64 * w : 64;
-            uint64_t signs = 0, s_bits = is_relu ? 0 : s[w];
-            for (size_t i = 0; i < n; i++) {
-                signs |= (c[64 * w + i] >> top & 1) << i;
-            }
-            for (size_t i = 0; is_relu && i < n; i++) { /* the low bits of additive shares are XOR shares */
-                s_bits |= (s[64 * w + i] & 1) << i;
-            }
-            b[w] ^= s_bits ^ (signs & (0 - j->one));
+/* T4: b = c'_{k-1} ^ s ^ lt is the sign; n elements of a row. */
+static void sign_range(const struct csl__compare *j, void *arg, size_t row, size_t first, size_t n) {
+    enum { WORDS = 64 };
+    bool is_relu = j->t->demand.kind == CSL_DEMAND_RELU;
+    const uint64_t *c = j->c + row * j->count + first;
+    const uint64_t *s = csl__corr_row(j->t, is_relu ? (unsigned)CSL_RELU_S : (unsigned)CSL_RELU_S_BIT, row);
+    uint64_t *b = j->b + row * j->n_words + first / 64, tops[WORDS], s_bits[WORDS];
+    (void)arg;
+    s += is_relu ? first : first / 64;
+    for (size_t at = 0; at < n; at += 64 * WORDS, b += WORDS) {
+        size_t m = n - at < 64 * WORDS ? n - at : 64 * WORDS;
+        j->kernels->gather(tops, c + at, m, j->shift + j->params->k - 1u);
+        if (is_relu) { /* the low bits of additive shares are XOR shares */
+            j->kernels->gather(s_bits, s + at, m, 0);
+        } else {
+            memcpy(s_bits, s + at / 64, csl__bits_words(m) * sizeof *s);
+        }
+        for (size_t w = 0; w < csl__bits_words(m); w++) {
+            b[w] ^= s_bits[w] ^ (tops[w] & (0 - j->one));
         }
     }
+    csl_wipe(s_bits, csl__bits_words(n < 64 * WORDS ? n : 64 * WORDS) * sizeof *s_bits);
+}
+
+/* T4: e = open(<b> ^ <beta>). */
+static enum csl_err open_sign(struct csl__compare *j) {
+    csl__compare_split(j, sign_range, NULL, 1);
     struct csl_round *round = csl_round_begin(j->s);
     size_t h = csl_round_open_bits(round, j->b, j->t->data[CSL_RELU_BETA], j->batch, j->count);
     TRY(csl_round_flush(round));
@@ -178,7 +187,13 @@ enum csl_err csl__step_run(struct csl_session *s, struct csl_corr *corr, size_t 
     struct csl__corr_demand *t;
     TRY(csl__corr_take(&t, s, corr, demand, kind));
     enum csl_err err = step(s, t, corr->batch, arg);
-    csl__arena_reset(&s->scratch);
+    if (err == CSL_OK) { /* c is first, and was opened */
+        size_t n_c = corr->batch * t->demand.count;
+        csl_wipe(s->scratch.words + n_c, (s->scratch.used - n_c) * sizeof *s->scratch.words);
+        s->scratch.used = 0;
+    } else {
+        csl__arena_reset(&s->scratch);
+    }
     csl__corr_done(t);
     return err;
 }

@@ -108,15 +108,46 @@ static void gemv_8(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw
     _mm512_mask_storeu_epi64(y, columns, acc);
 }
 
-/* One row: streams W by whole cache lines, without a copy. */
-static void gemv(const struct csl__windows *p) {
+/* y[0..n) += d[0..8) . W, n a multiple of 8. */
+static void gemv_8_rows(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw, size_t n) {
+    const __m512i d0 = broadcast(d[0]), d1 = broadcast(d[1]), d2 = broadcast(d[2]), d3 = broadcast(d[3]);
+    const __m512i d4 = broadcast(d[4]), d5 = broadcast(d[5]), d6 = broadcast(d[6]), d7 = broadcast(d[7]);
+    for (size_t j = 0; j < n; j += 8, w += 8) {
+        __m512i a = _mm512_loadu_si512(y + j), b = _mm512_setzero_si512();
+        a = MUL_ACC(a, d0, _mm512_loadu_si512(w));
+        b = MUL_ACC(b, d1, _mm512_loadu_si512(w + ldw));
+        a = MUL_ACC(a, d2, _mm512_loadu_si512(w + 2 * ldw));
+        b = MUL_ACC(b, d3, _mm512_loadu_si512(w + 3 * ldw));
+        a = MUL_ACC(a, d4, _mm512_loadu_si512(w + 4 * ldw));
+        b = MUL_ACC(b, d5, _mm512_loadu_si512(w + 5 * ldw));
+        a = MUL_ACC(a, d6, _mm512_loadu_si512(w + 6 * ldw));
+        b = MUL_ACC(b, d7, _mm512_loadu_si512(w + 7 * ldw));
+        _mm512_storeu_si512(y + j, _mm512_add_epi64(a, b));
+    }
+}
+
+/* y += d . W, columns of whole cache lines at a time. */
+static void gemv_columns(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t ldw, size_t k, size_t n) {
     size_t j = 0;
-    for (; j + 64 <= p->n; j += 64) {
-        gemv_64(p->y + j, p->d, p->w + j, p->ldw, p->run);
+    for (; j + 64 <= n; j += 64) {
+        gemv_64(y + j, d, w + j, ldw, k);
     }
-    for (; j < p->n; j += 8) {
-        gemv_8(p->y + j, p->d, p->w + j, p->ldw, p->run, p->n - j < 8 ? p->n - j : 8);
+    for (; j < n; j += 8) {
+        gemv_8(y + j, d, w + j, ldw, k, n - j < 8 ? n - j : 8);
     }
+}
+
+/* One row: streams W without a copy; by its rows where these are on pages of their own. */
+static void gemv(const struct csl__windows *p) {
+    enum { FAR = 256 };
+    size_t k = 0, n = p->n / 8 * 8;
+    for (; p->ldw >= FAR && k + 8 <= p->run; k += 8) {
+        gemv_8_rows(p->y, p->d + k, p->w + k * p->ldw, p->ldw, n);
+    }
+    if (k != 0 && n < p->n) {
+        gemv_8(p->y + n, p->d, p->w + n, p->ldw, k, p->n - n);
+    }
+    gemv_columns(p->y, p->d + k, p->w + k * p->ldw, p->ldw, p->run - k, p->n);
 }
 
 static void windows(const struct csl__windows *p) {

@@ -27,6 +27,11 @@ struct csl_link {
     const struct csl_link_ops *ops;
     unsigned n_parties; /* 2..CSL_MAX_PARTIES */
     unsigned self;      /* 0..n_parties-1 */
+    /* NULL, or what need not be done before an exchange: an implementation that can calls it once in each,
+     * when our message is on its way and the peers' are awaited. An error ends the exchange with it. Whoever
+     * sets it sees to what was not called. */
+    enum csl_err (*meanwhile)(void *arg, struct csl_diag *diag);
+    void *meanwhile_arg;
 };
 
 #endif

@@ -12,17 +12,12 @@ static enum csl_err open_c(struct csl_session *s, uint64_t *c_high, const uint64
                            size_t n, const struct csl_demand *d, uint64_t add) {
     unsigned low = csl_demand_low_bits(d), shift = d->trunc.f - low, bits = d->trunc.k + low;
     uint64_t centre = s->self == 0 ? s->n_parties * (((uint64_t)1 << shift) - 1) / 2 : 0;
-    uint64_t mask = csl_ring_mask(bits);
-    for (size_t i = 0; i < n; i++) {
-        c_high[i] = (z[i] + centre) >> shift; /* what z holds above l bits ends above `bits` */
-    }
+    const struct csl__relu_kernels *kernels = csl__relu_kernels_get();
+    kernels->shift_out(c_high, z, n, centre, 64, shift); /* what z holds above l bits ends above `bits` */
     struct csl_round *round = csl_round_begin(s);
     size_t h = csl_round_open_sum(round, c_high, r, n, bits);
     TRY(csl_round_flush(round));
-    const uint64_t *c = csl_round_ring(round, h);
-    for (size_t i = 0; i < n; i++) {
-        c_high[i] = ((c[i] + add) & mask) >> low;
-    }
+    kernels->shift_out(c_high, csl_round_ring(round, h), n, add, bits, low);
     return CSL_OK;
 }
 

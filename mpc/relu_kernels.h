@@ -43,6 +43,12 @@ struct csl__relu_select {
 };
 
 struct csl__relu_kernels {
+    /* T1: out = (z + add) >> shift, and of what came back (c + add mod 2^bits) >> shift. out may be the
+     * input. */
+    void (*shift_out)(uint64_t *out, const uint64_t *z, size_t n, uint64_t add, unsigned bits,
+                      unsigned shift);
+    /* T4: bit `at` of every element. */
+    void (*gather)(uint64_t *plane, const uint64_t *in, size_t n, unsigned at);
     /* T2: lt bits of a digit (at `shift`, `width` bits wide) and eq bits where eq is not NULL. one: as above.
      * A table is one word an element, or 2^(width - 6). */
     void (*read_table)(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high, size_t n,

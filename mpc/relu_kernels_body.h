@@ -43,6 +43,49 @@ static inline uint64_t pick_bits(const uint64_t *a, const uint64_t *d) {
 }
 #endif
 
+/* Bit `at` of 64 elements, gathered into one word. */
+static inline uint64_t gather_block(const uint64_t *a, unsigned at) {
+    uint64_t out = 0;
+#if defined(__AVX512F__)
+    const __m512i bit = _mm512_set1_epi64((long long)((uint64_t)1 << at));
+    for (unsigned i = 0; i < 64; i += 8) {
+        out |= (uint64_t)_mm512_test_epi64_mask(_mm512_loadu_si512(a + i), bit) << i;
+    }
+#elif defined(__AVX2__)
+    const __m128i up = _mm_cvtsi32_si128(63 - (int)at);
+    for (unsigned i = 0; i < 64; i += 4) {
+        __m256i top = _mm256_sll_epi64(_mm256_loadu_si256((const __m256i *)(a + i)), up);
+        out |= (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(top)) << i;
+    }
+#else
+    for (unsigned i = 0; i < 64; i++) {
+        out = out >> 1 | (a[i] >> at) << 63;
+    }
+#endif
+    return out;
+}
+
+static void gather(uint64_t *plane, const uint64_t *in, size_t n, unsigned at) {
+    size_t full = n / 64;
+    for (size_t w = 0; w < full; w++) {
+        plane[w] = gather_block(in + 64 * w, at);
+    }
+    if (n % 64 != 0) {
+        plane[full] = 0;
+        for (size_t i = 0; i < n % 64; i++) {
+            plane[full] |= (in[64 * full + i] >> at & 1) << i;
+        }
+    }
+}
+
+static void shift_out(uint64_t *out, const uint64_t *z, size_t n, uint64_t add, unsigned bits,
+                      unsigned shift) {
+    uint64_t mask = csl_ring_mask(bits);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = ((z[i] + add) & mask) >> shift;
+    }
+}
+
 /* T2. With T shifted by one, and a share of the constant 1 as T(-1), eq(v) is bit v of T ^ (T << 1 | 1). */
 static inline void read_block(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high,
                               unsigned shift, uint64_t mask, uint64_t one) {
@@ -303,4 +346,4 @@ static void select_kept(uint64_t *y, const struct csl__relu_select *f) {
     csl_wipe(&sum, sizeof sum);
 }
 
-const struct csl__relu_kernels CSL__KERNELS = {read_table, combine, finish, select_kept};
+const struct csl__relu_kernels CSL__KERNELS = {shift_out, gather, read_table, combine, finish, select_kept};

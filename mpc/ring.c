@@ -1,17 +1,25 @@
-#include "mpc/ring.h"
+#include "crypto/cpu.h"
+#define CSL__RING csl__ring_portable
+#include "mpc/ring_body.h"
+
+static const struct csl__ring_kernels *kernels(void) {
+    switch (csl_cpu_level()) {
+    case CSL_CPU_AVX512:
+        return &csl__ring_avx512;
+    case CSL_CPU_AVX2:
+        return &csl__ring_avx2;
+    case CSL_CPU_PORTABLE:
+        break;
+    }
+    return &csl__ring_portable;
+}
 
 void csl_add_mod(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t n, unsigned bits) {
-    uint64_t mask = csl_ring_mask(bits);
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (a[i] + b[i]) & mask;
-    }
+    kernels()->add(out, a, b, n, csl_ring_mask(bits));
 }
 
 void csl_sub_mod(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t n, unsigned bits) {
-    uint64_t mask = csl_ring_mask(bits);
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (a[i] - b[i]) & mask;
-    }
+    kernels()->sub(out, a, b, n, csl_ring_mask(bits));
 }
 
 void csl_neg_mod(uint64_t *out, const uint64_t *a, size_t n, unsigned bits) {
@@ -22,10 +30,7 @@ void csl_neg_mod(uint64_t *out, const uint64_t *a, size_t n, unsigned bits) {
 }
 
 void csl_reduce_mod(uint64_t *out, const uint64_t *a, size_t n, unsigned bits) {
-    uint64_t mask = csl_ring_mask(bits);
-    for (size_t i = 0; i < n; i++) {
-        out[i] = a[i] & mask;
-    }
+    kernels()->reduce(out, a, n, csl_ring_mask(bits));
 }
 
 void csl_add_row_mod(uint64_t *out, const uint64_t *a, const uint64_t *row, size_t m, size_t n,

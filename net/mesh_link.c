@@ -356,6 +356,16 @@ static void send_all(struct csl_mesh_link *l, const uint8_t *out) {
     }
 }
 
+/* While our message travels. */
+static void do_meanwhile(struct csl_mesh_link *l) {
+    struct csl_diag d = {""};
+    enum csl_err err =
+        l->err == CSL_OK && l->base.meanwhile != NULL ? l->base.meanwhile(l->base.meanwhile_arg, &d) : CSL_OK;
+    if (err != CSL_OK) {
+        fail(l, err, l->base.n_parties, &d);
+    }
+}
+
 /* What came before we asked. */
 static void take_early(struct csl_mesh_link *l) {
     for (unsigned i = 0; i < l->base.n_parties; i++) {
@@ -438,6 +448,7 @@ static enum csl_err exchange(struct csl_link *base, uint8_t *const in[CSL_MAX_PA
     if (l->err == CSL_OK) {
         send_all(l, out);
     }
+    do_meanwhile(l);
     uint64_t sent_ns = uv_hrtime();
     if (!is_done(l)) {
         poll_peers(l);

@@ -17,7 +17,7 @@
 struct csl_audit_link;
 
 struct csl_audit_link_options {
-    struct csl_link *below; /* borrowed */
+    struct csl_link *below; /* borrowed for all exchanges; its `meanwhile` is ours */
     const struct csl_context *ctx;
     enum csl_audit_sign sign;
     bool keep_messages; /* into the record, for a view */
@@ -34,6 +34,10 @@ CSL_MUST_CHECK enum csl_err csl_audit_link_start(struct csl_audit_link *a,
  * are in it before the last opening. */
 CSL_MUST_CHECK enum csl_err csl_audit_link_begin(struct csl_audit_link *a, struct csl_record *r,
                                                  uint32_t rounds);
+/* `before output`: check(arg, diag) must hold before this batch's head is signed. It is called once, in the
+ * batch's first exchange, while the peers' messages are on their way. Else nothing: the caller checks. */
+typedef enum csl_err csl_audit_check_fn(void *arg, struct csl_diag *diag);
+void csl_audit_link_check(struct csl_audit_link *a, csl_audit_check_fn *check, void *arg);
 /* All openings that were announced are done; before the output: signed and verified, too. */
 bool csl_audit_link_ended(const struct csl_audit_link *a);
 /* `after output`: exchanges and verifies the signatures of the batch. Else nothing. When it fails, the heads

@@ -156,6 +156,19 @@ enum csl_err csl__lane_report(struct csl_lane *l, const struct csl__batch *b, si
     return csl_talk_send(to, &m, diag);
 }
 
+struct verifying {
+    struct csl_lane *l;
+    struct csl__batch *b;
+};
+
+/* Before the output: of the inputs, too. */
+static enum csl_err verify_inputs(void *arg, struct csl_diag *diag) {
+    const struct verifying *v = arg;
+    enum csl_err err = csl__lane_verify_inputs(v->l, v->b);
+    *diag = v->l->diag;
+    return err;
+}
+
 static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *closed) {
     TRY(expect_prepare(l, b, closed));
     if (*closed) {
@@ -167,9 +180,7 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     TRY(give_credit(l, b));
     csl_infer_warm(&l->opened->share);
     TRY(csl__lane_input(l, b));
-    if (l->sign == CSL_SIGN_BEFORE_OUTPUT) {
-        TRY(csl__lane_verify_inputs(l, b));
-    }
+    csl_audit_link_check(l->audit, verify_inputs, &(struct verifying){l, b});
     TRY(csl__lane_evaluate(l, b));
     b->record.n_outputs = 1;
     TRY(csl__lane_send_output(l, b, 0, &l->client, b->number, 0, b->count, &l->diag));

@@ -149,7 +149,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     uint8_t *chunk = malloc(n), seed[CSL_INDEX_SEED_BYTES] = {1};
     uint64_t *memory = calloc(BUDGET, sizeof *memory);
-    struct fuzz_link link = {{&(const struct csl_link_ops){.exchange = exchange}, 2, 1}, &in};
+    static const struct csl_link_ops ops = {.exchange = exchange};
+    struct fuzz_link link = {{.ops = &ops, .n_parties = 2, .self = 1}, &in};
     struct csl_session s;
     if (chunk != NULL && memory != NULL && csl_session_init(&s, &link.link) == CSL_OK) {
         take(&in, chunk, n);

@@ -179,7 +179,7 @@ static void test_network_shapes(void **state) {
     (void)state;
     static const size_t batches[] = {1, 2, 7, 12, 13, 64, 128};
     static const size_t layers[][2] = {{784, 128}, {128, 128}, {128, 10}, {200, 64},
-                                       {201, 65},  {400, 1},   {599, 79}};
+                                       {201, 65},  {400, 1},   {599, 79}, {61, 331}};
     for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
         for (size_t l = 0; l < sizeof layers / sizeof *layers; l++) {
             check_shape(batches[b], layers[l][0], layers[l][1]);

@@ -2,8 +2,10 @@
 #include "mpc/pack.h"
 
 #include "crypto/secret.h"
+#include "mpc/gemm_internal.h"
 #include "mpc/pack_internal.h"
 #include "mpc/ring.h"
+#include "mpc/ring_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -253,12 +255,44 @@ static void test_ring(void **state) {
     csl_add_mod(NULL, NULL, NULL, 0, 64);
 }
 
+/* Every path of the ring's loops, at lengths around those of a vector, in place and not. */
+static void test_ring_paths(void **state) {
+    (void)state;
+    enum { N = 70 };
+    const struct {
+        const struct csl__ring_kernels *kernels;
+        enum csl__gemm_kind needs;
+    } all[] = {{&csl__ring_portable, CSL__GEMM_PORTABLE},
+               {&csl__ring_avx2, CSL__GEMM_AVX2},
+               {&csl__ring_avx512, CSL__GEMM_AVX512}};
+    uint64_t a[N], b[N], out[3][N];
+    for (size_t p = 0; p < 3; p++) {
+        for (size_t n = 0; n <= N && csl__gemm_has(all[p].needs); n++) {
+            const struct csl__ring_kernels *k = all[p].kernels;
+            uint64_t mask = csl_ring_mask((unsigned)(n % 64) + 1);
+            for (size_t i = 0; i < N; i++) {
+                a[i] = next_random(), b[i] = next_random();
+                out[0][i] = out[1][i] = 7;
+                out[2][i] = a[i];
+            }
+            k->add(out[0], a, b, n, mask);
+            k->sub(out[1], a, b, n, mask);
+            k->reduce(out[2], out[2], n, mask);
+            for (size_t i = 0; i < N; i++) {
+                assert_true(out[0][i] == (i < n ? (a[i] + b[i]) & mask : 7));
+                assert_true(out[1][i] == (i < n ? (a[i] - b[i]) & mask : 7));
+                assert_true(out[2][i] == (i < n ? a[i] & mask : a[i]));
+            }
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_all_paths),
         cmocka_unit_test(test_unaligned),  cmocka_unit_test(test_known_bytes),
         cmocka_unit_test(test_strict),     cmocka_unit_test(test_size),
-        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_ring),       cmocka_unit_test(test_ring_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

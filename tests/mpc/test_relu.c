@@ -355,6 +355,15 @@ static void check_kernels(const struct csl__relu_kernels *other) {
         out[1][1][WORDS - 1] &= 0x1f;
         assert_memory_equal(out[0], out[1], sizeof out[0]);
     }
+    for (size_t n = N - 70; n <= N; n++) {
+        memset(out, 0, sizeof out);
+        for (int path = 0; path < 2; path++) {
+            k[path]->shift_out(out[path][0], in[0], n, in[1][0], (unsigned)(n % 64) + 1, (unsigned)n % 7);
+            k[path]->gather(out[path][1], in[1], n, (unsigned)n % 64);
+        }
+        assert_memory_equal(out[0], out[1], sizeof out[0]);
+        assert_int_equal(out[0][1][(n - 1) / 64] >> (n - 1) % 64, in[1][n - 1] >> n % 64 & 1);
+    }
     wan_kernels_are_equal(k);
 }
 

@@ -490,6 +490,38 @@ static void interrupted(void **state) {
     }
 }
 
+/* Counts its calls; the third one refuses. */
+static enum csl_err third_refuses(void *arg, struct csl_diag *diag) {
+    unsigned *calls = arg;
+    return ++*calls == 3 ? csl_fail(diag, CSL_EAUTH, "the clinic signed something else") : CSL_OK;
+}
+
+static void act_meanwhile(struct party *p) {
+    struct csl_link *base = csl_mesh_link_base(p->link);
+    unsigned calls = 0;
+    base->meanwhile = third_refuses;
+    base->meanwhile_arg = &calls;
+    rounds_from(p, 1);
+    p->bad = p->bad || calls != 3 || p->done != 2;
+}
+
+static void meanwhile(void **state) {
+    (void)state;
+    struct test_mesh m;
+    struct party p[3];
+    parties_init(p, &m, 3, size_100, 1, 5);
+    p[1].act = act_meanwhile;
+    parties_run(p, 3);
+    assert_int_equal(p[1].err, CSL_EAUTH);
+    assert_string_equal(p[1].diag.text, "the clinic signed something else");
+    assert_int_equal(p[1].culprit, 3); /* no peer's fault */
+    for (unsigned i = 0; i < 3; i += 2) {
+        assert_int_equal(p[i].err, CSL_EPEER);
+        assert_non_null(strstr(p[i].diag.text, "party-1 aborted"));
+        assert_non_null(strstr(p[i].diag.text, "the clinic signed something else"));
+    }
+}
+
 static void act_misuse(struct party *p) {
     struct csl_link *base = csl_mesh_link_base(p->link);
     uint8_t a[8] = {0}, b[8] = {0};
@@ -554,6 +586,7 @@ int main(void) {
         cmocka_unit_test(killed),
         cmocka_unit_test(mute),
         cmocka_unit_test(interrupted),
+        cmocka_unit_test(meanwhile),
         cmocka_unit_test(misused),
         cmocka_unit_test(wrong_peer_attached),
     };
