@@ -20,8 +20,8 @@ static int stop(void **state) {
     return 0;
 }
 
-static void open_world(unsigned n, uint32_t sign, uint32_t check_rows) {
-    struct csl_audit_policy audit = {.sign = sign, .check_rows = check_rows, .views_mib = 16, .colluding = 0};
+static void open_world(unsigned n, uint32_t sign, uint32_t check_rows, uint32_t views_mib) {
+    struct csl_audit_policy audit = {.sign = sign, .check_rows = check_rows, .views_mib = views_mib};
     struct csl_federation_options opt = world_options(n);
     timeouts = quick_timeouts();
     timeouts.session_idle_ms = 1000; /* then the session closes */
@@ -30,14 +30,16 @@ static void open_world(unsigned n, uint32_t sign, uint32_t check_rows) {
     world_open(&world, &opt);
 }
 
-/* The session's entries in a site's ledger, as `audit show` tells them. */
+/* Entries in a site's ledger, as `audit show` tells them: the session's, or (NULL) those of no batch. */
 static json_t *entries_of(const char *site, const char *session) {
     struct csl_run_args r = {.n = 0};
     struct csl_diag diag = {""};
     json_t *doc = NULL;
     csl_run_args_add(&r, "audit");
     csl_run_args_add(&r, "show");
-    csl_run_args_option(&r, "--session", session);
+    if (session != NULL) {
+        csl_run_args_option(&r, "--session", session);
+    }
     csl_run_args_add(&r, "--json");
     must(csl_federation_run_as(world.fed, &doc, site, r.at, &diag), &diag, "show");
     json_t *entries = json_incref(json_object_get(doc, "entries"));
@@ -116,7 +118,7 @@ static void ledgers_and_views(void **state) {
     enum { GUESTS = 5, REQUESTS = 6 };
     char judge[ROOM], session[SESSION_TEXT], lied[SESSION_TEXT];
     struct csl_diag diag = {""};
-    open_world(3, CSL_ROSTER_SIGN_BEFORE, 2);
+    open_world(3, CSL_ROSTER_SIGN_BEFORE, 2, 16);
     judge_open(judge, &world, "judge");
     unsigned inferences = crowd(GUESTS, REQUESTS);
     judge_export(&world, session);
@@ -147,7 +149,7 @@ static void ledgers_and_views(void **state) {
 static void signed_after(void **state) {
     (void)state;
     char session[SESSION_TEXT];
-    open_world(2, CSL_ROSTER_SIGN_AFTER, 0);
+    open_world(2, CSL_ROSTER_SIGN_AFTER, 0, 16);
     unsigned inferences = crowd(3, 4);
     judge_export(&world, session);
     json_t *entries = entries_of("hospital-a", session);
@@ -156,10 +158,44 @@ static void signed_after(void **state) {
     judge_verify_is(&world, CSL_VERDICT_CONSISTENT, t.batches, inferences);
 }
 
+static unsigned shared_sessions(const char *site) {
+    json_t *entries = entries_of(site, NULL);
+    const json_t *e;
+    size_t i;
+    unsigned n = 0;
+    json_array_foreach(entries, i, e) {
+        n += strcmp(text_of(e, "kind"), "session opened") == 0 && json_is_true(json_object_get(e, "shared"));
+    }
+    json_decref(entries);
+    return n;
+}
+
+/* A session that stands for long would fill the room for views: new guests begin another in time, while those
+ * that are there go on. */
+static void a_large_view(void **state) {
+    (void)state;
+    char session[SESSION_TEXT];
+    open_world(2, CSL_ROSTER_SIGN_BEFORE, 0, 1);
+    struct csl_client *c = guest_client(&world, 16);
+    world_infer(&world, c, 16, NULL);
+    guest_visit(&world);
+    assert_int_equal(shared_sessions("hospital-a"), 1);
+    for (unsigned i = 0; i < 100; i++) {
+        world_infer(&world, c, 16, NULL);
+    }
+    guest_visit(&world);
+    assert_int_equal(shared_sessions("hospital-a"), 2);
+    world_infer(&world, c, 16, NULL);
+    csl_client_close(c);
+    judge_export(&world, session); /* the second, once it is closed */
+    judge_verify_is(&world, CSL_VERDICT_CONSISTENT, 1, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(ledgers_and_views, stop),
         cmocka_unit_test_teardown(signed_after, stop),
+        cmocka_unit_test_teardown(a_large_view, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
