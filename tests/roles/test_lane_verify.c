@@ -133,6 +133,37 @@ static void no_request_twice(void **state) {
     taken(0, 1, 1);
 }
 
+/* As if so many guests had been there (all with one name, 0). */
+static void pretend(struct csl_lane *l, size_t n) {
+    csl__lane_forget_requests(l);
+    l->asked = calloc(n, 64); /* more than an entry has */
+    assert_non_null(l->asked);
+    l->n_asked = l->room_asked = n;
+}
+
+static void many_guests(void **state) {
+    (void)state;
+    for (unsigned p = 0; p < PARTIES; p++) {
+        pretend(lanes[p], (1 << 16) - 1);
+        assert_false(csl__lane_many_asked(lanes[p]));
+    }
+    taken(0, 1, 1);
+    assert_true(csl__lane_many_asked(lanes[0]));
+    assert_false(csl__lane_many_asked(lanes[1])); /* party 0 says where guests go */
+    taken(0, 2, 1);
+    refused(0, 2, 1, "comes again");
+    for (unsigned p = 0; p < PARTIES; p++) {
+        struct request q;
+        struct csl_diag diag = {""};
+        pretend(lanes[p], 4 << 16);
+        make(&q, 0, 3, 1);
+        assert_int_equal(csl__lane_verify_request(lanes[p], &q.at[p], &diag), CSL_EBUSY);
+        assert_non_null(strstr(diag.text, "262144 guests"));
+        clear(&q);
+        csl__lane_forget_requests(lanes[p]);
+    }
+}
+
 /* ---- What is wrong with one ---- */
 
 static void owner(struct csl_record_input *in) {
@@ -230,6 +261,7 @@ static void statements_of_other_things(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_request_twice),
+        cmocka_unit_test(many_guests),
         cmocka_unit_test(wrong_requests_are_refused),
         cmocka_unit_test(statements_of_other_things),
     };
