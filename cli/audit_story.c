@@ -376,7 +376,8 @@ static void tell_value(char *out, size_t room, const json_t *v) {
         (void)snprintf(out, room, "%lld", (long long)json_integer_value(v));
     } else if (json_is_boolean(v)) {
         (void)snprintf(out, room, "%s", json_is_true(v) ? "yes" : "no");
-    } else if (text != NULL && strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64) {
+    } else if (text != NULL && (strlen(text) == 64 || strlen(text) == 32) &&
+               strspn(text, "0123456789abcdef") == strlen(text)) {
         (void)snprintf(out, room, "%.*s", 2 * SHORT, text);
     } else {
         (void)snprintf(out, room, "%s", text == NULL ? "" : text);
@@ -389,7 +390,7 @@ static void add(char out[CSL_STORY_MAX], const char *text) {
 }
 
 /* In lists each line begins with who it is about. */
-static const char *const heads_line[] = {"name", "party", "owner", "guest", NULL};
+static const char *const heads_line[] = {"name", "party", "owner", NULL};
 
 static bool begins_line(const char *key) {
     for (size_t i = 0; heads_line[i] != NULL; i++) {

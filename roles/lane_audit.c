@@ -276,7 +276,11 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
         return err;
     }
     TRY(log_leaves(l, b, true));
-    return csl_view_add(l->view, &b->record, &l->diag);
+    TRY(csl_view_add(l->view, &b->record, &l->diag));
+    if (l->opt.request.shared && l->self == 0 && csl_view_is_large(l->view) && csl_lane_takes_guests(l)) {
+        csl_lane_drain(l); /* new guests begin another session, and another view */
+    }
+    return CSL_OK;
 }
 
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err) {

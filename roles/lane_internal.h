@@ -232,10 +232,10 @@ void csl__shared_end(struct csl_lane *l);
 CSL_MUST_CHECK enum csl_err csl__lane_verify_inputs(struct csl_lane *l, struct csl__batch *b);
 /* Shared session: one guest's request on arrival, complete (owner, count, request, each, share, n, salt and
  * statement are set); with any setting of `sign` but off. Fills in the commitments, and takes no statement
- * twice. CSL_EAUTH, CSL_EDATA: that guest's fault alone. */
+ * twice. CSL_EAUTH, CSL_EDATA, CSL_EPROTO: that guest's fault alone. */
 CSL_MUST_CHECK enum csl_err csl__lane_verify_request(struct csl_lane *l, struct csl_record_input *in,
                                                      struct csl_diag *diag);
-/* So many guests have asked that the session should take no new ones. */
+/* Party 0: so many guests have asked that new ones should begin another session. */
 bool csl__lane_many_asked(const struct csl_lane *l);
 void csl__lane_forget_requests(struct csl_lane *l); /* the session has ended */
 

@@ -1,9 +1,9 @@
 /* The tick of a shared session (docs/protocol.md S15): one exchange, outside of a batch, after which every
  * party knows which requests all of them hold, and so computes the same next batch by itself.
  *
- * Wire: chunks u32 | closing u8 | n u8 | CSL_GUESTS_MAX entries, those after the n-th zero:
- * guest (16) | request u32 | count u32 | digest (32). The digest is over the client's name and the statement
- * that it signed: a client that says one thing here and another there is in no batch. */
+ * Wire: chunks u32 | flags u8 (1: closing, 2: no new guests) | n u8 | CSL_GUESTS_MAX entries, those after the
+ * n-th zero: guest (16) | request u32 | count u32 | digest (32). The digest is over the client's name and the
+ * statement that it signed: a client that says one thing here and another there is in no batch. */
 #include <string.h>
 
 #include "crypto/bytes.h"
@@ -14,9 +14,11 @@ struct entry {
     uint32_t request, count;
 };
 
+enum { FLAG_CLOSING = 1, FLAG_DRAIN = 2 };
+
 struct said { /* by one party */
     uint32_t chunks;
-    uint8_t closing, n;
+    uint8_t flags, n;
     struct entry at[CSL_GUESTS_MAX];
 };
 
@@ -65,7 +67,8 @@ static void write_tick(uint8_t out[CSL__TICK_BYTES], struct csl_lane *l) {
     s->said_closing = csl__guests_closing(l);
     s->again = false;
     csl_writer_u32(&w, s->said_chunks);
-    csl_writer_u8(&w, s->said_closing);
+    csl_writer_u8(
+        &w, (uint8_t)((s->said_closing ? FLAG_CLOSING : 0) | (csl_lane_takes_guests(l) ? 0 : FLAG_DRAIN)));
     csl_writer_u8(&w, (uint8_t)n);
     for (size_t i = 0; i < n; i++) {
         struct csl__guest *g = guests[i];
@@ -83,9 +86,9 @@ static enum csl_err read_tick(struct csl_lane *l, struct said *out, const uint8_
                               unsigned party) {
     struct csl_reader r = csl_reader_of(in, CSL__TICK_BYTES);
     out->chunks = csl_reader_u32(&r);
-    out->closing = csl_reader_u8(&r);
+    out->flags = csl_reader_u8(&r);
     out->n = csl_reader_u8(&r);
-    bool right = out->closing <= 1 && out->n <= CSL_GUESTS_MAX;
+    bool right = out->flags <= (FLAG_CLOSING | FLAG_DRAIN) && out->n <= CSL_GUESTS_MAX;
     for (unsigned i = 0; right && i < out->n; i++) {
         struct entry *e = &out->at[i];
         e->guest = csl_reader_view(&r, CSL_GUEST_ID_BYTES);
@@ -160,13 +163,18 @@ static void refuse_two_tongued(struct csl_lane *l, const struct said *said) {
 
 static enum csl_err agree(struct csl_lane *l, struct csl__agreed *out, const uint8_t (*in)[CSL__TICK_BYTES]) {
     struct said said[CSL_MAX_PARTIES];
+    bool drain = false;
     memset(out, 0, sizeof *out);
     out->closing = true;
     out->chunks = UINT32_MAX;
     for (unsigned p = 0; p < l->n_parties; p++) {
         TRY(read_tick(l, &said[p], in[p], p));
-        out->closing = out->closing && said[p].closing == 1;
+        out->closing = out->closing && (said[p].flags & FLAG_CLOSING) != 0;
+        drain = drain || (said[p].flags & FLAG_DRAIN) != 0;
         out->chunks = said[p].chunks < out->chunks ? said[p].chunks : out->chunks;
+    }
+    if (drain && csl_lane_takes_guests(l)) { /* whatever a party's reason: it ends when the guests are gone */
+        csl_lane_drain(l);
     }
     for (unsigned i = 0; i < said[0].n; i++) {
         const struct entry *e = &said[0].at[i];

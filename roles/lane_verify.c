@@ -109,7 +109,10 @@ struct csl__asked {
     uint32_t last; /* request that was taken */
 };
 
-enum { ASKED_MANY = 1 << 16 }; /* then the session takes no new ones; those that are here may go on */
+enum {
+    ASKED_MANY = 1 << 16, /* then party 0 sends new ones to another session; those that are here may go on */
+    ASKED_MAX = 4 * ASKED_MANY
+};
 
 static struct csl__asked *find_asked(const struct csl_lane *l, const uint8_t guest[CSL_GUEST_ID_BYTES]) {
     for (size_t i = l->n_asked; i-- > 0;) { /* those that are here came last */
@@ -120,7 +123,11 @@ static struct csl__asked *find_asked(const struct csl_lane *l, const uint8_t gue
     return NULL;
 }
 
-static enum csl_err add_asked(struct csl_lane *l, const struct csl_record_input *in) {
+static enum csl_err add_asked(struct csl_lane *l, const struct csl_record_input *in, struct csl_diag *diag) {
+    if (l->n_asked >= ASKED_MAX) { /* somebody joins again and again, and not at party 0 */
+        return csl_fail(diag, CSL_EBUSY, "this session has had %zu guests, and remembers no more of them",
+                        l->n_asked);
+    }
     if (l->n_asked == l->room_asked) {
         size_t room = l->room_asked == 0 ? 64 : 2 * l->room_asked;
         struct csl__asked *grown = reallocarray(l->asked, room, sizeof *grown);
@@ -137,7 +144,7 @@ static enum csl_err add_asked(struct csl_lane *l, const struct csl_record_input 
 }
 
 bool csl__lane_many_asked(const struct csl_lane *l) {
-    return l->n_asked >= ASKED_MANY;
+    return l->self == 0 && l->n_asked >= ASKED_MANY;
 }
 
 void csl__lane_forget_requests(struct csl_lane *l) {
@@ -159,7 +166,7 @@ enum csl_err csl__lane_verify_request(struct csl_lane *l, struct csl_record_inpu
     }
     TRY(verify_input(&c));
     if (asked == NULL) {
-        return add_asked(l, in);
+        return add_asked(l, in, diag);
     }
     asked->last = in->request.number;
     return CSL_OK;

@@ -282,6 +282,10 @@ enum csl_err csl_view_add(struct csl_view_writer *w, const struct csl_record *r,
     return n >= BACKGROUND ? add_large(w, plain, n, diag) : add_record(w, plain, n, diag);
 }
 
+bool csl_view_is_large(const struct csl_view_writer *w) {
+    return w != NULL && w->size > bound_of(w->ctx) / 4;
+}
+
 void csl_view_end(struct csl_view_writer *w) {
     uint8_t *plain = NULL, *sealed = NULL;
     size_t n = 0, n_sealed = 0;

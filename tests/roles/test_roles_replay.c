@@ -1,17 +1,12 @@
 /* Views are opened to a judge, counted, and replayed, by the commands and over real daemons; parties that lie
  * are named. */
-#include "world.h"
+#include "judge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/pem.h>
-
-#include "cli/run_args.h"
-#include "roles/recipient.h"
-
-enum { SESSION_TEXT = 33, ROOM = 1200 };
 
 static struct csl_federation_options options(unsigned n, const struct csl_audit_policy *audit) {
     struct csl_federation_options opt = world_options(n);
@@ -22,127 +17,6 @@ static struct csl_federation_options options(unsigned n, const struct csl_audit_
 static struct csl_audit_policy policy(uint32_t colluding) {
     return (struct csl_audit_policy){
         .sign = CSL_ROSTER_SIGN_BEFORE, .check_rows = 0, .views_mib = 16, .colluding = colluding};
-}
-
-/* ---- The commands ---- */
-
-static void file_of(char out[ROOM], const struct world *w, const char *name) {
-    (void)snprintf(out, ROOM, "%s/%s", csl_federation_dir(w->fed), name);
-}
-
-static void judge_open(char dir[ROOM], const struct world *w, const char *name) {
-    struct csl_diag diag = {""};
-    file_of(dir, w, name);
-    must(csl_recipient_keygen(dir, "judge", &diag), &diag, "judge");
-}
-
-/* The last session of every party, and its id. */
-static void export_all(struct world *w, char session[SESSION_TEXT]) {
-    for (unsigned i = 0; i < w->n; i++) {
-        char path[ROOM], name[80];
-        struct csl_diag diag = {""};
-        struct csl_run_args r = {.n = 0};
-        json_t *doc = NULL;
-        (void)snprintf(name, sizeof name, "%u.bundle", i);
-        file_of(path, w, name);
-        csl_run_args_add(&r, "audit");
-        csl_run_args_add(&r, "export");
-        csl_run_args_add(&r, "--last");
-        csl_run_args_option(&r, "--out", path);
-        csl_run_args_add(&r, "--json");
-        (void)remove(path);
-        must(csl_federation_run_as(w->fed, &doc, csl_federation_party_name(w->fed, i), r.at, &diag), &diag,
-             "export");
-        (void)snprintf(session, SESSION_TEXT, "%s", json_string_value(json_object_get(doc, "session")));
-        json_decref(doc);
-    }
-}
-
-static enum csl_err open_view(struct world *w, const char *party, const char *session, const char *key,
-                              const char *consent, const char *out, struct csl_diag *diag) {
-    struct csl_run_args r = {.n = 0};
-    json_t *doc = NULL;
-    csl_run_args_add(&r, "audit");
-    csl_run_args_add(&r, "open");
-    csl_run_args_option(&r, "--session", session);
-    csl_run_args_option(&r, "--judge", key);
-    csl_run_args_option(&r, "--out", out);
-    if (consent != NULL) {
-        csl_run_args_option(&r, "--consent", consent);
-    }
-    csl_run_args_add(&r, "--json");
-    enum csl_err err = csl_federation_run_as(w->fed, &doc, party, r.at, diag);
-    json_decref(doc);
-    return err;
-}
-
-static void consent(struct world *w, const char *party, const char *session, const char *key,
-                    const char *out) {
-    struct csl_run_args r = {.n = 0};
-    struct csl_diag diag = {""};
-    json_t *doc = NULL;
-    csl_run_args_add(&r, "audit");
-    csl_run_args_add(&r, "consent");
-    csl_run_args_option(&r, "--model", MODEL);
-    csl_run_args_option(&r, "--session", session);
-    csl_run_args_option(&r, "--party", party);
-    csl_run_args_option(&r, "--judge", key);
-    csl_run_args_option(&r, "--out", out);
-    csl_run_args_add(&r, "--json");
-    must(csl_federation_run(w->fed, &doc, CSL_FEDERATION_OWNER, r.at, &diag), &diag, "consent");
-    json_decref(doc);
-}
-
-/* The verdict; doc is the report. */
-static enum csl_err replay(struct world *w, const char *party, const char *view, const char *judge,
-                           json_t **doc, int *code, struct csl_diag *diag) {
-    struct csl_run_args r = {.n = 0};
-    char roster[1024], paths[CSL_MAX_PARTIES][ROOM];
-    world_path(roster, w, "clinic", "roster.yaml");
-    csl_run_args_add(&r, "audit");
-    csl_run_args_add(&r, "replay");
-    csl_run_args_option(&r, "--party", party);
-    csl_run_args_option(&r, "--view", view);
-    csl_run_args_option(&r, "--key", judge);
-    csl_run_args_option(&r, "--roster", roster);
-    csl_run_args_add(&r, "--json");
-    for (unsigned i = 0; i < w->n; i++) {
-        char name[80];
-        (void)snprintf(name, sizeof name, "%u.bundle", i);
-        file_of(paths[i], w, name);
-        csl_run_args_add(&r, paths[i]);
-    }
-    *doc = NULL;
-    return csl_federation_run_tool(w->fed, doc, code, r.at, diag);
-}
-
-static enum csl_err replay_fails(struct world *w, const char *party, const char *view, const char *judge,
-                                 struct csl_diag *diag) {
-    json_t *doc = NULL;
-    int code;
-    enum csl_err err = replay(w, party, view, judge, &doc, &code, diag);
-    json_decref(doc); /* the error as a document */
-    return err;
-}
-
-static void verdict_is(struct world *w, const char *party, const char *view, const char *judge, int want,
-                       const char *who, int round, const char *step) {
-    struct csl_diag diag = {""};
-    json_t *doc = NULL;
-    int code = -1;
-    must(replay(w, party, view, judge, &doc, &code, &diag), &diag, "replay");
-    const char *named = json_string_value(json_object_get(doc, "party"));
-    char *text = json_dumps(doc, 0);
-    if (code != want || (who == NULL) != (named == NULL) || (who != NULL && strcmp(who, named) != 0)) {
-        fail_msg("exit %d instead of %d: %s", code, want, text);
-    }
-    if (who != NULL) {
-        assert_int_equal(json_integer_value(json_object_get(doc, "round")), round);
-        assert_string_equal(json_string_value(json_object_get(doc, "step")), step);
-        assert_int_equal(json_integer_value(json_object_get(doc, "batch")), 1);
-    }
-    free(text);
-    json_decref(doc);
 }
 
 /* A command's error comes back by its exit code, which these two share. */
@@ -161,29 +35,32 @@ static void openings_are_counted(void **state) {
     world_open(&w, &opt);
     judge_open(judge, &w, "judge");
     (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
-    file_of(view, &w, "a.view");
-    file_of(other, &w, "b.view");
-    file_of(agreed, &w, "b.consent");
+    judge_file(view, &w, "a.view");
+    judge_file(other, &w, "b.view");
+    judge_file(agreed, &w, "b.consent");
     world_session(&w);
-    export_all(&w, session);
-    must(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
-    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
-    REFUSED_77(open_view(&w, "hospital-b", session, key, NULL, other, &diag), &diag, "hospital-a, hospital-b",
-               "at most 1", "share the model anew", "audit consent");
+    judge_export(&w, session);
+    must(judge_open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
+    judge_verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    REFUSED_77(judge_open_view(&w, "hospital-b", session, key, NULL, other, &diag), &diag,
+               "hospital-a, hospital-b", "at most 1", "share the model anew", "audit consent");
     world_session(&w); /* over all sessions of the package */
-    export_all(&w, session);
-    REFUSED_77(open_view(&w, "hospital-b", session, key, NULL, other, &diag), &diag, "anew");
-    FAILED(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, CSL_ECREATE, "overwritten");
-    consent(&w, "hospital-b", session, key, agreed);
-    REFUSED_77(open_view(&w, "hospital-c", session, key, agreed, other, &diag), &diag, "another opening");
-    must(open_view(&w, "hospital-b", session, key, agreed, other, &diag), &diag, "open with consent");
-    verdict_is(&w, "hospital-b", other, judge, 0, NULL, 0, NULL);
+    judge_export(&w, session);
+    REFUSED_77(judge_open_view(&w, "hospital-b", session, key, NULL, other, &diag), &diag, "anew");
+    FAILED(judge_open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, CSL_ECREATE,
+           "overwritten");
+    judge_consent(&w, "hospital-b", session, key, agreed);
+    REFUSED_77(judge_open_view(&w, "hospital-c", session, key, agreed, other, &diag), &diag,
+               "another opening");
+    must(judge_open_view(&w, "hospital-b", session, key, agreed, other, &diag), &diag, "open with consent");
+    judge_verdict_is(&w, "hospital-b", other, judge, 0, NULL, 0, NULL);
     world_share(&w); /* anew */
     world_session(&w);
-    export_all(&w, session);
-    file_of(view, &w, "c.view");
-    must(open_view(&w, "hospital-c", session, key, NULL, view, &diag), &diag, "open after sharing anew");
-    verdict_is(&w, "hospital-c", view, judge, 0, NULL, 0, NULL);
+    judge_export(&w, session);
+    judge_file(view, &w, "c.view");
+    must(judge_open_view(&w, "hospital-c", session, key, NULL, view, &diag), &diag,
+         "open after sharing anew");
+    judge_verdict_is(&w, "hospital-c", view, judge, 0, NULL, 0, NULL);
     world_close(&w);
 }
 
@@ -199,16 +76,16 @@ static void two_parties_need_consent(void **state) {
     world_open(&w, &opt);
     judge_open(judge, &w, "judge");
     (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
-    file_of(view, &w, "a.view");
-    file_of(agreed, &w, "a.consent");
+    judge_file(view, &w, "a.view");
+    judge_file(agreed, &w, "a.consent");
     world_session(&w);
-    export_all(&w, session);
-    REFUSED_77(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag,
+    judge_export(&w, session);
+    REFUSED_77(judge_open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag,
                "model-owner must consent");
-    consent(&w, "hospital-a", session, key, agreed);
-    must(open_view(&w, "hospital-a", session, key, agreed, view, &diag), &diag, "open");
-    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
-    verdict_is(&w, "0", view, judge, 0, NULL, 0, NULL); /* by its number */
+    judge_consent(&w, "hospital-a", session, key, agreed);
+    must(judge_open_view(&w, "hospital-a", session, key, agreed, view, &diag), &diag, "open");
+    judge_verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    judge_verdict_is(&w, "0", view, judge, 0, NULL, 0, NULL); /* by its number */
     world_close(&w);
 }
 
@@ -231,24 +108,24 @@ static void who_must_agree(void **state) {
     judge_open(judge, &w, "judge");
     judge_open(other, &w, "other-judge");
     (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
-    file_of(view, &w, "a.view");
-    file_of(member, &w, "member.pem");
+    judge_file(view, &w, "a.view");
+    judge_file(member, &w, "member.pem");
     world_session(&w);
-    export_all(&w, session);
+    judge_export(&w, session);
     write_pem(member, csl_roster_dealer(&w.clinic.roster)->wrap_key); /* never to a member */
-    REFUSED_77(open_view(&w, "hospital-a", session, member, NULL, view, &diag), &diag, "dealer",
+    REFUSED_77(judge_open_view(&w, "hospital-a", session, member, NULL, view, &diag), &diag, "dealer",
                "cert recipient");
-    FAILED(open_view(&w, "hospital-a", "00112233445566778899aabbccddeeff", key, NULL, view, &diag), &diag,
-           CSL_ENOINPUT, "no view of this session");
+    FAILED(judge_open_view(&w, "hospital-a", "00112233445566778899aabbccddeeff", key, NULL, view, &diag),
+           &diag, CSL_ENOINPUT, "no view of this session");
     world_kill(&w, "hospital-c"); /* who cannot be told cannot count */
-    enum csl_err err = open_view(&w, "hospital-a", session, key, NULL, view, &diag);
+    enum csl_err err = judge_open_view(&w, "hospital-a", session, key, NULL, view, &diag);
     assert_true(err != CSL_OK);
     FAILED(err, &diag, err, "hospital-c", "stays closed");
     world_spawn(&w, "hospital-c");
-    must(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
-    REFUSED_77(replay_fails(&w, "hospital-a", view, other, &diag), &diag, "another judge");
-    FAILED(replay_fails(&w, "hospital-b", view, judge, &diag), &diag, CSL_EUSAGE, "of hospital-a");
-    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    must(judge_open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
+    REFUSED_77(judge_replay_fails(&w, "hospital-a", view, other, &diag), &diag, "another judge");
+    FAILED(judge_replay_fails(&w, "hospital-b", view, judge, &diag), &diag, CSL_EUSAGE, "of hospital-a");
+    judge_verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
     world_close(&w);
 }
 
@@ -262,7 +139,7 @@ struct opener {
 };
 static void *open_in_thread(void *arg) {
     struct opener *o = arg;
-    o->err = open_view(o->w, o->party, o->session, o->key, NULL, o->out, &o->diag);
+    o->err = judge_open_view(o->w, o->party, o->session, o->key, NULL, o->out, &o->diag);
     return NULL;
 }
 
@@ -277,12 +154,12 @@ static void two_at_once(void **state) {
     judge_open(judge, &w, "judge");
     (void)snprintf(key, sizeof key, "%s/recipient.pem", judge);
     world_session(&w);
-    export_all(&w, session);
+    judge_export(&w, session);
     struct opener o[2] = {{.w = &w, .party = "hospital-a"}, {.w = &w, .party = "hospital-b"}};
     for (int i = 0; i < 2; i++) {
         o[i].session = session;
         o[i].key = key;
-        file_of(o[i].out, &w, i == 0 ? "a.view" : "b.view");
+        judge_file(o[i].out, &w, i == 0 ? "a.view" : "b.view");
         assert_int_equal(pthread_create(&o[i].thread, NULL, open_in_thread, &o[i]), 0);
     }
     unsigned opened = 0;
@@ -324,15 +201,15 @@ static void liars_are_named(void **state) {
         struct csl_client *c = world_client(&w, 1); /* nobody notices */
         must(world_client_infer(c, logits, &stats, x, 1, &diag), &diag, "infer");
         csl_client_close(c);
-        export_all(&w, session);
+        judge_export(&w, session);
         (void)snprintf(name, sizeof name, "b%d.view", i);
-        file_of(view, &w, name);
-        must(open_view(&w, "hospital-b", session, key, NULL, view, &diag), &diag, "open");
-        verdict_is(&w, "hospital-b", view, judge, 2, "hospital-b", lies[i].round, lies[i].step);
+        judge_file(view, &w, name);
+        must(judge_open_view(&w, "hospital-b", session, key, NULL, view, &diag), &diag, "open");
+        judge_verdict_is(&w, "hospital-b", view, judge, 2, "hospital-b", lies[i].round, lies[i].step);
     }
-    file_of(view, &w, "a.view"); /* of the last session */
-    must(open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
-    verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
+    judge_file(view, &w, "a.view"); /* of the last session */
+    must(judge_open_view(&w, "hospital-a", session, key, NULL, view, &diag), &diag, "open");
+    judge_verdict_is(&w, "hospital-a", view, judge, 0, NULL, 0, NULL);
     world_close(&w);
 }
 

@@ -1,5 +1,6 @@
 /* A shared session that fails, or ends: every guest hears of it, with the name of who failed; and the next
  * one opens. */
+#include "forward.h"
 #include "guest.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@ static int stop(void **state) {
 static void open_parties(unsigned n) {
     struct csl_federation_options opt = world_options(n);
     timeouts = quick_timeouts();
-    timeouts.session_idle_ms = 1000;
+    timeouts.session_idle_ms = timeouts.connect_ms = timeouts.handshake_ms = 1000;
     opt.lanes = 1;
     opt.timeouts = &timeouts;
     world_open(&world, &opt);
@@ -160,6 +161,70 @@ static void stopped(void **state) {
     recovers("hospital-a");
 }
 
+/* ---- A new epoch ---- */
+
+static struct forward to_dealer; /* hospital-a's way to the dealer */
+
+static enum csl_err through(void *arg, uint16_t *via, const uint16_t *ports, size_t n,
+                            struct csl_diag *diag) {
+    (void)arg;
+    (void)diag;
+    memcpy(via, ports, n * sizeof *via);
+    forward_start(&to_dealer, ports[n - 1]); /* the last one is the dealer's */
+    via[n - 1] = to_dealer.port;
+    return CSL_OK;
+}
+
+static int stop_forward(void **state) {
+    forward_stop(&to_dealer);
+    return stop(state);
+}
+
+static void keep_id(void *arg, const uint8_t session_id[CSL_SESSION_ID_BYTES]) {
+    memcpy(arg, session_id, CSL_SESSION_ID_BYTES);
+}
+
+static struct csl_client *join_and_tell(uint8_t id[CSL_SESSION_ID_BYTES]) {
+    struct csl_client *c;
+    struct csl_diag diag = {""};
+    struct csl_client_options opt = {
+        .model = MODEL, .max_batch = 4, .shared = true, .on_session = keep_id, .arg = id};
+    must(csl_client_open(&c, &world.clinic, &opt, &diag), &diag, "join");
+    return c;
+}
+
+/* hospital-a is lost to the dealer and comes back: a new epoch. Sessions of the last one go on as long as
+ * somebody is in them; whoever comes joins another; and when the last has left, the lane is free at once. */
+static void a_new_epoch(void **state) {
+    (void)state;
+    static const struct csl_federation_dial dials[] = {{"dealer", "hospital-b"}};
+    struct csl_federation_options opt = world_options(2);
+    timeouts = quick_timeouts(); /* but a session may idle for two minutes */
+    opt.lanes = 2;
+    opt.timeouts = &timeouts;
+    opt.via = through;
+    opt.dials = dials;
+    opt.n_dials = 1;
+    world_open(&world, &opt);
+    uint8_t before[CSL_SESSION_ID_BYTES], now_id[CSL_SESSION_ID_BYTES];
+    struct csl_client *old = join_and_tell(before), *fresh = join_and_tell(now_id);
+    assert_memory_equal(before, now_id, sizeof before);
+    world_infer(&world, old, 4, NULL);
+    forward_cut(&to_dealer);
+    while (memcmp(before, now_id, sizeof before) == 0) { /* until hospital-a has noticed */
+        csl_client_close(fresh);
+        fresh = join_and_tell(now_id);
+    }
+    world_infer(&world, old, 4, NULL);
+    world_infer(&world, fresh, 2, NULL);
+    world_infer(&world, old, 1, NULL);
+    csl_client_close(old);
+    world_session(&world); /* there are two lanes, and one is the new session's */
+    world_infer(&world, fresh, 4, NULL);
+    csl_client_close(fresh);
+    world_lives(&world, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(killed_in_a_batch, stop),
@@ -170,6 +235,7 @@ int main(void) {
         cmocka_unit_test_teardown(idle_guests, stop),
         cmocka_unit_test_teardown(opened_at_one_party, stop),
         cmocka_unit_test_teardown(stopped, stop),
+        cmocka_unit_test_teardown(a_new_epoch, stop_forward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
