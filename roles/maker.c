@@ -74,6 +74,12 @@ static enum csl_err expand_row(struct making *p, uint32_t row, const uint8_t *co
     if (err == CSL_OK) {
         err = csl_corr_expand(p->corr, row, seed, corrections, n, p->diag);
     }
+    if (of->keep_views) {
+        memcpy(p->r->seeds + (size_t)row * sizeof seed, seed, sizeof seed);
+        if (corrections != NULL) {
+            memcpy(p->r->corrections + (size_t)row * n, corrections, n);
+        }
+    }
     csl_wipe(seed, sizeof seed);
     return err;
 }
@@ -238,7 +244,13 @@ static enum csl_err begin_record(struct making *p) {
     r->counters = calloc(p->count, sizeof *r->counters);
     r->seed_leaves = calloc(r->total, CSL_MERKLE_BYTES);
     r->correction_leaves = of->is_last ? calloc(r->total, CSL_MERKLE_BYTES) : NULL;
-    if (r->counters == NULL || r->seed_leaves == NULL || (of->is_last && r->correction_leaves == NULL)) {
+    if (of->keep_views) { /* what this party's part of the rows was made from */
+        r->n_corrections = of->is_last ? of->correction_bytes : 0;
+        r->seeds = csl_secret_alloc(r->total, CSL_INDEX_SEED_BYTES);
+        r->corrections = of->is_last ? csl_secret_alloc(r->total, r->n_corrections) : NULL;
+    }
+    if (r->counters == NULL || r->seed_leaves == NULL || (of->is_last && r->correction_leaves == NULL) ||
+        (of->keep_views && (r->seeds == NULL || (of->is_last && r->corrections == NULL)))) {
         return csl_fail(p->diag, CSL_ENOMEM, "no memory for a batch of %u", p->count);
     }
     memcpy(d->session_id, of->session_id, sizeof d->session_id);
@@ -251,38 +263,36 @@ static enum csl_err begin_record(struct making *p) {
     return csl_demands_digest(d->demands_digest, of->demands, of->n_demands);
 }
 
-/* For a view: what this party's part of the rows that serve was made from. */
-static enum csl_err keep_secrets(struct making *p) {
-    const struct csl_making *of = p->of;
+static void keep_row(struct making *p, uint32_t to, uint32_t from) {
     struct csl_record *r = p->r;
-    r->seeds = csl_secret_alloc(p->count, CSL_INDEX_SEED_BYTES);
-    r->n_corrections = of->is_last ? of->correction_bytes : 0;
-    r->corrections = of->is_last ? csl_secret_alloc(p->count, r->n_corrections) : NULL;
-    if (r->seeds == NULL || (of->is_last && r->corrections == NULL)) {
-        return csl_fail(p->diag, CSL_ENOMEM, "no memory for a batch of %u", p->count);
+    r->counters[to] = r->first + from;
+    if (r->seeds != NULL && to != from) {
+        memcpy(r->seeds + (size_t)to * CSL_INDEX_SEED_BYTES, r->seeds + (size_t)from * CSL_INDEX_SEED_BYTES,
+               CSL_INDEX_SEED_BYTES);
     }
-    for (size_t row = 0; row < p->count; row++) {
-        TRY(csl_index_seed(r->seeds + row * CSL_INDEX_SEED_BYTES, &of->epoch->keys, of->stream,
-                           r->counters[row]));
-        if (of->is_last) {
-            TRY(csl_corr_corrections(r->corrections + row * r->n_corrections, r->n_corrections, p->corr, row,
-                                     p->diag));
-        }
+    if (r->corrections != NULL && to != from) {
+        memcpy(r->corrections + to * r->n_corrections, r->corrections + from * r->n_corrections,
+               r->n_corrections);
     }
-    return CSL_OK;
 }
 
-static enum csl_err end_record(struct making *p) {
+/* What is left of the rows that were checked away. */
+static void end_record(struct making *p) {
     struct csl_record *r = p->r;
     uint32_t n = 0;
     for (uint32_t row = 0, gone = 0; row < r->total; row++) {
         if (gone < p->n_checked && p->checked[gone] == row) {
             gone++;
         } else {
-            r->counters[n++] = r->first + row;
+            keep_row(p, n++, row);
         }
     }
-    return p->of->keep_views ? keep_secrets(p) : CSL_OK;
+    if (r->seeds != NULL) {
+        csl_wipe(r->seeds + (size_t)n * CSL_INDEX_SEED_BYTES, (size_t)(r->total - n) * CSL_INDEX_SEED_BYTES);
+    }
+    if (r->corrections != NULL) {
+        csl_wipe(r->corrections + n * r->n_corrections, (r->total - n) * r->n_corrections);
+    }
 }
 
 static enum csl_err make(struct making *p) {
@@ -293,7 +303,7 @@ static enum csl_err make(struct making *p) {
     TRY(csl_corr_new(&p->corr, of->demands, of->n_demands, of->n_parties, of->self, p->r->total, p->diag));
     TRY(expand_all(p));
     TRY(offline_exchanges(p));
-    TRY(end_record(p));
+    end_record(p);
     return csl_infer_prepare(p->corr, &of->opened->share, p->diag);
 }
 
