@@ -288,7 +288,7 @@ static void for_something_else(void **state) {
     guest_open(&g, &world);
     guest_join(&g, FIRST, 4);
     guest_ask(&g, 1, MODEL, 4, true);
-    refused_at(&g, 1, CSL_EPROTO, "something else");
+    refused_at(&g, 1, CSL_ESTALE, "something else");
     guest_open(&g, &world);
     guest_join(&g, FIRST, 4);
     guest_ask(&g, 1, "other", 4, false);
