@@ -68,8 +68,7 @@ static void write_tick(uint8_t out[CSL__TICK_BYTES], struct csl_lane *l) {
     s->said_closing = csl__guests_closing(l);
     s->again = false;
     csl_writer_u32(&w, s->said_chunks);
-    csl_writer_u8(
-        &w, (uint8_t)((s->said_closing ? FLAG_CLOSING : 0) | (csl_lane_takes_guests(l) ? 0 : FLAG_DRAIN)));
+    csl_writer_u8(&w, (uint8_t)((s->said_closing ? FLAG_CLOSING : 0) | (s->said_drain ? FLAG_DRAIN : 0)));
     csl_writer_u8(&w, (uint8_t)n);
     for (size_t i = 0; i < n; i++) {
         struct csl__guest *g = guests[i];

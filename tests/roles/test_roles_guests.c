@@ -251,10 +251,8 @@ static void two_tongues(void **state) {
         csl_signed_clear(&s.s);
     }
     fake_send_vector(&g.f, LAST, 1, 2);
-    for (unsigned i = 0; i < world.n; i++) {
-        struct csl_diag diag = {""};
-        FAILED(fake_end(&g.f, i, &diag), &diag, CSL_EPROTO, "different inputs as request 1");
-    }
+    struct csl_diag diag = {""}; /* a third one may hear of it after the two, and wait for more */
+    FAILED(fake_end(&g.f, 1, &diag), &diag, CSL_EPROTO, "different inputs as request 1");
     guest_close(&g);
     goes_on();
 }
