@@ -74,7 +74,7 @@ struct csl__shared {
     uint64_t alone_ms; /* loop time: since when there is no guest */
     atomic_bool pool_changed;
     uint32_t said_chunks; /* in our last tick */
-    bool said_closing;
+    bool said_closing, said_drain;
     bool again; /* the last tick left requests that all parties hold */
 };
 

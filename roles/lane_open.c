@@ -74,6 +74,11 @@ static enum csl_err compare(struct csl_lane *l, const struct agreement *ours, co
             "again, and if it stays so, restart the daemon of %s, which begins a new epoch",
             peer, peer);
     }
+    if (l->shared != NULL && memcmp(ours->request, theirs->request, 32) != 0) {
+        return csl_fail(&l->diag, CSL_ESTALE,
+                        "some client asked %s for another shared session than us, under one id; try again",
+                        peer);
+    }
     if (memcmp(ours->request, theirs->request, 32) != 0 || theirs->have_weights > 1) {
         return csl_fail(&l->diag, CSL_EPROTO,
                         "%s was asked for another session by the client (batch size, what is revealed, or "

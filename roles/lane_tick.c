@@ -35,7 +35,7 @@ bool csl__tick_due(struct csl_lane *l) {
         }
     }
     return s->again || (waiting && csl_pool_chunks(s->pool) != s->said_chunks) ||
-           (!s->said_closing && csl__guests_closing(l));
+           (!s->said_drain && !csl_lane_takes_guests(l)) || (!s->said_closing && csl__guests_closing(l));
 }
 
 /* ---- What we say ---- */
@@ -64,11 +64,11 @@ static void write_tick(uint8_t out[CSL__TICK_BYTES], struct csl_lane *l) {
     struct csl_writer w = csl_writer_of(out, CSL__TICK_BYTES);
     memset(out, 0, CSL__TICK_BYTES);
     s->said_chunks = csl_pool_chunks(s->pool);
+    s->said_drain = !csl_lane_takes_guests(l);
     s->said_closing = csl__guests_closing(l);
     s->again = false;
     csl_writer_u32(&w, s->said_chunks);
-    csl_writer_u8(
-        &w, (uint8_t)((s->said_closing ? FLAG_CLOSING : 0) | (csl_lane_takes_guests(l) ? 0 : FLAG_DRAIN)));
+    csl_writer_u8(&w, (uint8_t)((s->said_closing ? FLAG_CLOSING : 0) | (s->said_drain ? FLAG_DRAIN : 0)));
     csl_writer_u8(&w, (uint8_t)n);
     for (size_t i = 0; i < n; i++) {
         struct csl__guest *g = guests[i];

@@ -298,6 +298,8 @@ static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_pa
     }
     r->party = p;
     if (w->request.shared) { /* the first guest; csl__shared_fits has seen to it that there is a place */
+        csl_log("session %02x%02x%02x%02x: shared, opened by %s", w->session_id[0], w->session_id[1],
+                w->session_id[2], w->session_id[3], w->client->name);
         bool kept = csl_lane_reserve(r->lane, &w->request, &diag) == CSL_OK;
         csl_lane_join(r->lane, w->client, &w->request, kept ? parts : NULL);
     }

@@ -453,6 +453,37 @@ static void act_listen(struct party *p) {
     p->err = csl_mesh_link_error(p->link, &p->diag);
 }
 
+/* Sleeps until another one has begun a round, and until one has gone. */
+static bool is_pending(void *arg) {
+    const struct party *p = arg;
+    return csl_mesh_link_pending(p->link);
+}
+
+static void act_wake(struct party *p) {
+    for (uint32_t k = 1; k <= 3; k++) {
+        enum csl_err err = csl_loop_run_until(&p->loop, is_pending, p, LONG_MS);
+        p->bad = p->bad || err != CSL_OK;
+        one_round(p, k, 100);
+        p->bad = p->bad || p->done != k || csl_mesh_link_error(p->link, NULL) != CSL_OK;
+    }
+    enum csl_err err = csl_loop_run_until(&p->loop, is_pending, p, LONG_MS);
+    p->bad = p->bad || err != CSL_OK;
+    one_round(p, 4, 100);
+}
+
+static void woken(void **state) {
+    (void)state;
+    struct test_mesh m;
+    struct party p[3];
+    parties_init(p, &m, 3, size_100, 1, 3);
+    p[0].act = act_wake;
+    parties_run(p, 3);
+    assert_int_equal(p[0].err, CSL_EPEER);
+    assert_non_null(strstr(p[0].diag.text, "lost connection to party-"));
+    assert_int_equal(p[1].err, CSL_OK);
+    assert_int_equal(p[2].err, CSL_OK);
+}
+
 static void interrupted(void **state) {
     (void)state;
     for (int wait = 0; wait < 3; wait++) {
@@ -585,6 +616,7 @@ int main(void) {
         cmocka_unit_test(aborts),
         cmocka_unit_test(killed),
         cmocka_unit_test(mute),
+        cmocka_unit_test(woken),
         cmocka_unit_test(interrupted),
         cmocka_unit_test(meanwhile),
         cmocka_unit_test(misused),

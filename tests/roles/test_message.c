@@ -39,6 +39,33 @@ static void judge(const csl_control *m, const char *field) {
     }
 }
 
+/* A guest's id where, and only where, the session is shared. */
+static void open_session(void **state) {
+    (void)state;
+    CSL_CONTROL(m, body, OpenSession, OPEN_SESSION, OPEN_SESSION, open_session);
+    body.session_id = of(16);
+    body.model = (char *)"network";
+    body.max_batch = 1;
+    judge(&m, NULL);
+    body.guest_id = of(16);
+    judge(&m, "guest_id");
+    body.shared = true;
+    judge(&m, NULL);
+    for (size_t n = 0; n < 33; n++) {
+        body.guest_id = of(n);
+        judge(&m, n == 16 ? NULL : "guest_id");
+    }
+}
+
+static void admitted(void **state) {
+    (void)state;
+    CSL_CONTROL(m, body, Admitted, ADMITTED, ADMITTED, admitted);
+    for (size_t n = 0; n < 33; n++) {
+        body.session_id = of(n);
+        judge(&m, n == 0 || n == 16 ? NULL : "session_id");
+    }
+}
+
 static void session_ready(void **state) {
     (void)state;
     CSL_CONTROL(m, body, SessionReady, SESSION_READY, SESSION_READY, session_ready);
@@ -100,6 +127,11 @@ static void input(void **state) {
         judge(&m, n == 32 ? NULL : "seed");
     }
     body.seed = of(32);
+    body.count = 1 << 16;
+    judge(&m, NULL);
+    body.count++;
+    judge(&m, "count");
+    body.count = 0;
     signed_fields(&m, &body.salt, &body.statement, &body.signature);
     body = (Csl__Pb__Input)CSL__PB__INPUT__INIT;
     judge(&m, "batch");
@@ -227,9 +259,10 @@ static void openings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(session_ready),    cmocka_unit_test(input),    cmocka_unit_test(batch_done),
-        cmocka_unit_test(open_corrections), cmocka_unit_test(dealt),    cmocka_unit_test(checkpoints),
-        cmocka_unit_test(models),           cmocka_unit_test(openings),
+        cmocka_unit_test(open_session), cmocka_unit_test(admitted),    cmocka_unit_test(session_ready),
+        cmocka_unit_test(input),        cmocka_unit_test(batch_done),  cmocka_unit_test(open_corrections),
+        cmocka_unit_test(dealt),        cmocka_unit_test(checkpoints), cmocka_unit_test(models),
+        cmocka_unit_test(openings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
