@@ -19,6 +19,7 @@ static const struct path {
     {"avx2", CSL__GEMM_AVX2, 64, csl__gemm_avx2, "AVX2"},
     {"avx512", CSL__GEMM_AVX512, 64, csl__gemm_avx512, "AVX-512"},
     {"ifma", CSL__GEMM_IFMA_LOW, 52, csl__gemm_ifma_low, "AVX-512 IFMA"},
+    {"ifma wide", CSL__GEMM_IFMA_WIDE, 64, csl__gemm_ifma_wide, "AVX-512"},
 #endif
 };
 
