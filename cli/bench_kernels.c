@@ -5,43 +5,20 @@
 #include <string.h>
 
 #include "cli/bench_kernels.h"
-#include "cli/bench_machine.h"
+#include "cli/bench_kernels_internal.h"
 #include "cli/commands.h"
 #include "crypto/kdf.h"
 #include "crypto/prg_internal.h"
-#include "mpc/conv.h"
-#include "mpc/gemm.h"
 #include "mpc/gemm_internal.h"
 #include "mpc/pack_internal.h"
 #include "mpc/relu_kernels.h"
 
 enum { TURNS = 9, CACHED = 4096 };
 
-struct options {
-    bool quick;
-};
-
-struct bench {
-    struct options o;
-    struct csl_bench_cpu cpu;
-    json_t *rows;
-};
-
-/* What one call does: its bound is the longest of these. */
-struct work {
-    const char *name, *path;
-    char shape[48];
-    unsigned bits;
-    double products, read_bytes, written_bytes, random_bytes;
-    const char *own; /* how the probes' ways of multiplying by this path's instructions begin; or NULL */
-};
-
 /* ---- Timing ---- */
 
-typedef void call_fn(void *arg);
-
 /* The best turn's nanoseconds a call; a turn is long enough for the clock. */
-static double best_ns(const struct bench *b, call_fn *call, void *arg) {
+static double best_ns(const struct csl__bench *b, csl__bench_call_fn *call, void *arg) {
     double turn_s = b->o.quick ? 2e-4 : 4e-3, best = 0;
     call(arg);
     double from = csl_bench_now_s();
@@ -59,7 +36,7 @@ static double best_ns(const struct bench *b, call_fn *call, void *arg) {
     return best;
 }
 
-static double bound_ns(const struct bench *b, const struct work *w) {
+static double bound_ns(const struct csl__bench *b, const struct csl__bench_work *w) {
     const struct csl_bench_path *p = csl_bench_best_path(&b->cpu, w->bits > 52 ? 64 : w->bits > 32 ? 52 : 32);
     double bound = w->products / p->per_s;
     double read =
@@ -72,7 +49,7 @@ static double bound_ns(const struct bench *b, const struct work *w) {
 }
 
 /* Products a second of the best such way. */
-static double own_peak(const struct bench *b, const struct work *w) {
+static double own_peak(const struct csl__bench *b, const struct csl__bench_work *w) {
     double best = 0;
     for (size_t i = 0; w->own != NULL && i < CSL_BENCH_PATHS; i++) {
         const struct csl_bench_path *p = &b->cpu.products[i];
@@ -82,7 +59,8 @@ static double own_peak(const struct bench *b, const struct work *w) {
     return best;
 }
 
-static void measure(struct bench *b, const struct work *w, call_fn *call, void *arg) {
+void csl__bench_measure(struct csl__bench *b, const struct csl__bench_work *w, csl__bench_call_fn *call,
+                        void *arg) {
     double ns = best_ns(b, call, arg), bound = bound_ns(b, w);
     json_t *row =
         json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:f}", "kernel", w->name, "shape", w->shape, "path",
@@ -103,7 +81,7 @@ static void measure(struct bench *b, const struct work *w, call_fn *call, void *
     (void)json_array_append_new(b->rows, row);
 }
 
-static uint64_t *values(size_t n) {
+uint64_t *csl__bench_values(size_t n) {
     uint64_t *v = calloc(n, sizeof *v);
     if (v == NULL) {
         abort();
@@ -112,118 +90,6 @@ static uint64_t *values(size_t n) {
         v[i] = (i + 1) * 0x9e3779b97f4a7c15;
     }
     return v;
-}
-
-/* ---- Products of matrices, convolutions ---- */
-
-static const struct path {
-    const char *name;
-    enum csl__gemm_kind kind;
-    unsigned bits;
-    csl__gemm_fn *fn;
-    const char *own;
-} paths[] = {
-    {"portable", CSL__GEMM_PORTABLE, 64, csl__gemm_portable, "64-bit scalar"},
-#if defined(__x86_64__)
-    {"avx2", CSL__GEMM_AVX2, 64, csl__gemm_avx2, "AVX2"},
-    {"avx512", CSL__GEMM_AVX512, 64, csl__gemm_avx512, "AVX-512"},
-    {"ifma", CSL__GEMM_IFMA_LOW, 52, csl__gemm_ifma_low, "AVX-512 IFMA"},
-#endif
-};
-
-struct product {
-    csl__gemm_fn *fn;
-    uint64_t *y, *d, *w;
-    size_t m, k, n;
-};
-
-static void run_product(void *arg) {
-    const struct product *p = arg;
-    p->fn(p->y, p->d, p->w, p->m, p->k, p->n);
-}
-
-static void bench_product(struct bench *b, size_t m, size_t k, size_t n) {
-    struct product p = {.y = values(m * n), .d = values(m * k), .w = values(k * n), .m = m, .k = k, .n = n};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        if (csl__gemm_has(paths[i].kind)) {
-            struct work w = {.name = m == 1 ? "gemv" : "gemm",
-                             .path = paths[i].name,
-                             .bits = paths[i].bits,
-                             .own = paths[i].own,
-                             .products = (double)(m * k * n),
-                             .read_bytes = 8.0 * (double)(k * n)};
-            (void)snprintf(w.shape, sizeof w.shape, "%zux%zux%zu", m, k, n);
-            p.fn = paths[i].fn;
-            measure(b, &w, run_product, &p);
-        }
-    }
-    free(p.y), free(p.d), free(p.w);
-}
-
-/* A layer whose weights do not stay in a core's cache, mod 2^40, by the best path: what the binding of a
- * weight mask (L2 of docs/protocol.md) and the product itself cost there, a row and m rows at once. */
-static void run_large(void *arg) {
-    const struct product *p = arg;
-    csl_gemm_acc_mod(p->y, p->d, p->w, p->m, p->k, p->n, 40);
-}
-
-static void bench_large(struct bench *b, size_t m, size_t k, size_t n) {
-    struct product p = {.y = values(m * n), .d = values(m * k), .w = values(k * n), .m = m, .k = k, .n = n};
-    struct work w = {.name = "layer",
-                     .path = csl_gemm_path(),
-                     .bits = 40,
-                     .products = (double)(m * k * n),
-                     .read_bytes = 8.0 * (double)(k * n)};
-    (void)snprintf(w.shape, sizeof w.shape, "%zux%zux%zu", m, k, n);
-    measure(b, &w, run_large, &p);
-    free(p.y), free(p.d), free(p.w);
-}
-
-struct conv {
-    struct csl_conv_shape shape;
-    size_t batch;
-    unsigned bits;
-    uint64_t *y, *d, *w;
-};
-
-static void run_conv(void *arg) {
-    const struct conv *c = arg;
-    if (csl_conv_acc(c->y, c->d, c->w, &c->shape, c->batch, c->bits, false) != CSL_OK) {
-        abort();
-    }
-}
-
-static void bench_conv(struct bench *b, uint32_t in, uint32_t in_c, uint32_t out, uint32_t out_c,
-                       uint32_t kernel, uint32_t pad, uint32_t groups, size_t batch, unsigned bits) {
-    struct conv c = {.shape = {in, in, in_c, out, out, out_c, kernel, kernel, 1, 1, pad, pad, 1, 1, groups},
-                     .batch = batch,
-                     .bits = bits};
-    size_t n_w = csl_conv_weights(&c.shape), n_y = batch * csl_conv_outputs(&c.shape);
-    c.y = values(n_y), c.d = values(batch * csl_conv_inputs(&c.shape)), c.w = values(n_w);
-    struct work w = {.name = "conv",
-                     .path = csl_gemm_path(),
-                     .bits = bits,
-                     .products = (double)n_y * (double)n_w / out_c,
-                     .read_bytes = 8.0 * (double)n_w,
-                     .written_bytes = 8.0 * (double)n_y};
-    (void)snprintf(w.shape, sizeof w.shape, "%zu x %ux%ux%u, %ux%u to %u", batch, in, in, in_c, kernel,
-                   kernel, out_c);
-    measure(b, &w, run_conv, &c);
-    free(c.y), free(c.d), free(c.w);
-}
-
-static void bench_convs(struct bench *b) {
-    static const unsigned widths[] = {40, 64};
-    static const size_t batches[] = {1, 16, 128};
-    for (size_t i = 0; i < 2; i++) {
-        for (size_t k = 0; k < (b->o.quick ? 1 : 3); k++) {
-            bench_conv(b, 28, 1, 24, 16, 5, 0, 1, batches[k], widths[i]);
-            bench_conv(b, 12, 16, 8, 16, 5, 0, 1, batches[k], widths[i]);
-        }
-        bench_conv(b, 32, 16, 32, 16, 3, 1, 1, 1, widths[i]);
-        bench_conv(b, 8, 64, 8, 64, 3, 1, 1, 1, widths[i]);
-        bench_conv(b, 32, 32, 32, 32, 3, 1, 32, 1, widths[i]); /* depthwise */
-    }
 }
 
 /* ---- Packing ---- */
@@ -245,28 +111,28 @@ static void run_unpack(void *arg) {
     p->path->unpack(p->values, p->bytes, CACHED, p->bits);
 }
 
-static void bench_width(struct bench *b, struct packing *p, unsigned bits) {
+static void bench_width(struct csl__bench *b, struct packing *p, unsigned bits) {
     double wide = 8.0 * CACHED, packed = wide * bits / 64;
-    struct work in = {.name = "pack",
-                      .path = p->path->name,
-                      .bits = bits,
-                      .read_bytes = wide,
-                      .written_bytes = packed},
-                out = {.name = "unpack",
-                       .path = p->path->name,
-                       .bits = bits,
-                       .read_bytes = packed,
-                       .written_bytes = wide};
+    struct csl__bench_work in = {.name = "pack",
+                                 .path = p->path->name,
+                                 .bits = bits,
+                                 .read_bytes = wide,
+                                 .written_bytes = packed},
+                           out = {.name = "unpack",
+                                  .path = p->path->name,
+                                  .bits = bits,
+                                  .read_bytes = packed,
+                                  .written_bytes = wide};
     (void)snprintf(in.shape, sizeof in.shape, "%d", CACHED);
     (void)snprintf(out.shape, sizeof out.shape, "%d", CACHED);
     p->bits = bits;
-    measure(b, &in, run_pack, p);
-    measure(b, &out, run_unpack, p);
+    csl__bench_measure(b, &in, run_pack, p);
+    csl__bench_measure(b, &out, run_unpack, p);
 }
 
-static void bench_packing(struct bench *b) {
+static void bench_packing(struct csl__bench *b) {
     static const unsigned widths[] = {1, 16, 27, 32, 40, 57, 64};
-    struct packing p = {.values = values(CACHED), .bytes = (uint8_t *)values(CACHED)};
+    struct packing p = {.values = csl__bench_values(CACHED), .bytes = (uint8_t *)csl__bench_values(CACHED)};
     for (int i = 0; i < CSL__PACK_PATHS; i++) {
         p.path = &csl__pack_paths[i];
         for (size_t w = 0; w < sizeof widths / sizeof *widths && p.path->available(); w++) {
@@ -299,28 +165,28 @@ static void run_prf(void *arg) {
     }
 }
 
-static void bench_random(struct bench *b) {
+static void bench_random(struct csl__bench *b) {
     static const size_t sizes[] = {64, 1024, 16384, 1 << 20};
     static const uint8_t seed[CSL_SEED_BYTES] = {1, 2, 3};
-    struct filling f = {.out = (uint8_t *)values((1 << 20) / 8)};
+    struct filling f = {.out = (uint8_t *)csl__bench_values((1 << 20) / 8)};
     for (int p = 0; p < CSL__PRG_PATHS; p++) {
         if (!csl__prg_paths[p].available() ||
             csl__prg_init_path(&f.prg, seed, &csl__prg_paths[p]) != CSL_OK) {
             continue;
         }
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            struct work w = {
+            struct csl__bench_work w = {
                 .name = "prg", .path = csl__prg_paths[p].name, .bits = 8, .random_bytes = (double)sizes[i]};
             (void)snprintf(w.shape, sizeof w.shape, "%zu B", sizes[i]);
             f.n = sizes[i];
-            measure(b, &w, run_fill, &f);
+            csl__bench_measure(b, &w, run_fill, &f);
         }
         csl_prg_clear(&f.prg);
     }
     uint8_t out[CSL_KEY_BYTES];
-    struct work w = {.name = "prf", .path = "openssl", .bits = 8};
+    struct csl__bench_work w = {.name = "prf", .path = "openssl", .bits = 8};
     (void)snprintf(w.shape, sizeof w.shape, "an index");
-    measure(b, &w, run_prf, out);
+    csl__bench_measure(b, &w, run_prf, out);
     free(f.out);
 }
 
@@ -358,36 +224,36 @@ static void run_finish(void *arg) {
     r->kernels->finish(r->a[0], &f);
 }
 
-static void bench_relu_path(struct bench *b, struct relu *r, const char *path) {
+static void bench_relu_path(struct csl__bench *b, struct relu *r, const char *path) {
     double n = CACHED, planes = r->products.n_inputs * 2 + r->products.n_products;
-    struct work table = {.name = "relu tables",
-                         .path = path,
-                         .bits = 6,
-                         .read_bytes = 16 * n,
-                         .written_bytes = n / 4},
-                combine = {.name = "relu products",
-                           .path = path,
-                           .bits = 1,
-                           .read_bytes = planes * n / 8,
-                           .written_bytes = n / 8},
-                finish = {.name = "relu finish",
-                          .path = path,
-                          .bits = 40,
-                          .read_bytes = 48 * n,
-                          .written_bytes = 8 * n};
-    struct work *all[] = {&table, &combine, &finish};
-    call_fn *calls[] = {run_table, run_combine, run_finish};
+    struct csl__bench_work table = {.name = "relu tables",
+                                    .path = path,
+                                    .bits = 6,
+                                    .read_bytes = 16 * n,
+                                    .written_bytes = n / 4},
+                           combine = {.name = "relu products",
+                                      .path = path,
+                                      .bits = 1,
+                                      .read_bytes = planes * n / 8,
+                                      .written_bytes = n / 8},
+                           finish = {.name = "relu finish",
+                                     .path = path,
+                                     .bits = 40,
+                                     .read_bytes = 48 * n,
+                                     .written_bytes = 8 * n};
+    struct csl__bench_work *all[] = {&table, &combine, &finish};
+    csl__bench_call_fn *calls[] = {run_table, run_combine, run_finish};
     for (int i = 0; i < 3; i++) {
         (void)snprintf(all[i]->shape, sizeof all[i]->shape, "%d", CACHED);
-        measure(b, all[i], calls[i], r);
+        csl__bench_measure(b, all[i], calls[i], r);
     }
 }
 
-static void bench_relus(struct bench *b) {
+static void bench_relus(struct csl__bench *b) {
     struct relu r;
     csl__products_init(&r.products, 4);
     for (int i = 0; i < 8; i++) {
-        r.a[i] = values(CACHED);
+        r.a[i] = csl__bench_values(CACHED);
     }
     r.kernels = &csl__relu_portable;
     bench_relu_path(b, &r, "portable");
@@ -406,26 +272,16 @@ static void bench_relus(struct bench *b) {
 
 /* ---- The command ---- */
 
-static void run_all(struct bench *b) {
+static void run_all(struct csl__bench *b) {
     b->rows = json_array();
     csl_bench_cpu_measure(&b->cpu, b->o.quick);
-    bench_product(b, 128, 784, 128);
-    bench_product(b, 1, 784, 128);
-    bench_product(b, 128, 128, 128);
-    bench_product(b, 128, 128, 10);
-    bench_product(b, 1, 128, 10);
-    if (!b->o.quick) {
-        bench_product(b, 128, 1024, 1024);
-        bench_large(b, 1, 4096, 4096);
-        bench_large(b, 16, 4096, 4096);
-    }
-    bench_convs(b);
+    csl__bench_products(b);
     bench_packing(b);
     bench_random(b);
     bench_relus(b);
 }
 
-static void print(const struct bench *b) {
+static void print(const struct csl__bench *b) {
     size_t i;
     json_t *row;
     (void)printf("%-14s %-28s %-10s %4s %12s %12s %9s %9s %9s\n", "kernel", "shape", "path", "bits", "ns",
@@ -445,8 +301,8 @@ static void print(const struct bench *b) {
     }
 }
 
-static const struct csl_opt opts[] = {CSL_FLAG(struct options, quick, "quick", "less of it, for a try"),
-                                      CSL_OPTS_END};
+static const struct csl_opt opts[] = {
+    CSL_FLAG(struct csl__bench_options, quick, "quick", "less of it, for a try"), CSL_OPTS_END};
 static const struct csl_spec spec = {
     .name = "bench kernels",
     .synopsis = "[--quick] [--json]",
@@ -457,13 +313,13 @@ static const struct csl_spec spec = {
     .opts = opts,
     .has_json = true};
 
-static json_t *report(const struct bench *b) {
+static json_t *report(const struct csl__bench *b) {
     return json_pack("{s:s, s:o, s:O}", "version", CSL_VERSION, "machine", csl_bench_cpu_json(&b->cpu),
                      "kernels", b->rows);
 }
 
 json_t *csl_bench_kernels(bool quick) {
-    struct bench b = {.o = {quick}};
+    struct csl__bench b = {.o = {quick}};
     run_all(&b);
     json_t *doc = report(&b);
     json_decref(b.rows);
@@ -471,7 +327,7 @@ json_t *csl_bench_kernels(bool quick) {
 }
 
 int cmd_bench_kernels(struct csl_cli *cli, int argc, char **argv) {
-    struct bench b = {.rows = NULL};
+    struct csl__bench b = {.rows = NULL};
     int code;
     if (!csl_args_parse(cli, &spec, &b.o, NULL, argc, argv, &code)) {
         return code;

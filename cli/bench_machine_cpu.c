@@ -62,6 +62,9 @@ TURN(turn_mullq, WIDE, REP16(MULLQ), LOW)
 TURN(turn_mullq_add, WIDE, REP16(MULLQ_ADD), LOW)
 TURN(turn_mulld_add, WIDE, REP16(MULLD_ADD), LOW)
 TURN(turn_madd52, WIDE, REP16(MADD52), LOW)
+/* 64 bits: low and high half of the product of 52 bits, and both crossed ones in one */
+#define WIDE52(r) MADD52(r) "vpmadd52huq %%zmm16, %%zmm17, %%zmm" #r "\n\t" MADD52(r)
+TURN(turn_wide52, WIDE, REP16(WIDE52), LOW)
 TURN(turn_split512, WIDE, REP16(SPLIT_Z), LOW, "xmm18")
 TURN(turn_split256, __attribute__((target("avx2"))), REP12(SPLIT_Y), LOW)
 /* the same by two: vpmulld gives both crossed ones side by side, mod 2^32 */
@@ -102,6 +105,7 @@ static const struct way {
     {"AVX2, two with vpmulld", 64, 12 * 4, has_avx2, turn_cross256},
     {"AVX-512, three 32-bit products", 64, 16 * 8, has_avx512, turn_split512},
     {"AVX-512 vpmullq", 64, 16 * 8, has_avx512, turn_mullq_add},
+    {"AVX-512 IFMA, three products", 64, 16 * 8, has_ifma, turn_wide52},
     {"AVX-512 IFMA vpmadd52luq", 52, 16 * 8, has_ifma, turn_madd52},
     {"AVX2 vpmulld", 32, 12 * 8, has_avx2, turn_mulld256},
     {"AVX-512 vpmulld", 32, 16 * 16, has_avx512, turn_mulld_add},

@@ -19,6 +19,7 @@ bool csl__gemm_has(enum csl__gemm_kind kind) {
     case CSL__GEMM_AVX512:
         return avx512;
     case CSL__GEMM_IFMA_LOW:
+    case CSL__GEMM_IFMA_WIDE:
         return avx512 && __builtin_cpu_supports("avx512ifma");
     }
     return false;
@@ -27,10 +28,22 @@ bool csl__gemm_has(enum csl__gemm_kind kind) {
 #endif
 }
 
+/* Intel's vpmullq is three micro-operations, AMD's one. */
+static bool has_slow_mullq(void) {
+#if defined(__x86_64__)
+    return __builtin_cpu_is("intel") != 0;
+#else
+    return false;
+#endif
+}
+
 enum csl__gemm_kind csl__gemm_kind_get(unsigned bits) {
     switch (csl_cpu_level()) {
     case CSL_CPU_AVX512:
-        return bits <= 52 && csl__gemm_has(CSL__GEMM_IFMA_LOW) ? CSL__GEMM_IFMA_LOW : CSL__GEMM_AVX512;
+        if (!csl__gemm_has(CSL__GEMM_IFMA_LOW)) {
+            return CSL__GEMM_AVX512;
+        }
+        return bits <= 52 ? CSL__GEMM_IFMA_LOW : has_slow_mullq() ? CSL__GEMM_IFMA_WIDE : CSL__GEMM_AVX512;
     case CSL_CPU_AVX2:
         return CSL__GEMM_AVX2;
     case CSL_CPU_PORTABLE:
@@ -44,6 +57,8 @@ static csl__windows_fn *path_of(unsigned bits) {
     switch (csl__gemm_kind_get(bits)) {
     case CSL__GEMM_IFMA_LOW:
         return csl__windows_ifma_low;
+    case CSL__GEMM_IFMA_WIDE:
+        return csl__windows_ifma_wide;
     case CSL__GEMM_AVX512:
         return csl__windows_avx512;
     case CSL__GEMM_AVX2:

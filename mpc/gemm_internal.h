@@ -44,16 +44,24 @@ static inline struct csl__windows csl__dense(uint64_t *y, const uint64_t *d, con
 }
 
 csl__gemm_fn csl__gemm_portable;
-csl__gemm_fn csl__gemm_avx2;     /* needs AVX2 */
-csl__gemm_fn csl__gemm_avx512;   /* needs AVX-512 F, DQ, BW, VL */
-csl__gemm_fn csl__gemm_ifma_low; /* the same and IFMA; right in the low 52 bits only */
+csl__gemm_fn csl__gemm_avx2;      /* needs AVX2 */
+csl__gemm_fn csl__gemm_avx512;    /* needs AVX-512 F, DQ, BW, VL */
+csl__gemm_fn csl__gemm_ifma_low;  /* the same and IFMA; right in the low 52 bits only */
+csl__gemm_fn csl__gemm_ifma_wide; /* the same instructions, all 64 bits */
 
 csl__windows_fn csl__windows_portable;
 csl__windows_fn csl__windows_avx2;
 csl__windows_fn csl__windows_avx512;
 csl__windows_fn csl__windows_ifma_low;
+csl__windows_fn csl__windows_ifma_wide;
 
-enum csl__gemm_kind { CSL__GEMM_PORTABLE, CSL__GEMM_AVX2, CSL__GEMM_AVX512, CSL__GEMM_IFMA_LOW };
+enum csl__gemm_kind {
+    CSL__GEMM_PORTABLE,
+    CSL__GEMM_AVX2,
+    CSL__GEMM_AVX512,
+    CSL__GEMM_IFMA_LOW,
+    CSL__GEMM_IFMA_WIDE
+};
 
 /* Whether this build and this CPU have the path, whatever CONSILIUM_CPU says. */
 bool csl__gemm_has(enum csl__gemm_kind kind);

@@ -32,6 +32,9 @@ struct csl_link {
      * sets it sees to what was not called. */
     enum csl_err (*meanwhile)(void *arg, struct csl_diag *diag);
     void *meanwhile_arg;
+    /* During an exchange of openings: the malloc'd block in which in[0], .., in[N-1] lie (in[0] at its begin)
+     * and out at in[self]. An implementation that wants the messages takes it (sets NULL) and frees it. */
+    void *block;
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include "mpc/ring.h"
 #include "mpc/round_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- arenas ---- */
@@ -49,10 +50,9 @@ void csl__arena_free(struct csl__arena *a) {
 struct csl_round *csl_round_begin(struct csl_session *s) {
     struct csl_round *r = &s->round;
     if (r->flushed) { /* all of it is opened: the next round overwrites it, the session's end wipes it */
-        r->values.used = r->wire.used = 0;
+        r->values.used = 0;
     } else {
         csl__arena_reset(&r->values);
-        csl__arena_reset(&r->wire);
     }
     r->n_items = 0;
     r->n_wire = 0;
@@ -63,7 +63,6 @@ struct csl_round *csl_round_begin(struct csl_session *s) {
 
 void csl__round_free(struct csl_round *r) {
     csl__arena_free(&r->values);
-    csl__arena_free(&r->wire);
     r->n_items = 0;
     r->flushed = false;
 }
@@ -219,20 +218,11 @@ static enum csl_err combine(struct csl_round *r, uint8_t *const in[CSL_MAX_PARTI
     return CSL_OK;
 }
 
-static enum csl_err exchange(struct csl_round *r) {
+static enum csl_err exchange_in(struct csl_round *r, uint8_t *wire, size_t slot) {
     struct csl_session *s = r->session;
-    size_t slot = r->n_wire / 8 + 1; /* words for one message */
-    size_t n_words;
-    if (__builtin_mul_overflow(slot, (size_t)s->n_parties, &n_words)) {
-        return csl_session_fail(s, CSL_EINTERNAL, "round %u is too large", s->stats.rounds + 1);
-    }
-    uint64_t *wire = csl__arena_take(&r->wire, n_words);
-    if (wire == NULL) {
-        return csl_session_fail(s, CSL_ENOMEM, "no memory for round %u", s->stats.rounds + 1);
-    }
     uint8_t *in[CSL_MAX_PARTIES] = {0};
     for (unsigned p = 0; p < s->n_parties; p++) {
-        in[p] = (uint8_t *)(wire + p * slot);
+        in[p] = wire + p * slot;
     }
     uint8_t *out = in[s->self];
     for (size_t i = 0; i < r->n_items; i++) {
@@ -245,6 +235,32 @@ static enum csl_err exchange(struct csl_round *r) {
         return csl_session_fail(s, err, "%s", diag.text);
     }
     return combine(r, in);
+}
+
+/* Messages are public among the parties once they are sent, and are not wiped then. */
+static enum csl_err exchange(struct csl_round *r) {
+    struct csl_session *s = r->session;
+    struct csl_link *link = s->link;
+    size_t slot, n_bytes; /* of one message, and of all */
+    if (__builtin_add_overflow(r->n_wire, (size_t)63, &slot) ||
+        __builtin_mul_overflow(slot &= ~(size_t)63, (size_t)s->n_parties, &n_bytes)) {
+        return csl_session_fail(s, CSL_EINTERNAL, "round %u is too large", s->stats.rounds + 1);
+    }
+    uint8_t *wire = malloc(n_bytes);
+    if (wire == NULL) {
+        return csl_session_fail(s, CSL_ENOMEM, "no memory for round %u", s->stats.rounds + 1);
+    }
+    link->block = wire;
+    enum csl_err err = exchange_in(r, wire, slot);
+    bool ours = link->block != NULL;
+    link->block = NULL;
+    if (err != CSL_OK && ours) {
+        csl_wipe(wire, n_bytes);
+    }
+    if (ours) {
+        free(wire);
+    }
+    return err;
 }
 
 enum csl_err csl_round_flush(struct csl_round *r) {

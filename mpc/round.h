@@ -43,7 +43,6 @@ struct csl__item {
 struct csl_round {
     struct csl_session *session;
     struct csl__arena values; /* own shares, then opened values */
-    struct csl__arena wire;   /* own message, then the peers' */
     struct csl__item items[CSL_ROUND_MAX_ITEMS];
     size_t n_items;
     size_t n_wire; /* bytes of the message */

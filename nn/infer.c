@@ -105,29 +105,86 @@ static enum csl_err max_level(struct infer *f, uint64_t *a, const uint64_t *b, c
     return CSL_OK;
 }
 
+/* The windows of a maximum, each a list of elements: what is left of them, and the pairs of one level. */
+struct tree {
+    size_t windows; /* of the whole batch */
+    size_t m;       /* elements of each list */
+    uint64_t *v, *a, *b;
+};
+
+/* The first level's pairs straight from the pictures; an odd tap waits in v. */
+static void gather_pairs(const struct infer *f, struct tree *t, const uint64_t *x,
+                         const struct csl_step *step, const uint32_t *index) {
+    size_t each = csl_conv_inputs(&step->shape), n = t->windows / f->batch, pairs = csl__pairs(t->m);
+    uint64_t *a = t->a, *b = t->b, *rest = t->v;
+    for (size_t row = 0; row < f->batch; row++, x += each) {
+        const uint32_t *at = index;
+        for (size_t w = 0; w < n; w++) {
+            for (size_t p = 0; p < pairs; p++, at += 2) {
+                *a++ = x[at[0]];
+                *b++ = x[at[1]];
+            }
+            if (t->m % 2 != 0) {
+                *rest++ = x[*at++];
+            }
+        }
+    }
+}
+
+/* The lists after a level whose larger halves stand in a. */
+static void after_level(struct tree *t) {
+    if (t->m % 2 == 0) {
+        uint64_t *larger = t->a;
+        t->a = t->v;
+        t->v = larger;
+    } else {
+        csl__level_join(t->v, t->a, t->windows, t->m);
+    }
+    t->m = csl__after_level(t->m);
+}
+
+/* Lists of one odd element become lists of all that is left; backwards, since they grow in place. */
+static void join_rest(struct tree *t) {
+    size_t pairs = csl__pairs(t->m), left = csl__after_level(t->m);
+    for (size_t i = t->windows; i-- > 0;) {
+        t->v[i * left + pairs] = t->v[i];
+        memcpy(t->v + i * left, t->a + i * pairs, pairs * sizeof *t->v);
+    }
+    t->m = left;
+}
+
+static enum csl_err run_tree(struct infer *f, struct tree *t, const struct csl_step *step,
+                             const uint32_t *index) {
+    gather_pairs(f, t, value(f, step->in[0]), step, index);
+    if (t->m == 1) {
+        return CSL_OK;
+    }
+    TRY(max_level(f, t->a, t->b, step, t->windows * csl__pairs(t->m)));
+    if (t->m % 2 == 0) {
+        after_level(t);
+    } else {
+        join_rest(t);
+    }
+    while (t->m > 1) {
+        csl__level_split(t->a, t->b, t->v, t->windows, t->m);
+        TRY(max_level(f, t->a, t->b, step, t->windows * csl__pairs(t->m)));
+        after_level(t);
+    }
+    return CSL_OK;
+}
+
 /* y = max over windows: a balanced tree of comparisons, the pairs of one level at once */
 static enum csl_err maximum(struct infer *f, uint64_t *y, const struct csl_step *step, size_t n) {
-    size_t taps = csl__taps(&step->shape);
-    size_t windows = f->batch * n;
-    const uint64_t *x = value(f, step->in[0]);
+    size_t taps = csl__taps(&step->shape), windows = f->batch * n, room = windows * csl__after_level(taps);
     uint32_t *index = csl__window_index(&step->shape, true);
-    uint64_t *v = csl_secret_alloc(windows * taps, 2 * sizeof *v);
-    enum csl_err err = index == NULL || v == NULL ? no_memory(f) : CSL_OK;
-    for (size_t i = 0; i < windows * taps && err == CSL_OK; i++) {
-        v[i] = x[i / (n * taps) * csl_conv_inputs(&step->shape) + index[i % (n * taps)]];
-    }
-    for (size_t m = taps; m > 1 && err == CSL_OK; m = csl__after_level(m)) {
-        uint64_t *a = v + windows * taps;
-        uint64_t *b = a + windows * csl__pairs(m);
-        csl__level_split(a, b, v, windows, m);
-        err = max_level(f, a, b, step, windows * csl__pairs(m));
-        csl__level_join(v, a, windows, m);
-    }
+    uint64_t *all = csl_secret_alloc(room, 3 * sizeof *all);
+    struct tree t = {.windows = windows, .m = taps, .v = all, .a = all + room, .b = all + 2 * room};
+    enum csl_err err = index == NULL || all == NULL ? no_memory(f) : run_tree(f, &t, step, index);
     if (err == CSL_OK) {
-        csl_reduce_mod(y, v, windows, step->trunc.out_bits);
+        csl_reduce_mod(y, t.v, windows, step->trunc.out_bits);
     }
     free(index);
-    csl_secret_free(v);
+    csl_secret_free(all);
     return err;
 }
 

@@ -108,7 +108,11 @@ uint32_t csl__window_count(const uint32_t *index, size_t taps, size_t i) {
 
 void csl__level_split(uint64_t *a, uint64_t *b, const uint64_t *v, size_t n, size_t m) {
     size_t pairs = csl__pairs(m);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n * pairs && m % 2 == 0; i++) {
+        a[i] = v[2 * i];
+        b[i] = v[2 * i + 1];
+    }
+    for (size_t i = 0; i < n && m % 2 != 0; i++) {
         for (size_t p = 0; p < pairs; p++) {
             a[i * pairs + p] = v[i * m + 2 * p];
             b[i * pairs + p] = v[i * m + 2 * p + 1];

@@ -41,6 +41,20 @@ static const struct csl_member *member_of(const struct csl_audit_link *a, unsign
 
 /* ---- What was sent ---- */
 
+static enum csl_err copy_messages(const struct csl_audit_link *a, struct csl_record_round *kept,
+                                  uint8_t *const in[CSL_MAX_PARTIES], const uint8_t *out) {
+    size_t total;
+    uint8_t *all = __builtin_mul_overflow(kept->n, a->base.n_parties, &total) ? NULL : malloc(total);
+    if (all == NULL) {
+        return CSL_ENOMEM;
+    }
+    for (unsigned p = 0; p < a->base.n_parties; p++) {
+        kept->messages[p] = all + p * kept->n;
+        memcpy(kept->messages[p], p == a->base.self ? out : in[p], kept->n);
+    }
+    return CSL_OK;
+}
+
 static enum csl_err remember(struct csl_audit_link *a, uint8_t *const in[CSL_MAX_PARTIES], const uint8_t *out,
                              size_t n) {
     struct csl_record *r = a->record;
@@ -53,17 +67,14 @@ static enum csl_err remember(struct csl_audit_link *a, uint8_t *const in[CSL_MAX
         r->rounds = grown;
         r->room_rounds = room;
     }
-    size_t total;
-    uint8_t *all = __builtin_mul_overflow(n, a->base.n_parties, &total) ? NULL : malloc(total);
-    if (all == NULL) {
-        return CSL_ENOMEM;
+    struct csl_record_round kept = {.n = n};
+    if (a->base.block != NULL) { /* the record frees it */
+        a->base.block = NULL;
+        memcpy(kept.messages, in, a->base.n_parties * sizeof *in);
+    } else {
+        TRY(copy_messages(a, &kept, in, out));
     }
-    struct csl_record_round *kept = &r->rounds[r->n_rounds++];
-    *kept = (struct csl_record_round){.n = n};
-    for (unsigned p = 0; p < a->base.n_parties; p++) {
-        kept->messages[p] = all + p * n;
-        memcpy(kept->messages[p], p == a->base.self ? out : in[p], n);
-    }
+    r->rounds[r->n_rounds++] = kept;
     return CSL_OK;
 }
 

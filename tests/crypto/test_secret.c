@@ -76,6 +76,47 @@ static void free_wipes_the_whole_allocation(void **state) {
     csl_secret_free(NULL);
 }
 
+/* Large blocks are kept when they are freed: what is given out again is zero, whatever its size was. */
+static void large_blocks_come_back_wiped(void **state) {
+    (void)state;
+    const size_t sizes[] = {65536, 70000, 100003, 99000, 101000, 1 << 20, (1 << 20) + 1, 65536 - 128, 65536};
+    enum { N = sizeof sizes / sizeof *sizes };
+    uint8_t *p[N];
+    for (int turn = 0; turn < 3; turn++) {
+        for (size_t i = 0; i < N; i++) {
+            p[i] = csl_secret_alloc(sizes[(i + (size_t)turn) % N], 1);
+            assert_non_null(p[i]);
+            assert_int_equal((uintptr_t)p[i] % 64, 0);
+            assert_zero(p[i], sizes[(i + (size_t)turn) % N]);
+            memset(p[i], 0xff, sizes[(i + (size_t)turn) % N]);
+        }
+        for (size_t i = 0; i < N; i++) {
+            csl_secret_free(p[i]);
+        }
+    }
+}
+
+/* More than is kept: the oldest go back to the system, wiped. */
+static void the_oldest_blocks_go(void **state) {
+    (void)state;
+    enum { N = 300, SIZE = 1 << 20 };
+    uint8_t *p[N];
+    for (size_t i = 0; i < N; i++) {
+        p[i] = csl_secret_alloc(SIZE, 1);
+        assert_non_null(p[i]);
+        p[i][0] = p[i][SIZE - 1] = 0xff;
+    }
+    seen_wiped = seen_dirty = 0;
+    watched = p[0];
+    n_watched = SIZE;
+    for (size_t i = 0; i < N; i++) {
+        csl_secret_free(p[i]);
+    }
+    watched = NULL;
+    assert_int_equal(seen_wiped, 1);
+    assert_int_equal(seen_dirty, 0);
+}
+
 static int n_set_bits(const uint8_t *p, size_t n) {
     int bits = 0;
     for (size_t i = 0; i < n; i++) {
@@ -119,6 +160,8 @@ int main(void) {
         cmocka_unit_test(alloc_is_zeroed_and_aligned),
         cmocka_unit_test(alloc_refuses_overflow),
         cmocka_unit_test(free_wipes_the_whole_allocation),
+        cmocka_unit_test(large_blocks_come_back_wiped),
+        cmocka_unit_test(the_oldest_blocks_go),
         cmocka_unit_test(random_bytes_are_written_and_balanced),
         cmocka_unit_test(random_bytes_fill_more_than_one_chunk),
     };

@@ -24,6 +24,7 @@ static const struct {
     {"avx2", CSL__GEMM_AVX2, csl__gemm_avx2, 64},
     {"avx512", CSL__GEMM_AVX512, csl__gemm_avx512, 64},
     {"ifma", CSL__GEMM_IFMA_LOW, csl__gemm_ifma_low, 52},
+    {"ifma wide", CSL__GEMM_IFMA_WIDE, csl__gemm_ifma_wide, 64},
 #endif
 };
 enum { N_PATHS = sizeof paths / sizeof *paths };
