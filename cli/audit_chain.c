@@ -113,6 +113,9 @@ static void print_one(const json_t *a) {
     if (number_of(a, "anchors") != number_of(a, "final")) {
         (void)printf(", %lld more not final yet", number_of(a, "anchors") - number_of(a, "final"));
     }
+    if (number_of(a, "compared") < number_of(a, "final")) {
+        (void)printf("; a bundle of the whole ledger would show more");
+    }
     (void)printf("\n");
     if (json_is_object(newest)) {
         csl_chain_print_anchor(newest, "              ");
