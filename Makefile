@@ -17,11 +17,11 @@ build = cmake --preset $(1) && cmake --build build/$(1) --parallel $(JOBS)
 ctest = ctest --test-dir build/$(1) --output-on-failure --parallel $(TEST_JOBS) $(2) $(ARGS)
 
 demo:
-	@scripts/deps build
+	@scripts/deps build $(if $(filter 1,$(CHAIN)),chain)
+	@$(if $(filter 1,$(CHAIN)),scripts/fetch-npm anvil build/npm >/dev/null,true)
 	@mkdir -p build && echo "Building (the log is in build/demo.log) ..."
 	@{ $(call build,release); } >build/demo.log 2>&1 || { cat build/demo.log; exit 1; }
-	@if [ "$(CHAIN)" = 1 ]; then anvil=$$(scripts/fetch-npm anvil build/npm) || exit 69; set -- --anvil "$$anvil"; fi; \
-	    build/release/cli/consilium demo "$$@" $(ARGS)
+	@build/release/cli/consilium demo $(if $(filter 1,$(CHAIN)),--anvil "$$(scripts/fetch-npm anvil build/npm)") $(ARGS)
 
 test:
 	@scripts/deps test

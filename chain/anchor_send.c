@@ -169,11 +169,17 @@ static enum csl_err check_gap(struct csl_anchor *a, size_t i, bool *cut, struct 
     return CSL_OK;
 }
 
+/* Also when the clock was put back: else it might wait for long. */
+static bool is_late(const struct csl_anchor *a, const struct csl_outbox_entry *e) {
+    int64_t now = csl__anchor_now(a);
+    return now < e->signed_s || now - e->signed_s >= (int64_t)a->opt.limits.resend_s;
+}
+
 enum csl_err csl__anchor_send_again(struct csl_anchor *a, struct csl_diag *diag) {
     size_t first = csl__anchor_waiting(a);
     for (size_t i = first; i < a->box->n && a->box->entries[i].state == CSL_OUTBOX_SIGNED; i++) {
         struct csl_outbox_entry *e = &a->box->entries[i];
-        bool late = i == first && csl__anchor_now(a) - e->signed_s >= (int64_t)a->opt.limits.resend_s;
+        bool late = i == first && is_late(a, e);
         bool known = false, cut = false;
         TRY(is_known(&known, a, e, diag));
         if (late) {

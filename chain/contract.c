@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain/contract_internal.h"
 #include "net/http/http.h"
 
-enum { PAGE = 512, ENTRY_WORDS = 4, CALL_MAX = 4 + 4 * CSL_ABI_WORD, PLACE = 280 };
+enum { PAGE = 512, CALL_MAX = 4 + 4 * CSL_ABI_WORD, PLACE = 280 };
 
 static enum csl_err odd(const struct csl_contract *c, const char *what, struct csl_diag *diag) {
     char place[PLACE], address[CSL_ADDRESS_ROOM];
@@ -66,13 +67,6 @@ static enum csl_err ask(const struct csl_contract *c, uint8_t **out, size_t *n, 
     return csl_rpc_call(c->rpc, out, n, &call, at, diag);
 }
 
-static void take_entry(struct csl_reader *r, struct csl_anchor_entry *e) {
-    csl_abi_take_bytes32(r, e->is.root);
-    e->is.size = csl_abi_take_u64(r);
-    e->block = csl_abi_take_u64(r);
-    e->time_s = csl_abi_take_u64(r);
-}
-
 enum csl_err csl_contract_head(const struct csl_contract *c, uint64_t *count, struct csl_anchor_entry *newest,
                                const uint8_t member[CSL_ADDRESS_BYTES],
                                const uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES], const struct csl_block_at *at,
@@ -82,20 +76,9 @@ enum csl_err csl_contract_head(const struct csl_contract *c, uint64_t *count, st
     *count = 0;
     memset(newest, 0, sizeof *newest);
     TRY(ask(c, &out, &n, "head(address,bytes32)", member, origin, NULL, 0, at, diag));
-    struct csl_reader r = csl_reader_of(out, n);
-    uint64_t all = n == 0 ? 0 : csl_abi_take_u64(&r);
-    if (n != 0) {
-        take_entry(&r, newest);
-    }
+    bool good = csl__contract_take_head(count, newest, out, n);
     free(out);
-    bool empty = newest->is.size == 0;
-    if (r.bad || r.left != 0 || (all == 0) != empty || all > CSL_CONTRACT_ENTRIES_MAX) {
-        memset(newest, 0, sizeof *newest);
-        return odd(c, "its head", diag);
-    }
-    newest->index = all == 0 ? 0 : all - 1;
-    *count = all;
-    return CSL_OK;
+    return good ? CSL_OK : odd(c, "its head", diag);
 }
 
 /* One page: offset, length, then four words an entry. */
@@ -106,16 +89,10 @@ static enum csl_err read_page(const struct csl_contract *c, struct csl_anchor_en
     size_t n_bytes = 0;
     TRY(ask(c, &bytes, &n_bytes, "entries(address,bytes32,uint64,uint64)", member, origin,
             (const uint64_t[2]){from, n}, 2, at, diag));
-    struct csl_reader r = csl_reader_of(bytes, n_bytes);
-    uint64_t offset = csl_abi_take_u64(&r), given = csl_abi_take_u64(&r);
-    bool fits =
-        !r.bad && offset == CSL_ABI_WORD && given <= n && r.left == given * ENTRY_WORDS * CSL_ABI_WORD;
-    for (size_t i = 0; fits && i < given; i++) {
-        take_entry(&r, &out[i]);
-        out[i].index = from + i;
-    }
+    uint64_t given = 0;
+    bool good = csl__contract_take_page(out, &given, from, n, bytes, n_bytes);
     free(bytes);
-    if (!fits || r.bad) {
+    if (!good) {
         return odd(c, "its entries", diag);
     }
     return given == n
@@ -143,13 +120,9 @@ enum csl_err csl_contract_entries(const struct csl_contract *c, struct csl_ancho
         TRY_OUT(read_page(c, all + (at_i - from), at_i, n, member, origin, at, diag));
         at_i += n;
     }
-    for (uint64_t i = from; i < to; i++) {
-        const struct csl_anchor_entry *e = &all[i - from];
-        if (e->is.size == 0 || (i > from && (e->is.size <= e[-1].is.size || e->block < e[-1].block ||
-                                             e->time_s < e[-1].time_s))) {
-            err = odd(c, "entries whose sizes or blocks do not rise", diag);
-            goto out;
-        }
+    if (!csl__contract_rises(all, to - from)) {
+        err = odd(c, "entries whose sizes or blocks do not rise", diag);
+        goto out;
     }
     *out = all;
     all = NULL;
@@ -169,12 +142,8 @@ struct finding {
 static enum csl_err take_event(void *arg, const struct csl_log *log, struct csl_diag *diag) {
     struct finding *f = arg;
     struct csl_anchor_root now;
-    struct csl_reader r = csl_reader_of(log->data, log->n_data);
-    f->event.previous.size = csl_abi_take_u64(&r);
-    csl_abi_take_bytes32(&r, f->event.previous.root);
-    now.size = csl_abi_take_u64(&r);
-    csl_abi_take_bytes32(&r, now.root);
-    if (r.bad || r.left != 0 || !csl_anchor_root_same(&now, &f->entry->is) || f->found) {
+    if (!csl__contract_take_event(&f->event.previous, &now, log->data, log->n_data) ||
+        !csl_anchor_root_same(&now, &f->entry->is) || f->found) {
         return csl_fail(diag, CSL_EPROTO, "the event of anchor %llu is not of what the contract holds",
                         (unsigned long long)f->entry->index);
     }

@@ -104,7 +104,7 @@ static void print_one(const json_t *a) {
     const json_t *newest = json_object_get(a, "newest");
     (void)printf("anchored      %s: ", text_of(a, "site"));
     if (!json_is_true(json_object_get(a, "asked"))) {
-        (void)printf("%s\n", json_is_false(json_object_get(a, "asked")) ? "the chain was not asked"
+        (void)printf("%s\n", json_is_false(json_object_get(a, "asked")) ? "the chain was asked in vain"
                                                                         : "it has no account in the roster");
         return;
     }
@@ -112,6 +112,9 @@ static void print_one(const json_t *a) {
                  number_of(a, "entries"), number_of(a, "compared"), number_of(a, "final"));
     if (number_of(a, "anchors") != number_of(a, "final")) {
         (void)printf(", %lld more not final yet", number_of(a, "anchors") - number_of(a, "final"));
+    }
+    if (number_of(a, "compared") < number_of(a, "final")) {
+        (void)printf("; a bundle of the whole ledger would show more");
     }
     (void)printf("\n");
     if (json_is_object(newest)) {

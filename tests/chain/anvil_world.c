@@ -13,7 +13,7 @@ EVP_PKEY *key;
 uint8_t contract_address[CSL_ADDRESS_BYTES];
 char base[64] = "/tmp/csl_anchor_XXXXXX";
 
-enum { STEPS_MAX = 12, CALL_MS = 10000 };
+enum { STEPS_MAX = 60, CALL_MS = 10000 };
 
 static char program[1024];
 static unsigned n_sites;

@@ -90,7 +90,10 @@ static void chain_is_down_or_slow(void **state) {
     assert_true(csl_anchor_again(CSL_EUNAVAILABLE));
     s.rpc.url = csl_anvil_url(anvil);
     s.rpc.total_ms = 200;
+    int status = 0;
     assert_int_equal(kill(csl_anvil_pid(anvil), SIGSTOP), 0);
+    assert_int_equal(waitpid(csl_anvil_pid(anvil), &status, WUNTRACED), csl_anvil_pid(anvil));
+    assert_true(WIFSTOPPED(status));
     assert_int_equal(step(&s, true), CSL_ETIMEOUT);
     assert_true(csl_anchor_again(CSL_ETIMEOUT));
     assert_int_equal(kill(csl_anvil_pid(anvil), SIGCONT), 0);
@@ -446,7 +449,7 @@ static void crash_at(struct site *s, enum csl_anchor_point point) {
     if (pid == 0) {
         struct csl_anchor_options opt = s->opt;
         opt.at = crash;
-        for (unsigned i = 0; csl_anchor_open(&s->anchor, &opt, &s->diag) == CSL_OK && i < 5; i++) {
+        for (unsigned i = 0; csl_anchor_open(&s->anchor, &opt, &s->diag) == CSL_OK && i < 300; i++) {
             enum csl_err once = step(s, true), again = step(s, true);
             (void)(once == again); /* the end is elsewhere */
             csl_anchor_close(s->anchor);
@@ -495,6 +498,26 @@ static void sent_twice(void **state) {
     settle(&s);
     expect_anchored(&s, 1);
     site_close(&s);
+}
+
+/* Fees rose between signing and sending: it is signed again, for more, before it ever waits. */
+static void fees_too_low(void **state) {
+    (void)state;
+    struct site s;
+    struct csl_anchor_progress p;
+    site_open(&s, 2);
+    crash_at(&s, CSL_POINT_SIGNED);
+    automine(false);
+    node_do("anvil_setNextBlockBaseFeePerGas", "[\"0x826299e00\"]"); /* 35 gwei */
+    assert_int_equal(step(&s, true), CSL_OK);
+    progress(&s, &p);
+    assert_int_equal(p.outbox->entries[0].n_variants, 2);
+    assert_int_equal(p.outbox->entries[0].variants[0].max_fee < 35000000000, 1);
+    assert_int_equal(p.outbox->entries[0].variants[1].max_fee > 35000000000, 1);
+    settle(&s);
+    expect_anchored(&s, 1);
+    site_close(&s);
+    mine(40); /* the base fee falls again */
 }
 
 /* ---- Backups ---- */
@@ -600,6 +623,7 @@ int main(void) {
         cmocka_unit_test(reorganised_beyond_final),
         cmocka_unit_test(crash_at_each_step),
         cmocka_unit_test(sent_twice),
+        cmocka_unit_test(fees_too_low),
         cmocka_unit_test(outbox_is_an_old_copy_or_lost),
         cmocka_unit_test(ledger_is_not_what_was_anchored),
     };
