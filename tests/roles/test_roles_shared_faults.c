@@ -80,10 +80,10 @@ static void dealer_killed(void **state) {
 
 /* ---- A party lies in a tick ---- */
 
-static void a_bad_tick(const char *fault, const char *words) {
+static void a_bad_tick(const char *fault, const char *how, const char *words) {
     struct csl_diag diag = {""};
     struct csl_client *c;
-    instrument("hospital-b", fault, "round:4");
+    instrument("hospital-b", fault, how);
     enum csl_err err = guest_client_open(&c, &world.clinic, 2, &diag);
     if (err == CSL_OK) {
         float x[2 * N_IN] = {0};
@@ -100,8 +100,12 @@ static void a_bad_tick(const char *fault, const char *words) {
 static void bad_ticks(void **state) {
     (void)state;
     open_parties(2, 0);
-    a_bad_tick("--flip-at", "tick that makes no sense");
-    a_bad_tick("--short-at", "bytes");
+    static const char *const senseless[] = {"many", "twice", "number", "count", "large", "flags"};
+    for (size_t i = 0; i < sizeof senseless / sizeof *senseless; i++) {
+        a_bad_tick("--tick", senseless[i], "tick that makes no sense");
+    }
+    a_bad_tick("--flip-at", "round:4", "tick that makes no sense");
+    a_bad_tick("--short-at", "round:4", "bytes");
 }
 
 /* ---- It ends ---- */
