@@ -37,6 +37,12 @@ void csl_lane_free(struct csl_lane *lane);
 
 const uint8_t *csl_lane_session_id(const struct csl_lane *lane);
 
+/* Main thread. A connection for the session, of purpose PEER, CORRECTIONS, INPUT or OFFLINE; taken over. */
+void csl_lane_arrive(struct csl_lane *lane, const struct csl_member *from, Csl__Pb__Purpose purpose,
+                     struct csl_conn_parts *parts);
+/* Main thread. The session must end: every wait of the lane fails with this. */
+void csl_lane_interrupt(struct csl_lane *lane, enum csl_err err, const char *reason);
+
 /* ---- Shared sessions (docs/protocol.md S15), main thread ---- */
 
 enum { CSL_GUESTS_MAX = CSL_RECORD_INPUTS_MAX }; /* at a time */
@@ -63,13 +69,5 @@ void csl_lane_join(struct csl_lane *lane, const struct csl_member *guest, const 
                    struct csl_conn_parts *parts);
 /* It takes no more guests, and ends when the last one leaves. */
 void csl_lane_drain(struct csl_lane *lane);
-
-/* ---- ---- */
-
-/* Main thread. A connection for the session, of purpose PEER, CORRECTIONS, INPUT or OFFLINE; taken over. */
-void csl_lane_arrive(struct csl_lane *lane, const struct csl_member *from, Csl__Pb__Purpose purpose,
-                     struct csl_conn_parts *parts);
-/* Main thread. The session must end: every wait of the lane fails with this. */
-void csl_lane_interrupt(struct csl_lane *lane, enum csl_err err, const char *reason);
 
 #endif

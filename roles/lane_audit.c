@@ -150,12 +150,8 @@ static enum csl_err sign_output(struct csl_lane *l, const struct csl__batch *b, 
                               &l->diag);
 }
 
-enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b) {
-    struct csl_record *r = &b->record;
-    for (size_t i = 0; i < r->n_outputs; i++) {
-        TRY(sign_output(l, b, &r->outputs[i], &r->inputs[i]));
-    }
-    return CSL_OK;
+enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b, size_t i) {
+    return sign_output(l, b, &b->record.outputs[i], &b->record.inputs[i]);
 }
 
 /* ---- Leaves ---- */

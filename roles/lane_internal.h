@@ -169,11 +169,12 @@ CSL_MUST_CHECK enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batc
 CSL_MUST_CHECK enum csl_err csl__lane_serve(struct csl_lane *l);
 /* b->y from b->x, corr and the record; what it cost. */
 CSL_MUST_CHECK enum csl_err csl__lane_evaluate(struct csl_lane *l, struct csl__batch *b);
-/* count rows of b->y from row `first` on, cut and packed for output i of the record; and sent, as DATA `seq`.
- * CSL_EPEER: the client is gone; the output is in the record all the same. */
-CSL_MUST_CHECK enum csl_err csl__lane_send_output(struct csl_lane *l, struct csl__batch *b, size_t i,
-                                                  struct csl_talk *to, uint32_t seq, uint32_t first,
-                                                  uint32_t count, struct csl_diag *diag);
+/* count rows of b->y from row `first` on, cut and packed for output i of the record. */
+CSL_MUST_CHECK enum csl_err csl__lane_pack_output(struct csl_lane *l, struct csl__batch *b, size_t i,
+                                                  uint32_t first, uint32_t count);
+/* Output i as DATA `seq`. CSL_EPEER: the client is gone. */
+CSL_MUST_CHECK enum csl_err csl__lane_send_output(struct csl__batch *b, size_t i, struct csl_talk *to,
+                                                  uint32_t seq, struct csl_diag *diag);
 /* BatchDone of output i. */
 CSL_MUST_CHECK enum csl_err csl__lane_report(struct csl_lane *l, const struct csl__batch *b, size_t i,
                                              struct csl_talk *to, uint32_t seq, struct csl_diag *diag);
@@ -244,9 +245,9 @@ void csl__lane_forget_requests(struct csl_lane *l); /* the session has ended */
  * signatures are verified, and the ledger's leaf is on the disk when it returns. */
 CSL_MUST_CHECK enum csl_err csl__lane_agree_statement(struct csl_lane *l,
                                                       const struct csl__lane_said said[CSL_MAX_PARTIES]);
-/* Signs the commitments to the output shares: b->record.outputs[0..n_outputs), of which share and n are set;
- * of a shared session one a request, in the order of the inputs. */
-CSL_MUST_CHECK enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b);
+/* Signs the commitment to output share i (b->record.outputs[i]), of which share and n are set; of a shared
+ * session one a request, in the order of the inputs. */
+CSL_MUST_CHECK enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b, size_t i);
 /* After the output: leaves and the view. */
 CSL_MUST_CHECK enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b);
 /* The session ended, whatever way. */

@@ -100,8 +100,8 @@ enum csl_err csl__lane_evaluate(struct csl_lane *l, struct csl__batch *b) {
     return CSL_OK;
 }
 
-enum csl_err csl__lane_send_output(struct csl_lane *l, struct csl__batch *b, size_t i, struct csl_talk *to,
-                                   uint32_t seq, uint32_t first, uint32_t count, struct csl_diag *diag) {
+enum csl_err csl__lane_pack_output(struct csl_lane *l, struct csl__batch *b, size_t i, uint32_t first,
+                                   uint32_t count) {
     const struct csl_plan *plan = &l->opt.package->plan;
     bool label = l->opt.request.reveal_label;
     unsigned bits = label ? csl_plan_label_bits(plan) : csl_plan_output_bits(plan);
@@ -113,14 +113,20 @@ enum csl_err csl__lane_send_output(struct csl_lane *l, struct csl__batch *b, siz
     TRY(csl_pack_size(&n, n_y, bits - cut));
     out->share = csl_secret_alloc(n, 1); /* stays, for its commitment */
     if (out->share == NULL) {
-        return csl_fail(diag, CSL_ENOMEM, "no memory for an output of %u", count);
+        return csl_fail(&l->diag, CSL_ENOMEM, "no memory for an output of %u", count);
     }
     out->n = n;
     csl_pack_bits(out->share, y, n_y, bits - cut);
     CSL_PUBLIC(out->share, n); /* to its one recipient */
-    enum csl_err err = csl_talk_send_data(to, seq, out->share, n, diag);
-    b->output_ns = csl_monotonic_ns();
     b->online_bytes += CSL_FRAME_HEADER_BYTES + n;
+    return CSL_OK;
+}
+
+enum csl_err csl__lane_send_output(struct csl__batch *b, size_t i, struct csl_talk *to, uint32_t seq,
+                                   struct csl_diag *diag) {
+    const struct csl_record_output *out = &b->record.outputs[i];
+    enum csl_err err = csl_talk_send_data(to, seq, out->share, out->n, diag);
+    b->output_ns = csl_monotonic_ns();
     return err;
 }
 
@@ -183,9 +189,10 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     csl_audit_link_check(l->audit, verify_inputs, &(struct verifying){l, b});
     TRY(csl__lane_evaluate(l, b));
     b->record.n_outputs = 1;
-    TRY(csl__lane_send_output(l, b, 0, &l->client, b->number, 0, b->count, &l->diag));
+    TRY(csl__lane_pack_output(l, b, 0, 0, b->count));
+    TRY(csl__lane_send_output(b, 0, &l->client, b->number, &l->diag));
     if (l->sign != CSL_SIGN_OFF) {
-        TRY(csl__lane_sign_output(l, b));
+        TRY(csl__lane_sign_output(l, b, 0));
     }
     csl__lane_count_signatures(l, b);
     enum csl_err told = csl__lane_report(l, b, 0, &l->client, b->number, &l->diag);

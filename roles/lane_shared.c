@@ -95,25 +95,33 @@ static enum csl_err take_inputs(struct csl_lane *l, struct csl__batch *b) {
 }
 
 /* A guest that has gone loses its output, and nothing else. */
-static enum csl_err answer(struct csl_lane *l, struct csl__batch *b, const struct csl__agreed *a) {
-    struct csl_record *r = &b->record;
-    struct csl_diag gone;
-    for (size_t i = 0; i < r->n_inputs; i++) {
-        const struct csl_record_input *in = &r->inputs[i];
-        r->n_outputs = i + 1;
-        enum csl_err err = csl__lane_send_output(l, b, i, &a->guests[i]->talk, in->request.number, in->first,
-                                                 in->count, &gone);
-        if (r->outputs[i].share == NULL) { /* not for want of a guest */
-            return csl_fail(&l->diag, err, "an output of batch %u: %s", b->number, csl_err_text(err));
-        }
+static enum csl_err answer_one(struct csl_lane *l, struct csl__batch *b, size_t i, struct csl__guest *g) {
+    uint32_t number = b->record.inputs[i].request.number;
+    bool alone = b->record.n_inputs == 1; /* then as in a session of its own; else nobody is woken twice */
+    if (alone) {
+        (void)!csl__lane_send_output(b, i, &g->talk, number, NULL);
     }
     if (l->sign != CSL_SIGN_OFF) {
-        TRY(csl__lane_sign_output(l, b));
+        TRY(csl__lane_sign_output(l, b, i));
+    }
+    if (!alone) {
+        (void)!csl__lane_send_output(b, i, &g->talk, number, NULL);
+    }
+    (void)!csl__lane_report(l, b, i, &g->talk, number, NULL);
+    g->active_ms = uv_now(&l->worker.loop.uv);
+    return CSL_OK;
+}
+
+/* One after another, so that the first need not wait for the last one's signature. */
+static enum csl_err answer(struct csl_lane *l, struct csl__batch *b, const struct csl__agreed *a) {
+    struct csl_record *r = &b->record;
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        r->n_outputs = i + 1;
+        TRY(csl__lane_pack_output(l, b, i, r->inputs[i].first, r->inputs[i].count));
     }
     csl__lane_count_signatures(l, b);
     for (size_t i = 0; i < r->n_inputs; i++) {
-        (void)!csl__lane_report(l, b, i, &a->guests[i]->talk, r->inputs[i].request.number, &gone);
-        a->guests[i]->active_ms = uv_now(&l->worker.loop.uv);
+        TRY(answer_one(l, b, i, a->guests[i]));
     }
     return CSL_OK;
 }

@@ -267,6 +267,18 @@ static void want_dealer(struct csl_party *p, const uint8_t *session_id) {
     }
 }
 
+/* The guest that opens a session; csl__shared_fits has seen to it that there is a place for it. */
+static void join_first(struct csl_lane *lane, const struct csl_waiting *w, struct csl_conn_parts *parts) {
+    struct csl_diag why;
+    csl_log("session %02x%02x%02x%02x: shared, opened by %s", w->session_id[0], w->session_id[1],
+            w->session_id[2], w->session_id[3], w->client->name);
+    if (csl_lane_reserve(lane, &w->request, &why) == CSL_OK) {
+        csl_lane_join(lane, w->client, &w->request, parts);
+    } else {
+        csl_conn_parts_free(parts);
+    }
+}
+
 static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_package *package) {
     struct csl_lane_options opt = {.ctx = p->ctx,
                                    .store = &p->store,
@@ -297,11 +309,8 @@ static void start_lane(struct csl_party *p, struct csl_waiting *w, struct csl_pa
         return;
     }
     r->party = p;
-    if (w->request.shared) { /* the first guest; csl__shared_fits has seen to it that there is a place */
-        csl_log("session %02x%02x%02x%02x: shared, opened by %s", w->session_id[0], w->session_id[1],
-                w->session_id[2], w->session_id[3], w->client->name);
-        bool kept = csl_lane_reserve(r->lane, &w->request, &diag) == CSL_OK;
-        csl_lane_join(r->lane, w->client, &w->request, kept ? parts : NULL);
+    if (w->request.shared) {
+        join_first(r->lane, w, parts);
     }
     free(w);
     hand_parked(p, r->lane);

@@ -9,6 +9,9 @@
  *   --stop-at deal:N      (dealer) before the N-th piece of corrections
  *   --short-at round:N    sends a byte less than is due in the session's N-th exchange
  *   --flip-at round:N     changes the last byte of what it sends there: of a signature, where one is due
+ *   --tick WHAT           in the first tick that names a request: says that there are too many of them, names
+ *                         it twice, gives it no number, no count, too large a count, or sets unknown flags
+ *                         (many, twice, number, count, large, flags)
  *   --same-stream yes     proposes the first stream for every session
  *   --version N           says that it speaks protocol version N
  *   --deal WHAT           (dealer) deals wrong bits in every row, or wrong products in a batch's first row
@@ -30,12 +33,13 @@
 #include "nn/infer.h"
 #include "roles/dealer.h"
 #include "roles/dealt.h"
+#include "roles/lane_internal.h"
 #include "roles/party.h"
 #include "roles/talk.h"
 #include "tell.h"
 
 static struct {
-    const char *stop_at, *short_at, *flip_at, *tap, *deal;
+    const char *stop_at, *short_at, *flip_at, *tap, *deal, *tick;
     bool same_stream;
     uint32_t version;
 } fault;
@@ -76,6 +80,29 @@ static void tap(const uint8_t *out, size_t n) {
     }
 }
 
+/* roles/lane_tick.c has the layout. */
+static void lie_in_tick(uint8_t *out, size_t n) {
+    enum { FLAGS = 4, COUNT = 5, ENTRIES = 6, NUMBER = ENTRIES + CSL_GUEST_ID_BYTES, EACH = NUMBER + 4 };
+    if (fault.tick == NULL || n != CSL__TICK_BYTES || out[COUNT] == 0) {
+        return;
+    }
+    if (strcmp(fault.tick, "many") == 0) {
+        out[COUNT] = CSL_GUESTS_MAX + 1;
+    } else if (strcmp(fault.tick, "twice") == 0) {
+        memcpy(out + ENTRIES + CSL__TICK_ENTRY, out + ENTRIES, CSL__TICK_ENTRY);
+        out[COUNT] = 2;
+    } else if (strcmp(fault.tick, "number") == 0) {
+        memset(out + NUMBER, 0, 4);
+    } else if (strcmp(fault.tick, "count") == 0) {
+        memset(out + EACH, 0, 4);
+    } else if (strcmp(fault.tick, "large") == 0) {
+        memset(out + EACH, 0xff, 4);
+    } else {
+        out[FLAGS] = 4;
+    }
+    fault.tick = NULL;
+}
+
 static enum csl_err exchange(struct csl_link *link, uint8_t *const in[CSL_MAX_PARTIES], uint32_t round,
                              const uint8_t *out, size_t n, struct csl_diag *diag) {
     struct tapped *t = (struct tapped *)link;
@@ -89,6 +116,7 @@ static enum csl_err exchange(struct csl_link *link, uint8_t *const in[CSL_MAX_PA
     if (is_at(fault.flip_at, "round", round)) {
         ((uint8_t *)(uintptr_t)out)[n - 1] ^= 1;
     }
+    lie_in_tick((uint8_t *)(uintptr_t)out, n);
     return t->real->ops->exchange(t->real, in, round, out, n, diag);
 }
 
@@ -261,6 +289,8 @@ int main(int argc, char **argv) {
             fault.version = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--deal") == 0) {
             fault.deal = value;
+        } else if (strcmp(name, "--tick") == 0) {
+            fault.tick = value;
         } else if (strcmp(name, "--tap") == 0) {
             fault.tap = value;
         }

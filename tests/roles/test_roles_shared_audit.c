@@ -24,7 +24,7 @@ static void open_world(unsigned n, uint32_t sign, uint32_t check_rows, uint32_t 
     struct csl_audit_policy audit = {.sign = sign, .check_rows = check_rows, .views_mib = views_mib};
     struct csl_federation_options opt = world_options(n);
     timeouts = quick_timeouts();
-    timeouts.session_idle_ms = 1000; /* then the session closes */
+    timeouts.session_idle_ms = 2500; /* then the session closes; a busy machine must not be slower */
     opt.audit = &audit;
     opt.timeouts = &timeouts;
     world_open(&world, &opt);

@@ -16,10 +16,11 @@ static int stop(void **state) {
     return 0;
 }
 
-static void open_parties(unsigned n) {
+/* idle_ms 0: far longer than a test takes. */
+static void open_parties(unsigned n, uint32_t idle_ms) {
     struct csl_federation_options opt = world_options(n);
     timeouts = quick_timeouts();
-    timeouts.session_idle_ms = timeouts.connect_ms = timeouts.handshake_ms = 1000;
+    timeouts.session_idle_ms = idle_ms != 0 ? idle_ms : timeouts.session_idle_ms;
     opt.lanes = 1;
     opt.timeouts = &timeouts;
     world_open(&world, &opt);
@@ -59,7 +60,7 @@ static void killed_at(const char *name, const char *point) {
 
 static void killed_in_a_batch(void **state) {
     (void)state;
-    open_parties(3);
+    open_parties(3, 0);
     killed_at("hospital-a", "round:6");
     killed_at("hospital-b", "round:8");
     killed_at("hospital-c", "round:20");
@@ -67,22 +68,22 @@ static void killed_in_a_batch(void **state) {
 
 static void killed_in_a_tick(void **state) {
     (void)state;
-    open_parties(2);
+    open_parties(2, 0);
     killed_at("hospital-b", "round:4");
 }
 
 static void dealer_killed(void **state) {
     (void)state;
-    open_parties(2);
+    open_parties(2, 0);
     killed_at("dealer", "deal:3");
 }
 
 /* ---- A party lies in a tick ---- */
 
-static void a_bad_tick(const char *fault, const char *words) {
+static void a_bad_tick(const char *fault, const char *how, const char *words) {
     struct csl_diag diag = {""};
     struct csl_client *c;
-    instrument("hospital-b", fault, "round:4");
+    instrument("hospital-b", fault, how);
     enum csl_err err = guest_client_open(&c, &world.clinic, 2, &diag);
     if (err == CSL_OK) {
         float x[2 * N_IN] = {0};
@@ -98,9 +99,13 @@ static void a_bad_tick(const char *fault, const char *words) {
 
 static void bad_ticks(void **state) {
     (void)state;
-    open_parties(2);
-    a_bad_tick("--flip-at", "tick that makes no sense");
-    a_bad_tick("--short-at", "bytes");
+    open_parties(2, 0);
+    static const char *const senseless[] = {"many", "twice", "number", "count", "large", "flags"};
+    for (size_t i = 0; i < sizeof senseless / sizeof *senseless; i++) {
+        a_bad_tick("--tick", senseless[i], "tick that makes no sense");
+    }
+    a_bad_tick("--flip-at", "round:4", "tick that makes no sense");
+    a_bad_tick("--short-at", "round:4", "bytes");
 }
 
 /* ---- It ends ---- */
@@ -108,7 +113,7 @@ static void bad_ticks(void **state) {
 /* There is one lane: it is given back when nobody has been in the session for session_idle_ms. */
 static void nobody_there(void **state) {
     (void)state;
-    open_parties(3);
+    open_parties(3, 1000);
     guest_visit(&world);
     world_session(&world); /* waits for the lane, connect_ms + handshake_ms at most */
     guest_visit(&world);
@@ -117,7 +122,7 @@ static void nobody_there(void **state) {
 /* Guests that ask for nothing, or of one party only, do not keep it. */
 static void idle_guests(void **state) {
     (void)state;
-    open_parties(2);
+    open_parties(2, 1000);
     struct guest silent, half;
     struct csl_diag diag = {""};
     guest_open(&silent, &world);
@@ -136,7 +141,13 @@ static void idle_guests(void **state) {
 /* Its parties never come together: the one lane is given back, too. */
 static void opened_at_one_party(void **state) {
     (void)state;
-    open_parties(2);
+    struct csl_federation_options opt = world_options(2);
+    timeouts = quick_timeouts();
+    timeouts.connect_ms = timeouts.handshake_ms =
+        1000; /* how long a party waits for the others, in all 3 s */
+    opt.lanes = 1;
+    opt.timeouts = &timeouts;
+    world_open(&world, &opt);
     struct guest g;
     struct csl_diag diag = {""};
     guest_open(&g, &world);
@@ -149,7 +160,7 @@ static void opened_at_one_party(void **state) {
 /* Daemons that are told to stop end at once, and say so. */
 static void stopped(void **state) {
     (void)state;
-    open_parties(2);
+    open_parties(2, 0);
     struct guest g;
     struct csl_diag diag = {""};
     guest_open(&g, &world);
