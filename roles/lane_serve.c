@@ -1,5 +1,6 @@
 /* Batches: the client announces one, correlations are made ready, the input comes, one evaluation, the
  * output. */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +180,7 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     csl_audit_link_check(l->audit, verify_inputs, &(struct verifying){l, b});
     TRY(evaluate(l, b));
     TRY(send_output(l, b));
+    (void)sched_yield(); /* a peer's lane on this core may have its output still to send */
     if (l->sign != CSL_SIGN_OFF) {
         TRY(csl__lane_sign_output(l, b));
     }
