@@ -52,6 +52,13 @@ static enum csl_err compile(struct run *x) {
     return err;
 }
 
+/* Batches that take a second or a few. */
+static uint64_t default_count(const struct run *x) {
+    bool far = x->net != NULL && x->net->rtt_us > 5000;
+    uint64_t batch = x->o->batch;
+    return x->o->quick ? 3 : far ? 20 : batch >= 1024 ? 8 : batch >= 128 ? 24 : batch >= 16 ? 32 : 200;
+}
+
 static enum csl_err check(struct run *x) {
     const struct csl_bench_infer *o = x->o;
     uint32_t sign;
@@ -70,7 +77,7 @@ static enum csl_err check(struct run *x) {
         return csl_fail(x->diag, CSL_EUSAGE, "--sign is after-output, before-output or off, not \"%.40s\"",
                         o->sign);
     }
-    x->count = o->count != 0 ? o->count : o->quick ? 3 : o->batch >= 128 ? 8 : o->batch >= 16 ? 32 : 100;
+    x->count = o->count != 0 ? o->count : default_count(x);
     return CSL_OK;
 }
 

@@ -5,9 +5,10 @@
  * mod 2^64. Y overlaps neither D nor W. Any of m, k, n may be 0. Pointers need the alignment of
  * uint64_t only. The caller has checked that m*k, k*n and m*n uint64_t fit in memory.
  *
- * Constant time in all values; time depends on m, k, n and the CPU alone. Scratch is on the stack
- * (at most CSL_GEMM_STACK bytes) and is wiped. Nothing can fail. Large
- * products are spread over the pool (mpc/threads.h).
+ * Constant time in all values; time depends on m, k, n and the CPU alone. Scratch is on the stack (at most
+ * CSL_GEMM_STACK bytes) and, for more than 52 bits on some CPUs, as much as D on the heap; it is wiped.
+ * Nothing can fail: without memory a slower path is taken. Large products are spread over the pool
+ * (mpc/threads.h).
  *
  * The path is chosen at run time by csl_cpu_level() (crypto/cpu.h); all paths give equal results.
  */
@@ -17,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CSL_GEMM_STACK = 32 * 1024 };
+enum { CSL_GEMM_STACK = 40 * 1024 };
 
 /* Y = D.W mod 2^64 */
 void csl_gemm(uint64_t *y, const uint64_t *d, const uint64_t *w, size_t m, size_t k, size_t n);

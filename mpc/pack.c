@@ -26,7 +26,7 @@ static bool has_avx2(void) {
 static bool has_vbmi(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("avx512vbmi");
 }
 
 const struct csl__pack_path csl__pack_paths[CSL__PACK_PATHS] = {

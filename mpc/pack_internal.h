@@ -24,7 +24,7 @@ void csl__pack_portable(uint8_t *out, const uint64_t *in, size_t n, unsigned bit
 void csl__unpack_portable(uint64_t *out, const uint8_t *in, size_t n, unsigned bits);
 #if defined(__x86_64__)
 void csl__unpack_avx2(uint64_t *out, const uint8_t *in, size_t n, unsigned bits); /* needs AVX2 */
-void csl__pack_vbmi(uint8_t *out, const uint64_t *in, size_t n, unsigned bits);   /* AVX-512 VBMI, BMI2 */
+void csl__pack_vbmi(uint8_t *out, const uint64_t *in, size_t n, unsigned bits);   /* AVX-512 VBMI */
 void csl__unpack_vbmi(uint64_t *out, const uint8_t *in, size_t n, unsigned bits);
 #endif
 

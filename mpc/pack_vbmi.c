@@ -7,7 +7,6 @@
 #include "mpc/ring.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 enum { LEAST = 24 }; /* fewer values are not worth the set-up */
 
@@ -85,8 +84,8 @@ void csl__unpack_vbmi(uint64_t *out, const uint8_t *in, size_t n, unsigned bits)
 
 /* ---- packing ---- */
 
-/* A byte of the string ends with bits of one value, and may begin with those of the one before it: at most
- * two from 8 bits on. Both are bytes of their lanes once these are shifted to where they stand in a byte; a
+/* Values of at least 8 bits. A byte of the string ends with bits of one value, and may begin with those of
+ * the one before it. Both are bytes of their lanes once these are shifted to where they stand in a byte; a
  * value of more than 57 bits may have a ninth byte, which begins another one. */
 struct packing {
     __m512i mask, shifts, down;
@@ -136,30 +135,8 @@ static inline __m512i pack_wide_group(__m512i v, const struct packing *p) {
     return _mm512_or_si512(pack_group(v, p), _mm512_maskz_permutexvar_epi8(p->has_ninth, p->ninths, over));
 }
 
-/* Fewer than 8 bits: eight values as the bytes of a word, whose low bits are gathered. */
-static void pack_narrow(uint8_t *out, const uint64_t *in, size_t n, unsigned bits) {
-    const uint64_t low = 0x0101010101010101 * (csl_ring_mask(bits) & 0xff);
-    size_t left = n / 8 * bits + (n % 8 * bits + 7) / 8;
-    for (; n > 0; n -= n < 8 ? n : 8, in += 8) {
-        __m512i v = _mm512_maskz_loadu_epi64((__mmask8)(n < 8 ? 0xff >> (8 - n) : 0xff), in);
-        uint64_t word = _pext_u64((uint64_t)_mm_cvtsi128_si64(_mm512_cvtepi64_epi8(v)), low);
-        size_t step = left < bits ? left : bits;
-        if (left >= sizeof word) { /* what is past the group is written by the next one */
-            memcpy(out, &word, sizeof word);
-        } else {
-            memcpy(out, &word, step);
-        }
-        out += step;
-        left -= step;
-    }
-}
-
 void csl__pack_vbmi(uint8_t *out, const uint64_t *in, size_t n, unsigned bits) {
-    if (bits < 8) {
-        pack_narrow(out, in, n, bits);
-        return;
-    }
-    if (n < LEAST) {
+    if (n < LEAST || bits < 8 || bits == 64) {
         csl__pack_portable(out, in, n, bits);
         return;
     }

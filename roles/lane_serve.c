@@ -1,5 +1,6 @@
 /* Batches: the client announces one, correlations are made ready, the input comes, one evaluation, the
  * output. */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,6 +192,7 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     b->record.n_outputs = 1;
     TRY(csl__lane_pack_output(l, b, 0, 0, b->count));
     TRY(csl__lane_send_output(b, 0, &l->client, b->number, &l->diag));
+    (void)sched_yield(); /* a peer's lane on this core may have its output still to send */
     if (l->sign != CSL_SIGN_OFF) {
         TRY(csl__lane_sign_output(l, b, 0));
     }
