@@ -142,7 +142,7 @@ static enum csl_err check(void *arg, struct csl_diag *diag) {
 /* What is made ahead must not take the cores from what is waited for. */
 static void step_back(void) {
 #ifdef __linux__
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);
 #endif
 }
 
