@@ -16,7 +16,7 @@
 #include "roles/daemon.h"
 #include "roles/logbook.h"
 
-enum { GWEI = 1000000000, POLL_MS_DEFAULT = 2000, CALL_MS = 20000, SIGNER_MS = 300000 };
+enum { GWEI = 1000000000, POLL_MS_DEFAULT = 5000, CALL_MS = 20000, SIGNER_MS = 300000 };
 
 struct options {
     const char *site, *roster, *url, *ca, *remote_signer, *account;
@@ -253,12 +253,22 @@ static void tell_trouble(struct trouble *t, enum csl_err err, const struct csl_d
     }
 }
 
-/* Until a signal comes. */
+static bool under_way(const struct job *j) {
+    struct csl_anchor_progress p;
+    csl_anchor_progress(j->anchor, &p);
+    return p.outbox->n != 0;
+}
+
+/* Until a signal comes. A node is asked when there is something to ask: each question may have its price. */
 static enum csl_err keep_anchoring(struct job *j, struct csl_diag *diag) {
     struct trouble t = {""};
     int64_t next = now_ms();
     while (stopped == 0) {
         bool take = now_ms() >= next;
+        if (!take && !under_way(j)) {
+            nap(j->o->poll_ms);
+            continue;
+        }
         enum csl_err err = csl_anchor_step(j->anchor, j->book.ledger, take, diag);
         if (err != CSL_OK && !csl_anchor_again(err)) {
             return err;
@@ -390,7 +400,8 @@ static const struct csl_opt opts[] = {
     CSL_FLAG(struct options, once, "once", "anchor the newest checkpoint, wait until it is final, and end"),
     CSL_UINT(struct options, wait, "wait", "SECONDS", 1, 86400,
              "the longest wait of --once and --deploy (600)"),
-    CSL_UINT(struct options, poll_ms, "poll-ms", "N", 20, 600000, "between two looks at the chain (2000)"),
+    CSL_UINT(struct options, poll_ms, "poll-ms", "N", 20, 600000,
+             "between two looks at the chain while something is under way (5000)"),
     CSL_STRING(struct options, remote_signer, "remote-signer", "URL", false,
                "who signs instead of chain.key: Web3Signer's JSON-RPC"),
     CSL_FLAG(struct options, clef, "clef", "the remote signer is Clef"),
