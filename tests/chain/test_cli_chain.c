@@ -314,6 +314,17 @@ static void another_history(void **state) {
     json_decref(doc);
     assert_int_equal(verify(&doc, NULL, bundles, 1), 0); /* without the chain nobody would know */
     json_decref(doc);
+
+    (void)snprintf(ledger, sizeof ledger, "%s/hospital-b/state/ledger", csl_federation_dir(fed));
+    (void)snprintf(old, sizeof old, "%s/hospital-b/state/ledger.old", csl_federation_dir(fed));
+    assert_int_equal(rename(ledger, old), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        add_entry("hospital-b");
+    }
+    export("hospital-b", path);
+    assert_int_equal(verify(&doc, csl_anvil_url(anvil), bundles, 1), 1); /* anybody can sign with its key */
+    assert_true(json_is_null(json_object_get(doc, "party")));
+    json_decref(doc);
 }
 
 /* ---- The roster ---- */
