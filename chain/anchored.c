@@ -154,6 +154,13 @@ static enum csl_err differs(struct csl_audit_report *report, const struct csl_co
     }
     csl_hex0x_text(tx, event.tx, sizeof event.tx);
     csl_address_text(account, site->account);
+    if (csl_address_is_well_known(site->account)) {
+        return csl_audit_find(
+            report, CSL_VERDICT_MISMATCH, site->member->name, NULL, 0,
+            "%s's ledger has another root at %llu entries than anchor %llu, but everybody has the "
+            "key of its account %s: that proves nothing",
+            site->member->name, (unsigned long long)e->is.size, (unsigned long long)e->index, account);
+    }
     if (proven) {
         return csl_audit_find(
             report, CSL_VERDICT_ATTRIBUTABLE, site->member->name, NULL, 0,

@@ -9,8 +9,8 @@
  *   - ATTRIBUTABLE: the signed ledger has another root than the anchor at its size, and the anchor's
  *     transaction, fetched from the node, is signed by the account that the roster has for the site: two
  *     signatures that exclude each other. No node can make that up.
- *   - MISMATCH: the same without the transaction (the node does not show it), or a node that contradicts
- *     itself: nothing says whose fault it is.
+ *   - MISMATCH: the same without the transaction (the node does not show it), or under a development key that
+ *     everybody has, or a node that contradicts itself: nothing says whose fault it is.
  *   - INCOMPLETE: the chain has anchors of more entries than were shown; or the chain could not be asked.
  * An account without anchors, and entries that are not anchored yet, are told and are no finding.
  *

@@ -177,6 +177,31 @@ static void once(void **state) {
     json_decref(doc);
 }
 
+/* anvil signs for its own accounts, as Web3Signer does; the site's key is not used. */
+static void a_remote_signer(void **state) {
+    (void)state;
+    char words[512];
+    add_entry("hospital-b");
+    (void)snprintf(words, sizeof words,
+                   "audit anchor --once --development --remote-signer %s --account "
+                   "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+                   csl_anvil_url(anvil));
+    json_t *doc = run_at("hospital-b", words);
+    if (doc == NULL) {
+        print_error("%s\n", diag.text);
+    }
+    const json_t *a = json_object_get(doc, "anchor");
+    assert_int_equal(number_at(a, "entries"), 2);
+    assert_int_equal(number_at(a, "previous_entries"), 1);
+    json_decref(doc);
+    (void)snprintf(
+        words, sizeof words,
+        "audit anchor --once --remote-signer %s --account 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+        csl_anvil_url(anvil));
+    refuses(run_at("hospital-a", words),
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"); /* it has no such key */
+}
+
 /* Runs beside everything else until SIGTERM. */
 static void keeps_anchoring(void **state) {
     (void)state;
@@ -255,7 +280,7 @@ static void verdicts(void **state) {
     assert_int_equal(json_array_size(a), 3);
     assert_int_equal(number_at(json_array_get(a, 0), "anchored"), 3);
     assert_int_equal(number_at(json_array_get(a, 0), "compared"), 3);
-    assert_int_equal(number_at(json_array_get(a, 1), "anchored"), 1);
+    assert_int_equal(number_at(json_array_get(a, 1), "anchored"), 2);
     assert_true(json_is_null(json_object_get(json_array_get(a, 2), "anchored"))); /* no account */
     json_decref(doc);
     assert_int_equal(verify(&doc, "http://127.0.0.1:1", bundles, 1), 3); /* down: nobody's fault */
@@ -288,6 +313,17 @@ static void another_history(void **state) {
     assert_string_equal(json_string_value(json_object_get(doc, "party")), "hospital-a");
     json_decref(doc);
     assert_int_equal(verify(&doc, NULL, bundles, 1), 0); /* without the chain nobody would know */
+    json_decref(doc);
+
+    (void)snprintf(ledger, sizeof ledger, "%s/hospital-b/state/ledger", csl_federation_dir(fed));
+    (void)snprintf(old, sizeof old, "%s/hospital-b/state/ledger.old", csl_federation_dir(fed));
+    assert_int_equal(rename(ledger, old), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        add_entry("hospital-b");
+    }
+    export("hospital-b", path);
+    assert_int_equal(verify(&doc, csl_anvil_url(anvil), bundles, 1), 1); /* anybody can sign with its key */
+    assert_true(json_is_null(json_object_get(doc, "party")));
     json_decref(doc);
 }
 
@@ -347,9 +383,9 @@ static void roster(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals),        cmocka_unit_test(once),
-        cmocka_unit_test(keeps_anchoring), cmocka_unit_test(verdicts),
-        cmocka_unit_test(another_history), cmocka_unit_test(roster),
+        cmocka_unit_test(refusals),        cmocka_unit_test(once),     cmocka_unit_test(a_remote_signer),
+        cmocka_unit_test(keeps_anchoring), cmocka_unit_test(verdicts), cmocka_unit_test(another_history),
+        cmocka_unit_test(roster),
     };
     need_anvil();
     return cmocka_run_group_tests(tests, setup, teardown);
