@@ -212,7 +212,7 @@ static void count_batches(struct csl_serve_step *s, const double *numbers, size_
     }
     if (n != 0 && numbers[0] != 0) {
         s->batch_requests = (double)n / (double)batches;
-        s->batch_inferences = s->batch_requests * (double)s->inferences / (double)s->requests;
+        s->batch_inferences = s->batch_requests * ((double)s->inferences / (double)s->requests);
     }
 }
 

@@ -52,7 +52,7 @@ static const struct csl_spec spec = {
         "`consilium contribute` with it. This site's --images hold its own "
         "box, or nothing\n"
         "and --count says how many.\n"
-        "With --shared small requests are answered at once, together with those of other clients. "
+        "With --shared small requests are answered at once, together with those of other clients.\n"
         "--compare checks every output against the plaintext network of a file that this site has.",
     .opts = opts,
     .has_json = true};

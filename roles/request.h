@@ -22,8 +22,8 @@ CSL_MUST_CHECK enum csl_err csl_request_from_message(struct csl_request *out, co
                                                      const struct csl_member *client,
                                                      const Csl__Pb__OpenSession *m, struct csl_diag *diag);
 
-/* SHA-256 over its canonical encoding: parties compare it. Of a shared session all that a guest chose itself is
- * left out: it is the same whoever came first. */
+/* SHA-256 over its canonical encoding: parties compare it. Of a shared session all that a guest chose itself
+ * is left out: it is the same whoever came first. */
 CSL_MUST_CHECK enum csl_err csl_request_digest(uint8_t out[CSL_DIGEST_BYTES], const struct csl_request *q);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "nn/eval.h"
@@ -163,6 +164,44 @@ static void not_for_everything(void **state) {
     guest_visit(&world);
 }
 
+/* ---- By command ---- */
+
+/* Five inputs of raw values, as .npy. */
+static void write_features(const char *path) {
+    enum { HEADER = 128, MAGIC = 10, N = 5 };
+    char head[HEADER + 1];
+    float x[N * N_IN];
+    memset(head, ' ', HEADER);
+    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", MAGIC);
+    int n = snprintf(head + MAGIC, sizeof head - MAGIC,
+                     "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", N, N_IN);
+    head[MAGIC + n] = ' ';
+    head[HEADER - 1] = '\n';
+    for (size_t i = 0; i < N * N_IN; i++) {
+        x[i] = (float)(i * 37 % 256);
+    }
+    FILE *f = fopen(path, "wbe");
+    assert_non_null(f);
+    assert_int_equal(fwrite(head, HEADER, 1, f), 1);
+    assert_int_equal(fwrite(x, sizeof x, 1, f), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void inferred(void **state) {
+    (void)state;
+    char path[1024];
+    struct csl_diag diag = {""};
+    json_t *doc = NULL;
+    open_parties(2);
+    world_path(path, &world, "clinic", "features.npy");
+    write_features(path);
+    const char *args[] = {"infer", "--shared", "--model", MODEL, "--images", path,
+                          "--npy", "features", "--batch", "2",   "--json",   NULL};
+    must(csl_federation_run(world.fed, &doc, CSL_FEDERATION_CLIENT, args, &diag), &diag, "infer");
+    assert_int_equal(json_integer_value(json_object_get(doc, "images")), 5);
+    json_decref(doc);
+}
+
 /* ---- bench serve, of a federation that runs ---- */
 
 static double of(const json_t *doc, const char *key) {
@@ -207,7 +246,7 @@ int main(void) {
         cmocka_unit_test_teardown(spinning, stop),      cmocka_unit_test_teardown(signed_after, stop),
         cmocka_unit_test_teardown(not_signed, stop),    cmocka_unit_test_teardown(dealer_checked, stop),
         cmocka_unit_test_teardown(labels, stop),        cmocka_unit_test_teardown(not_for_everything, stop),
-        cmocka_unit_test_teardown(measured, stop),
+        cmocka_unit_test_teardown(inferred, stop),      cmocka_unit_test_teardown(measured, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
