@@ -2,11 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#ifdef __linux__
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 #include "crypto/secret.h"
 #include "roles/dealt.h"
@@ -139,13 +134,6 @@ static enum csl_err check(void *arg, struct csl_diag *diag) {
     return p->link != NULL ? csl_mesh_link_error(p->link, diag) : CSL_OK;
 }
 
-/* What is made ahead must not take the cores from what is waited for. */
-static void step_back(void) {
-#ifdef __linux__
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);
-#endif
-}
-
 static enum csl_err make_link(struct csl_pool *p, struct csl_join *j, struct csl_diag *diag) {
     const struct csl_making *of = p->making;
     uint32_t rows = of->ctx->roster.audit.check_rows;
@@ -263,7 +251,6 @@ static void close_all(struct csl_pool *p, enum csl_err err, const char *why) {
 static void *run(void *arg) {
     struct csl_pool *p = arg;
     struct csl_diag diag = {""};
-    step_back();
     enum csl_err err = serve(p, &diag);
     if (err != CSL_OK && !stopped(p)) {
         pthread_mutex_lock(&p->lock);
