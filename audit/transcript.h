@@ -6,7 +6,7 @@
  * A party's openings are the same bytes for every peer, so there is one chain a party. The nonces are
  * exchanged between the parties and never exported: the dealer knows the masks, and could test guesses of an
  * input against an unsalted hash. round counts the openings of the batch from 1 on; before them, as round 0,
- * stand the counters of the correlations that serve the batch (roles/record.h).
+ * stand the counters of the correlations that serve the batch (roles/lane/record.h).
  */
 #ifndef CSL_AUDIT_TRANSCRIPT_H
 #define CSL_AUDIT_TRANSCRIPT_H

@@ -63,13 +63,14 @@ struct csl_audit_report {
     size_t cosigned; /* fewest cosignatures on any bundle's newest checkpoint */
 };
 void csl_audit_report_clear(struct csl_audit_report *r);
-/* Adds a finding and raises the verdict; for replay too (roles/replay.h). */
+/* Adds a finding and raises the verdict; for replay too (roles/judge/replay.h). */
 CSL_MUST_CHECK enum csl_err csl_audit_find(struct csl_audit_report *r, enum csl_verdict v, const char *who,
                                            const uint8_t *session_id, uint32_t batch, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
 /* "consilium/<consortium>/<site>": the origin of a member's checkpoints. What cannot stand in an origin (all
- * but letters, digits, '.', '_' and '-' of the consortium's name) becomes '-'. roles/logbook.h uses it, too.
+ * but letters, digits, '.', '_' and '-' of the consortium's name) becomes '-'. roles/daemon/logbook.h uses
+ * it, too.
  */
 void csl_audit_origin(char out[CSL_ORIGIN_MAX + 1], const char *consortium, const char *site);
 

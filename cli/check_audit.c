@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "crypto/sign.h"
-#include "roles/dealt.h"
+#include "roles/lane/dealt.h"
 
 static enum csl_err add_check(struct csl_check_audit *a, struct csl_model_report *report,
                               struct csl_diag *diag) {

@@ -9,7 +9,7 @@
 #include "crypto/cert.h"
 #include "crypto/files_internal.h"
 #include "crypto/secret.h"
-#include "roles/recipient.h"
+#include "roles/package/recipient.h"
 
 /* ---- keygen, request ---- */
 

@@ -5,7 +5,7 @@
 
 #include "cli/commands.h"
 #include "nn/image.h"
-#include "roles/contributor.h"
+#include "roles/client/contributor.h"
 
 struct options {
     const char *site, *roster, *session, *npy;

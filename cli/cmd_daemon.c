@@ -5,8 +5,8 @@
 #include "cli/commands.h"
 #include "crypto/cpu.h"
 #include "mpc/threads.h"
-#include "roles/dealer.h"
-#include "roles/party.h"
+#include "roles/daemon/dealer.h"
+#include "roles/daemon/party.h"
 
 struct options {
     const char *site, *roster, *bind, *wait, *profile;

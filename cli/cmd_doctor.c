@@ -6,7 +6,7 @@
 #include "cli/cert_token.h"
 #include "cli/commands.h"
 #include "cli/show.h"
-#include "roles/doctor.h"
+#include "roles/daemon/doctor.h"
 
 struct options {
     const char *site, *roster;

@@ -1,5 +1,5 @@
 /* consilium model: networks, and what becomes of them; each command in a file of its own. */
-#include "cli/model_options.h"
+#include "cli/model/options.h"
 
 int cmd_model(struct csl_cli *cli, int argc, char **argv) {
     static const struct csl_command table[] = {

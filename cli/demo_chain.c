@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "chain/account.h"
-#include "cli/audit_chain.h"
+#include "cli/audit/chain.h"
 #include "cli/run_args.h"
 #include "crypto/files_internal.h"
 

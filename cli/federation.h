@@ -43,7 +43,8 @@ struct csl_federation_options {
     enum csl_err (*via)(void *arg, uint16_t *via, const uint16_t *ports, size_t n, struct csl_diag *diag);
     void *via_arg;
 
-    /* Adds to the roster before it is written; the sites' folders, with their keys, are in dir. May be NULL. */
+    /* Adds to the roster before it is written; the sites' folders, with their keys, are in dir. May be NULL.
+     */
     enum csl_err (*roster)(void *arg, struct csl_roster *r, const char *dir, struct csl_diag *diag);
     void *roster_arg;
 

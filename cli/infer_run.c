@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/model_file.h"
+#include "cli/model/file.h"
 #include "crypto/secret.h"
 #include "roles/talk.h"
 

@@ -4,7 +4,7 @@
 #define CSL_CLI_INFER_RUN_H
 
 #include "nn/image.h"
-#include "roles/client.h"
+#include "roles/client/client.h"
 
 struct csl_infer_inputs {
     struct csl_images images; /* normalised for the model */

@@ -75,7 +75,7 @@ endfunction()
 
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
   crypto/*.h mpc/*.h nn/*.h nn/onnx/*.h nn/keras/*.h net/*.h net/http/*.h audit/*.h cas/*.h chain/*.h
-  roles/*.h)
+  roles/*.h roles/*/*.h)
 foreach(header IN LISTS headers)
   csl_header_is_private(hidden "${header}")
   if(NOT hidden)

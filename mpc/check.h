@@ -12,7 +12,7 @@
  * promised is for the caller to verify, between csl_check_open() and csl_check_bits().
  *
  * The peers follow the protocol: one that sends something else makes the check fail, and of a failed
- * sacrifice nobody can say whose fault it was. Wrong bits can be shown to others (roles/evidence.h).
+ * sacrifice nobody can say whose fault it was. Wrong bits can be shown to others (roles/judge/evidence.h).
  * A check that fails poisons the session. Constant time in all secrets.
  */
 #ifndef CSL_MPC_CHECK_H

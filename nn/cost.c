@@ -77,8 +77,8 @@ static uint64_t memory(const struct csl_plan *plan, const struct csl_demand *dem
            largest * (n_parties + 8);
 }
 
-/* At the dealer: the weight masks, and a block of indices (roles/dealing.c) with every field of every party's
- * expansion in turn, their sum and the corrections. */
+/* At the dealer: the weight masks, and a block of indices (roles/daemon/dealing.c) with every field of every
+ * party's expansion in turn, their sum and the corrections. */
 static uint64_t dealer_memory(const struct csl_demand *demands, size_t n_demands, uint32_t batch) {
     enum { BLOCK = 32 };
     uint64_t masks = 0, rows = batch < BLOCK ? batch : BLOCK;

@@ -15,7 +15,7 @@ struct csl_context {
     struct csl_tls_ctx *tls;
     uint8_t software[32]; /* digests that a session's statement names; csl_context_configure */
     uint8_t configuration[32];
-    struct csl_logbook *logbook; /* roles/logbook.h; borrowed; NULL in a command that logs nothing */
+    struct csl_logbook *logbook; /* roles/daemon/logbook.h; borrowed; NULL in a command that logs nothing */
 };
 
 /* Loads the site folder and the roster (roster_path NULL: <dir>/roster.yaml). CSL_ECONFIG when the roster has

@@ -11,7 +11,7 @@
 #include "mpc/ring.h"
 #include "mpc/share.h"
 #include "nn/eval.h"
-#include "roles/record.h"
+#include "roles/lane/record.h"
 
 void csl_input_share_clear(struct csl_input_share *s) {
     csl_secret_free(s->last);

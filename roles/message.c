@@ -7,7 +7,7 @@
 #include "mpc/check.h"
 #include "mpc/share.h"
 #include "nn/plan.h"
-#include "roles/record.h"
+#include "roles/lane/record.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 #ifndef CSL_ROLES_REQUEST_H
 #define CSL_ROLES_REQUEST_H
 
+#include "roles/lane/record.h"
 #include "roles/message.h"
 #include "roles/parts.h"
-#include "roles/record.h"
 
 struct csl_request {
     char model[CSL_MODEL_NAME_MAX + 1];

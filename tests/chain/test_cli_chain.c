@@ -11,7 +11,7 @@
 
 #include "cli/federation.h"
 #include "cli/run_args.h"
-#include "roles/logbook.h"
+#include "roles/daemon/logbook.h"
 
 static struct csl_federation *fed;
 static struct csl_diag diag;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "cli/bench_bound.h"
+#include "cli/bench/bound.h"
 
 /* 16 B in 10 us, a byte in 0.001 us; sleeping takes 20 us more; 1 and 4 G products a second, 2 cores. */
 static struct csl_bench_machine paper(void) {

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "cli/bench_net.h"
+#include "cli/bench/net.h"
 
 enum { WAIT_MS = 60000, MANY = 6 << 20, LINES = 8 };
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "roles/dealt.h"
-#include "roles/evidence.h"
+#include "roles/judge/evidence.h"
+#include "roles/lane/dealt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

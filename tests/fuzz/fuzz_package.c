@@ -10,7 +10,7 @@
 #include "crypto/envelope.h"
 #include "crypto/hash.h"
 #include "roles/message.h"
-#include "roles/package.h"
+#include "roles/package/package.h"
 #include "roles/plan_codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

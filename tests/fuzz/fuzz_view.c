@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "crypto/secret.h"
-#include "roles/replay.h"
-#include "roles/view_internal.h"
+#include "roles/judge/replay.h"
+#include "roles/judge/view_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

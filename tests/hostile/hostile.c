@@ -31,10 +31,10 @@
 #include "mpc/correlation.h"
 #include "mpc/dealer.h"
 #include "nn/infer.h"
-#include "roles/dealer.h"
-#include "roles/dealt.h"
-#include "roles/lane_internal.h"
-#include "roles/party.h"
+#include "roles/daemon/dealer.h"
+#include "roles/daemon/party.h"
+#include "roles/lane/dealt.h"
+#include "roles/lane/lane_internal.h"
 #include "roles/talk.h"
 #include "tell.h"
 
@@ -80,7 +80,7 @@ static void tap(const uint8_t *out, size_t n) {
     }
 }
 
-/* roles/lane_tick.c has the layout. */
+/* roles/lane/lane_tick.c has the layout. */
 static void lie_in_tick(uint8_t *out, size_t n) {
     enum { FLAGS = 4, COUNT = 5, ENTRIES = 6, NUMBER = ENTRIES + CSL_GUEST_ID_BYTES, EACH = NUMBER + 4 };
     if (fault.tick == NULL || n != CSL__TICK_BYTES || out[COUNT] == 0) {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "mpc/share.h"
-#include "roles/audit_link.h"
+#include "roles/lane/audit_link.h"
 
 static struct {
     atomic_ulong lie, lie_unsigned; /* the opening; 0: none (any more) */

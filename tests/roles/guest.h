@@ -2,7 +2,7 @@
 #ifndef CSL_TESTS_ROLES_GUEST_H
 #define CSL_TESTS_ROLES_GUEST_H
 
-#include "roles/record.h"
+#include "roles/lane/record.h"
 #include "world.h"
 
 /* ---- By the library ---- */

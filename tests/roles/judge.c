@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/run_args.h"
-#include "roles/recipient.h"
+#include "roles/package/recipient.h"
 
 void judge_file(char out[ROOM], const struct world *w, const char *name) {
     (void)snprintf(out, ROOM, "%s/%s", csl_federation_dir(w->fed), name);

@@ -12,8 +12,8 @@
 #include "mpc/link_mem.h"
 #include "mpc/pack.h"
 #include "mpc/share.h"
-#include "roles/dealt.h"
 #include "roles/input_share.h"
+#include "roles/lane/dealt.h"
 #include "roles/message.h"
 
 #define OK(x) assert_int_equal((x), CSL_OK)

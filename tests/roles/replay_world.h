@@ -4,8 +4,8 @@
 #define CSL_TESTS_ROLES_REPLAY_WORLD_H
 
 #include "../nn/cnn.h"
-#include "roles/audit_link.h"
-#include "roles/replay.h"
+#include "roles/judge/replay.h"
+#include "roles/lane/audit_link.h"
 
 enum { RW_BATCHES = 2, RW_COUNT = 2, RW_OWNERS = 2 };
 

@@ -2,9 +2,9 @@
 #ifndef CSL_TESTS_ROLES_SITE_H
 #define CSL_TESTS_ROLES_SITE_H
 
-#include "roles/logbook.h"
-#include "roles/reseal.h"
-#include "roles/seal.h"
+#include "roles/daemon/logbook.h"
+#include "roles/package/reseal.h"
+#include "roles/package/seal.h"
 #include "world.h"
 
 struct site {

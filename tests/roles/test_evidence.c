@@ -1,5 +1,5 @@
 /* What the dealer signs, and evidence of wrong bits: it convicts a dealer that dealt them, and no other. */
-#include "roles/evidence.h"
+#include "roles/judge/evidence.h"
 
 #include <openssl/evp.h>
 #include <setjmp.h>
@@ -17,7 +17,7 @@
 #include "crypto/secret.h"
 #include "mpc/dealer.h"
 #include "roles/context.h"
-#include "roles/dealt.h"
+#include "roles/lane/dealt.h"
 #include "roles/message.h"
 
 enum { N = 3, T = 5, DEMANDS = 3, BAD = 2 };

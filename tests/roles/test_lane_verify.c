@@ -7,7 +7,7 @@
 
 #include "crypto/secret.h"
 #include "roles/input_share.h"
-#include "roles/lane_internal.h"
+#include "roles/lane/lane_internal.h"
 
 #define OK(x) assert_int_equal((x), CSL_OK)
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "crypto/secret.h"
-#include "roles/view_internal.h"
+#include "roles/judge/view_internal.h"
 
 #define OK(x) assert_int_equal((x), CSL_OK)
 

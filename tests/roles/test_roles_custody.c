@@ -9,9 +9,9 @@
 
 #include "audit/statement.h"
 #include "crypto/envelope.h"
-#include "roles/archive.h"
 #include "roles/message.h"
-#include "roles/recipient.h"
+#include "roles/package/archive.h"
+#include "roles/package/recipient.h"
 #include "site.h"
 
 /* hospital-b leaves; visitor takes its place, and later radiology visitor's. */

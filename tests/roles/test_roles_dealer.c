@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "roles/dealt.h"
-#include "roles/evidence.h"
-#include "roles/logbook.h"
+#include "roles/daemon/logbook.h"
+#include "roles/judge/evidence.h"
+#include "roles/lane/dealt.h"
 
 enum { CHECKED = 2 };
 

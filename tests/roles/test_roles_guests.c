@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "mpc/pack.h"
-#include "roles/lane.h"
+#include "roles/lane/lane.h"
 
 static struct world world;
 static struct csl_client *honest; /* is in the session all the time */

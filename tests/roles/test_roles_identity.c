@@ -11,7 +11,7 @@
 #include "audit/statement.h"
 #include "crypto/cert.h"
 #include "crypto/envelope.h"
-#include "roles/package.h"
+#include "roles/package/package.h"
 
 static struct world world;
 static struct csl_timeouts timeouts;

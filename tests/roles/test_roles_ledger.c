@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "roles/logbook.h"
+#include "roles/daemon/logbook.h"
 
 static struct world world;
 

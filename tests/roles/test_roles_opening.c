@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "roles/judge/opening.h"
 #include "roles/message.h"
-#include "roles/opening.h"
 #include "site.h"
 
 static struct world world;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "roles/contributor.h"
+#include "roles/client/contributor.h"
 
 enum { COUNT = 3, BATCHES = 2 };
 

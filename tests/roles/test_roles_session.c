@@ -1,7 +1,7 @@
 /* Sessions that go well: every number of parties, batches, clients side by side, and what they cost. */
 #include "world.h"
 
-#include "roles/dealt.h"
+#include "roles/lane/dealt.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -168,7 +168,7 @@ static void no_lane_for_long(void **state) {
 
 /* ---- Cost ---- */
 
-/* AGREE_BYTES of roles/lane_open.c: session id, digests, stream, a flag, profile; nonce, program,
+/* AGREE_BYTES of roles/lane/lane_open.c: session id, digests, stream, a flag, profile; nonce, program,
  * configuration, seed. Then everybody's signature of the session's statement. */
 enum {
     AGREEMENT = 16 + 4 * 32 + 4 + 1 + 1 + 4 * 32,

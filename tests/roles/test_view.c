@@ -15,7 +15,7 @@
 
 #include "crypto/files_internal.h"
 #include "crypto/secret.h"
-#include "roles/opening.h"
+#include "roles/judge/opening.h"
 
 enum { BIG = 300 * 1024 };
 

@@ -2,7 +2,7 @@
 #ifndef CSL_TESTS_ROLES_TRANSCRIPT_H
 #define CSL_TESTS_ROLES_TRANSCRIPT_H
 
-#include "roles/logbook.h"
+#include "roles/daemon/logbook.h"
 #include "world.h"
 
 enum { LEAVES_MAX = 32 };

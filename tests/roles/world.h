@@ -12,8 +12,8 @@
 #include "../nn/nets.h"
 #include "audit/statement.h"
 #include "cli/federation.h"
-#include "roles/client.h"
-#include "roles/owner.h"
+#include "roles/client/client.h"
+#include "roles/package/owner.h"
 #include "roles/talk.h"
 
 #define MODEL "network"
