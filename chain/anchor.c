@@ -134,12 +134,20 @@ static enum csl_err take_new(struct csl_anchor *a, struct csl_ledger *ledger, st
     return CSL_OK;
 }
 
+static enum csl_err check_contract(struct csl_anchor *a, struct csl_diag *diag) {
+    enum csl_err err = csl_contract_check(&a->opt.contract, diag);
+    a->checked = a->checked || err == CSL_OK;
+    return err == CSL_ECONFIG && a->checked
+               ? csl_fail_context(diag, CSL_ESTALE, "the node was right before, and now it is not")
+               : err;
+}
+
 enum csl_err csl_anchor_step(struct csl_anchor *a, struct csl_ledger *ledger, bool take,
                              struct csl_diag *diag) {
     struct csl_outbox *o = a->box;
     bool found = false;
     TRY(csl_ledger_refresh(ledger, diag));
-    TRY(csl_contract_check(&a->opt.contract, diag));
+    TRY(check_contract(a, diag));
     TRY(csl_rpc_block(a->opt.contract.rpc, &a->latest, &found, CSL_LATEST, diag));
     if (!found) {
         return csl_fail(diag, CSL_EPROTO, "the node has no latest block");
@@ -176,6 +184,20 @@ static void nap(void) {
     (void)nanosleep(&pause, NULL);
 }
 
+static int64_t clock_ms(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Before each error from the signature on: else somebody pays for a second contract. */
+static enum csl_err may_be_sent(const uint8_t hash[CSL_HASH_BYTES], enum csl_err err, struct csl_diag *diag) {
+    char text[CSL_HASH_ROOM];
+    csl_hex0x_text(text, hash, CSL_HASH_BYTES);
+    return csl_fail_context(diag, err,
+                            "transaction %s may have been sent: look for it before deploying again", text);
+}
+
 /* tx is filled but for the fees. */
 static enum csl_err send_deploy(uint8_t hash[CSL_HASH_BYTES], struct csl_tx *tx, struct csl_rpc *rpc,
                                 const struct csl_signer *signer, const struct csl_anchor_limits *limits,
@@ -195,7 +217,32 @@ static enum csl_err send_deploy(uint8_t hash[CSL_HASH_BYTES], struct csl_tx *tx,
     TRY(csl_signer_sign(&raw, &n, hash, signer, tx, diag));
     enum csl_err err = csl_rpc_send(rpc, raw, n, diag);
     free(raw);
-    return err == CSL_EPEER && rpc->refused == CSL_REFUSED_KNOWN ? CSL_OK : err;
+    err = err == CSL_EPEER && rpc->refused == CSL_REFUSED_KNOWN ? CSL_OK : err;
+    return err == CSL_OK ? CSL_OK : may_be_sent(hash, err, diag);
+}
+
+/* Until its block comes. A node that is in trouble meanwhile is asked again. */
+static enum csl_err await_deploy(struct csl_receipt *r, struct csl_rpc *rpc,
+                                 const uint8_t hash[CSL_HASH_BYTES], uint32_t wait_ms,
+                                 struct csl_diag *diag) {
+    int64_t until = clock_ms() + wait_ms;
+    for (bool found = false;;) {
+        enum csl_err err = csl_rpc_receipt(rpc, r, &found, hash, diag);
+        if (err == CSL_OK && found) {
+            return CSL_OK;
+        }
+        if (err != CSL_OK && !csl_anchor_again(err)) {
+            return may_be_sent(hash, err, diag);
+        }
+        if (clock_ms() >= until) {
+            err = err != CSL_OK ? err
+                                : csl_fail(diag, CSL_ETIMEOUT,
+                                           "it is not in a block yet; its receipt will have the contract's "
+                                           "address");
+            return may_be_sent(hash, err, diag);
+        }
+        nap();
+    }
 }
 
 enum csl_err csl_anchor_deploy(uint8_t contract[CSL_ADDRESS_BYTES], uint8_t tx_hash[CSL_HASH_BYTES],
@@ -217,19 +264,7 @@ enum csl_err csl_anchor_deploy(uint8_t contract[CSL_ADDRESS_BYTES], uint8_t tx_h
     TRY(send_deploy(tx_hash, &tx, rpc, signer, limits, diag));
     csl_hex0x_text(text, tx_hash, CSL_HASH_BYTES);
     struct csl_receipt r;
-    bool found = false;
-    for (uint32_t waited = 0; !found; waited += POLL_MS) {
-        TRY(csl_rpc_receipt(rpc, &r, &found, tx_hash, diag));
-        if (!found && waited >= wait_ms) {
-            return csl_fail(diag, CSL_ETIMEOUT,
-                            "transaction %s is not in a block yet: look for it later, its receipt has the "
-                            "contract's address; do not deploy again",
-                            text);
-        }
-        if (!found) {
-            nap();
-        }
-    }
+    TRY(await_deploy(&r, rpc, tx_hash, wait_ms, diag));
     if (!r.succeeded || !r.created) {
         return csl_fail(diag, CSL_EPEER, "transaction %s was mined and has made no contract", text);
     }
@@ -237,5 +272,9 @@ enum csl_err csl_anchor_deploy(uint8_t contract[CSL_ADDRESS_BYTES], uint8_t tx_h
     *gas_used = r.gas_used;
     struct csl_contract c = {.rpc = rpc, .chain_id = chain_id};
     memcpy(c.address, contract, CSL_ADDRESS_BYTES);
-    return csl_contract_check(&c, diag);
+    enum csl_err err = csl_contract_check(&c, diag);
+    return err == CSL_OK
+               ? CSL_OK
+               : csl_fail_context(diag, err,
+                                  "transaction %s has made the contract, and it cannot be checked now", text);
 }

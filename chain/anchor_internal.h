@@ -10,6 +10,7 @@ struct csl_anchor {
     const uint8_t *account;
     struct csl_outbox *box;
     struct csl_block latest; /* of this step */
+    bool checked;            /* chain and contract were right once: from then on it is the node's trouble */
 };
 
 void csl__anchor_say(const struct csl_anchor *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

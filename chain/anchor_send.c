@@ -124,8 +124,13 @@ static enum csl_err raise_fees(struct csl_anchor *a, struct csl_outbox_entry *e,
     struct csl_tx tx = tx_of(a, e, call), now = tx;
     TRY(csl__anchor_fees(&now, a->opt.contract.rpc, limits, diag));
     tx.legacy = old->legacy;
-    bool may = e->n_variants < CSL_OUTBOX_VARIANTS &&
-               raised(&tx.max_fee, old->max_fee, now.max_fee, limits->max_fee);
+    if (e->n_variants == CSL_OUTBOX_VARIANTS) {
+        return csl_fail(diag, CSL_EBUSY,
+                        "the anchor of %llu entries waits with nonce %llu, and was signed %d times, each for "
+                        "more: no more is offered, and the last is kept with the node until a block has it",
+                        (unsigned long long)e->is.size, (unsigned long long)e->nonce, CSL_OUTBOX_VARIANTS);
+    }
+    bool may = raised(&tx.max_fee, old->max_fee, now.max_fee, limits->max_fee);
     may = may && (tx.legacy || raised(&tx.max_priority, old->max_priority, now.max_priority,
                                       least(limits->max_priority, tx.max_fee)));
     if (!may) {
@@ -189,7 +194,11 @@ enum csl_err csl__anchor_send_again(struct csl_anchor *a, struct csl_diag *diag)
             return CSL_OK;
         }
         if (late) {
-            TRY(raise_fees(a, e, diag));
+            enum csl_err err = raise_fees(a, e, diag);
+            if (!known && (err == CSL_EBUSY || err == CSL_EUNAVAILABLE)) {
+                err = send(a, e, diag); /* no more to offer: the bytes that we have */
+            }
+            TRY(err);
         } else if (!known) {
             enum csl_err err = send(a, e, diag);
             bool low = err == CSL_EPEER && a->opt.contract.rpc->refused == CSL_REFUSED_UNDERPRICED;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "chain/anchor_internal.h"
+#include "chain/contract_internal.h"
 
 size_t csl__anchor_waiting(const struct csl_anchor *a) {
     size_t i = 0;
@@ -136,9 +137,26 @@ static enum csl_err check_receipts(struct csl_anchor *a, struct csl_diag *diag) 
 
 /* ---- What the contract holds ---- */
 
-/* An anchor on the chain that this ledger does not contain. */
+/* An anchor on the chain that this ledger does not contain. A node can say that of any ledger: only what the
+ * account signed ends the anchoring. */
 static enum csl_err not_ours(const struct csl_anchor *a, const struct csl_anchor_entry *e, uint64_t size,
                              struct csl_diag *diag) {
+    struct csl_anchor_event event;
+    struct csl_diag why = {""};
+    bool proven = false;
+    enum csl_err err =
+        csl__contract_signed(&proven, &event, &a->opt.contract, e, a->account, a->origin, &why);
+    if (err == CSL_ENOMEM) {
+        return csl_fail(diag, err, "out of memory");
+    }
+    if (!proven) {
+        return csl_fail(
+            diag, CSL_EPROTO,
+            "this node says that the chain has an anchor of %llu entries (block %llu) that is not "
+            "of this ledger, and does not show its transaction: ask another node (--url)%s%.200s",
+            (unsigned long long)e->is.size, (unsigned long long)e->block, why.text[0] == '\0' ? "" : ": ",
+            why.text);
+    }
     char account[CSL_ADDRESS_ROOM];
     csl_address_text(account, a->account);
     if (e->is.size > size) {
@@ -275,6 +293,17 @@ static enum csl_err go_back(struct csl_anchor *a, uint64_t count, const struct c
                         "the node shows %llu anchors, and %llu are final: it is behind; try again",
                         (unsigned long long)count, (unsigned long long)o->n_final);
     }
+    struct csl_block b = {.number = 0};
+    bool found = count == 0;
+    if (count != 0) {
+        TRY(csl_rpc_block(a->opt.contract.rpc, &b, &found,
+                          &(const struct csl_block_at){.kind = CSL_AT_NUMBER, .number = newest->block},
+                          diag));
+    }
+    if (!found) {
+        return csl_fail(diag, CSL_ESTALE, "the node does not show block %llu, which has an anchor; try again",
+                        (unsigned long long)newest->block);
+    }
     csl__anchor_say(a,
                     "block %llu with a final anchor was reorganised away: more blocks than the roster's "
                     "confirmations; the chain's %llu anchors are continued",
@@ -283,15 +312,7 @@ static enum csl_err go_back(struct csl_anchor *a, uint64_t count, const struct c
     o->n_final = count;
     o->final = newest->is;
     o->final_block = newest->block;
-    memset(o->final_hash, 0, sizeof o->final_hash);
-    if (count != 0) {
-        struct csl_block b;
-        bool found = false;
-        TRY(csl_rpc_block(a->opt.contract.rpc, &b, &found,
-                          &(const struct csl_block_at){.kind = CSL_AT_NUMBER, .number = newest->block},
-                          diag));
-        memcpy(o->final_hash, b.hash, CSL_HASH_BYTES);
-    }
+    memcpy(o->final_hash, b.hash, CSL_HASH_BYTES); /* zero without a block */
     return csl_outbox_save(o, diag);
 }
 

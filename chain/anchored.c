@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chain/rpc_raw.h"
+#include "chain/contract_internal.h"
 
 /* ---- The ledger as it was shown ---- */
 
@@ -111,34 +111,6 @@ static enum csl_err read_all(struct on_chain *o, const struct csl_contract *c, u
     return CSL_OK;
 }
 
-/* Whether the account of the roster signed this very anchor, as its transaction shows. */
-static enum csl_err is_signed(bool *yes, struct csl_anchor_event *event, const struct csl_contract *c,
-                              const struct csl_anchor_entry *e, const uint8_t *account, const uint8_t *origin,
-                              struct csl_diag *diag) {
-    uint8_t *raw = NULL, sender[CSL_ADDRESS_BYTES], of[CSL_CONTRACT_ORIGIN_BYTES], hash[CSL_HASH_BYTES];
-    size_t n = 0;
-    bool found = false;
-    struct csl_tx tx;
-    struct csl_tx_signature sig;
-    struct csl_anchor_root previous, is;
-    *yes = false;
-    TRY(csl_contract_event(c, event, &found, e, account, origin, diag));
-    if (found) {
-        TRY(csl_rpc_raw(c->rpc, &raw, &n, &found, event->tx, diag));
-    }
-    if (!found) {
-        return CSL_OK;
-    }
-    csl_tx_hash(hash, raw, n);
-    *yes = memcmp(hash, event->tx, sizeof hash) == 0 && csl_tx_decode(&tx, &sig, raw, n, diag) == CSL_OK &&
-           csl_tx_sender(sender, raw, n, diag) == CSL_OK && memcmp(sender, account, sizeof sender) == 0 &&
-           tx.chain_id == c->chain_id && !tx.creates && memcmp(tx.to, c->address, sizeof tx.to) == 0 &&
-           csl_contract_take_anchor(of, &previous, &is, tx.data, tx.n_data) &&
-           memcmp(of, origin, sizeof of) == 0 && csl_anchor_root_same(&is, &e->is);
-    free(raw);
-    return CSL_OK;
-}
-
 /* ---- Findings ---- */
 
 static enum csl_err differs(struct csl_audit_report *report, const struct csl_contract *c,
@@ -148,7 +120,7 @@ static enum csl_err differs(struct csl_audit_report *report, const struct csl_co
     struct csl_anchor_event event = {.previous = {.size = 0}};
     char tx[CSL_HASH_ROOM], account[CSL_ADDRESS_ROOM];
     bool proven = false;
-    enum csl_err err = is_signed(&proven, &event, c, e, site->account, origin, &why);
+    enum csl_err err = csl__contract_signed(&proven, &event, c, e, site->account, origin, &why);
     if (err == CSL_ENOMEM) {
         return err;
     }
@@ -297,6 +269,9 @@ enum csl_err csl_anchored_covering(struct csl_anchor_entry *entry, struct csl_an
     TRY(csl_contract_origin(origin, origin_text));
     TRY(csl_contract_check(c, diag));
     TRY(csl_rpc_block(c->rpc, &latest, &there, CSL_LATEST, diag));
+    if (!there) {
+        return csl_fail(diag, CSL_EPROTO, "the node has no latest block");
+    }
     const struct csl_block_at at = {.kind = CSL_AT_NUMBER, .number = latest.number};
     TRY(csl_contract_head(c, &count, entry, account, origin, &at, diag));
     if (count == 0 || entry->is.size <= leaf) {
@@ -306,5 +281,8 @@ enum csl_err csl_anchored_covering(struct csl_anchor_entry *entry, struct csl_an
     TRY(search(entry, c, count, account, origin, &at, leaf, diag));
     *confirmations = latest.number < entry->block ? 0 : latest.number - entry->block + 1;
     *found = true;
-    return csl_contract_event(c, event, &there, entry, account, origin, diag);
+    /* A node may have forgotten it, as in add_event. */
+    struct csl_diag ignored;
+    enum csl_err err = csl_contract_event(c, event, &there, entry, account, origin, &ignored);
+    return err == CSL_ENOMEM ? csl_fail(diag, err, "out of memory") : CSL_OK;
 }

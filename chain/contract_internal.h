@@ -21,5 +21,11 @@ bool csl__contract_take_event(struct csl_anchor_root *previous, struct csl_ancho
 CSL_MUST_CHECK enum csl_err csl__take_raw(uint8_t **raw, size_t *n_raw, bool *found,
                                           const uint8_t hash[CSL_HASH_BYTES], const json_t *json,
                                           struct csl_diag *diag);
+/* Whether `account` signed this very anchor: *yes only when the node shows the transaction, which no node can
+ * make up. event: what it shows of it, or zero. */
+CSL_MUST_CHECK enum csl_err csl__contract_signed(bool *yes, struct csl_anchor_event *event,
+                                                 const struct csl_contract *c,
+                                                 const struct csl_anchor_entry *e, const uint8_t *account,
+                                                 const uint8_t *origin, struct csl_diag *diag);
 
 #endif

@@ -49,6 +49,8 @@ enum csl_err csl__rpc_ask(json_t **result, struct csl_rpc *rpc, const char *meth
                                .n_body = strlen(text)};
     err = csl_http_fetch(&q, NULL, &answer, &n, diag);
     if (err != CSL_OK) {
+        /* A bad certificate may be good again tomorrow: no reason to end for who asks again and again. */
+        err = err == CSL_EAUTH ? CSL_EUNAVAILABLE : err;
         err = csl_fail_context(diag, err, "%s", method); /* the node is named already */
     } else if ((err = csl__rpc_parse(result, rpc, rpc->last_id, answer, n, diag)) != CSL_OK) {
         err = csl__rpc_context(diag, err, rpc, method);

@@ -141,6 +141,8 @@ static enum csl_err open_envelope(const json_t **result, struct csl_rpc *rpc, ui
     if (!json_is_object(root) || !json_is_string(version) || strcmp(json_string_value(version), "2.0") != 0) {
         return csl_fail(diag, CSL_EPROTO, "the answer is not one of JSON-RPC 2.0");
     }
+    error = json_is_null(error) ? NULL : error; /* as some write "none" */
+    value = error != NULL && json_is_null(value) ? NULL : value;
     if ((error != NULL) == (value != NULL)) {
         return csl_fail(diag, CSL_EPROTO, "the answer has %s",
                         error != NULL ? "both a result and an error" : "neither a result nor an error");

@@ -129,6 +129,12 @@ static void wrong_chain_or_contract(void **state) {
     node_do("anvil_setChainId", "[31337]");
     assert_int_equal(nonce_of(s.signer.address), 0);
     settle(&s);
+    node_do("anvil_setChainId", "[99]"); /* once it was right: no reason to end */
+    assert_int_equal(step(&s, true), CSL_ESTALE);
+    assert_non_null(strstr(s.diag.text, "chain 99"));
+    assert_true(csl_anchor_again(CSL_ESTALE));
+    node_do("anvil_setChainId", "[31337]");
+    assert_int_equal(step(&s, true), CSL_OK);
     expect_anchored(&s, 1);
     site_close(&s);
 }
@@ -224,6 +230,10 @@ static void fees_within_limits(void **state) {
     anchor_open(&s);
     assert_int_equal(step(&s, true), CSL_EBUSY);
     assert_non_null(strstr(s.diag.text, "at the limits"));
+    node_do("anvil_dropAllTransactions",
+            "[]"); /* the node forgets it: the bytes that are kept go out again */
+    assert_int_equal(step(&s, true), CSL_OK);
+    assert_int_equal(p.outbox->entries[0].n_variants, 2);
     settle_dear(&s);
     expect_anchored(&s, 1);
     site_close(&s);

@@ -214,7 +214,9 @@ static void a_node_cannot_frame(void **state) {
     expect_finding(&t, CSL_VERDICT_MISMATCH, "ask another node");
     assert_int_equal(t.a.covered, 0);
     clear(&t);
-    assert_int_equal(step(&s, true), CSL_EAUTH); /* the site itself stops, and says so */
+    assert_int_equal(step(&s, true), CSL_EPROTO); /* nor does the site stop for good: it asks again */
+    assert_non_null(strstr(s.diag.text, "ask another node"));
+    assert_true(csl_anchor_again(CSL_EPROTO));
     csl_bundle_free(b);
     site_close(&s);
 }

@@ -1,6 +1,9 @@
 /* A node's answers: what is asked, what is understood, and everything that a node can get wrong. */
 #include "tests/chain/rpc_world.h"
 
+#include "tests/net/http_server.h"
+#include "tests/net/test_certs.h"
+
 #define H1 "0x1111111111111111111111111111111111111111111111111111111111111111"
 #define H2 "0x2222222222222222222222222222222222222222222222222222222222222222"
 #define A1 "0x5FbDB2315678afecb367f032d93F642f64180aa3"
@@ -213,6 +216,23 @@ static void broken_envelopes(void **state) {
 }
 
 /* Deeper than any parser should follow. */
+/* What is null is absent, as some nodes have it. */
+static void nulls(void **state) {
+    struct world *w = *state;
+    uint64_t v = 0;
+    world_says(
+        w, (const char *const[]){"{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":\"0x1\",\"error\":null}", NULL});
+    assert_ok(csl_rpc_chain_id(&w->rpc, &v, &w->diag));
+    assert_int_equal(v, 1);
+    world_says(w,
+               (const char *const[]){"{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":null,\"error\":{\"code\":1,"
+                                     "\"message\":\"m\"}}",
+                                     NULL});
+    assert_int_equal(csl_rpc_chain_id(&w->rpc, &v, &w->diag), CSL_EPEER);
+    world_says(w, (const char *const[]){"{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":null}", NULL});
+    assert_int_equal(csl_rpc_chain_id(&w->rpc, &v, &w->diag), CSL_EPROTO);
+}
+
 static void nested_answer(void **state) {
     struct world *w = *state;
     static char deep[100001];
@@ -435,6 +455,33 @@ static void reverts(void **state) {
     assert_string_equal(w->rpc.revert, "");
 }
 
+static void nothing(void *arg, const struct test_http_request *q, struct test_http_conn *c) {
+    (void)arg;
+    (void)q;
+    (void)test_http_answer(c, 200, "application/json", "{}", 2);
+}
+
+/* Nobody's certificate: the node is not to be had now, and may be tomorrow. */
+static void bad_certificate(void **state) {
+    (void)state;
+    struct test_ca ca = test_ca_new("nobody's CA");
+    struct test_cert cert = test_cert_new(&ca, "a", "IP:127.0.0.1", -3600, 86400);
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    struct csl_diag diag = {""};
+    uint64_t v = 0;
+    assert_non_null(tls);
+    assert_int_equal(SSL_CTX_use_certificate(tls, cert.cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(tls, cert.key), 1);
+    struct test_http *s = test_http_start(nothing, NULL, tls);
+    struct csl_rpc rpc = {.url = test_http_url(s, "/")};
+    assert_int_equal(csl_rpc_chain_id(&rpc, &v, &diag), CSL_EUNAVAILABLE);
+    assert_non_null(strstr(diag.text, "certificate of https://127.0.0.1"));
+    test_http_stop(s);
+    SSL_CTX_free(tls);
+    test_cert_free(&cert);
+    test_ca_free(&ca);
+}
+
 static int prepare(void **state) {
     (void)state;
     return csl_address_parse(address, A1, NULL) != CSL_OK || !csl_hex0x_parse(hash1, sizeof hash1, H1) ||
@@ -444,10 +491,21 @@ static int prepare(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(numbers),          TEST(blocks),        TEST(calls),
-                                       TEST(receipts),         TEST(transactions),  TEST(sends),
-                                       TEST(broken_envelopes), TEST(nested_answer), TEST(not_quantities),
-                                       TEST(not_blocks),       TEST(not_bytes),     TEST(bad_connections),
-                                       TEST(refusals),         TEST(reverts)};
+    const struct CMUnitTest tests[] = {TEST(numbers),
+                                       TEST(blocks),
+                                       TEST(calls),
+                                       TEST(receipts),
+                                       TEST(transactions),
+                                       TEST(sends),
+                                       TEST(broken_envelopes),
+                                       TEST(nested_answer),
+                                       TEST(not_quantities),
+                                       TEST(not_blocks),
+                                       TEST(not_bytes),
+                                       TEST(bad_connections),
+                                       TEST(refusals),
+                                       TEST(reverts),
+                                       TEST(nulls),
+                                       cmocka_unit_test(bad_certificate)};
     return cmocka_run_group_tests(tests, prepare, NULL);
 }
