@@ -266,9 +266,10 @@ static enum csl_err serve(struct csl_dealing *d) {
     TRY(open_session(d));
     for (;;) {
         csl_control *m;
-        /* A shared session may be idle for a guest's time, and then for its own. */
-        enum csl_err err = csl_talk_expect(&d->talk, &m, CSL__PB__CONTROL__KIND_WANT_CORRECTIONS,
-                                           4 * (uint64_t)d->ctx->roster.timeouts.session_idle_ms, &d->diag);
+        /* A pool asks when it has used up a chunk, which may take its guests hours. The lane ends a session
+         * that idles, heartbeats tell when it is dead, and the control connection when its party is gone. */
+        enum csl_err err =
+            csl_talk_expect(&d->talk, &m, CSL__PB__CONTROL__KIND_WANT_CORRECTIONS, CSL_NO_TIMEOUT, &d->diag);
         if (err != CSL_OK) {
             return d->talk.ended ? CSL_OK : err; /* the lane closed its session */
         }

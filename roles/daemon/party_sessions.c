@@ -134,10 +134,8 @@ static enum csl_err judge(const struct csl_party *p, struct csl_request *request
                           const struct csl_member *client, const Csl__Pb__OpenSession *m,
                           struct csl_diag *diag) {
     TRY(csl_request_from_message(request, &p->ctx->roster, client, m, diag));
-    if (m->shared && csl__party_named(p, m->session_id.data)) {
-        return CSL_OK; /* another guest has opened it here */
-    }
-    if (seen(p, m->session_id.data)) {
+    bool named = m->shared && csl__party_named(p, m->session_id.data); /* another guest has opened it here */
+    if (!named && seen(p, m->session_id.data)) {
         return csl_fail(diag, CSL_ESTALE, "this session id was used before; a session is opened once");
     }
     if (p->n_waiting >= CSL_WAITING_MAX || p->stopping) {
@@ -338,6 +336,7 @@ static void refuse_unlogged(struct csl_party *p) {
 void csl__party_admit(struct csl_party *p) {
     struct csl_waiting *next;
     const char *unseen;
+    bool full = false;
     refuse_unlogged(p);
     for (struct csl_waiting *w = p->waiting; w != NULL; w = next) {
         next = w->next;
@@ -345,6 +344,9 @@ void csl__party_admit(struct csl_party *p) {
         struct csl_diag why = {""};
         if (w->request.shared && csl__party_join(p, w)) {
             continue;
+        }
+        if (full) {
+            continue; /* later, in order; a guest of a session that runs needs no lane */
         }
         enum csl_err err = csl_store_find(&p->store, &package, w->request.model, &why);
         if (err != CSL_OK) {
@@ -355,7 +357,7 @@ void csl__party_admit(struct csl_party *p) {
         } else if (p->epoch == NULL || p->n_running >= p->ctx->roster.limits.lanes ||
                    csl_daemon_unseen(p->daemon, &unseen)) {
             csl_package_unref(package);
-            return; /* later, in order */
+            full = true;
         } else {
             start_lane(p, w, package);
         }

@@ -273,10 +273,32 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
     }
     TRY(log_leaves(l, b, true));
     TRY(csl_view_add(l->view, &b->record, &l->diag));
-    if (l->opt.request.shared && l->self == 0 && csl_view_is_large(l->view) && csl_lane_takes_guests(l)) {
+    if (l->opt.request.shared && csl_view_is_large(l->view) && csl_lane_takes_guests(l)) {
         csl_lane_drain(l); /* new guests begin another session, and another view */
     }
     return CSL_OK;
+}
+
+void csl__lane_log_cut(struct csl_lane *l, struct csl__batch *b) {
+    struct csl_record *r = &b->record;
+    struct csl_diag why = l->diag;
+    size_t n = 0;
+    while (n < r->n_outputs && r->outputs[n].statement.n != 0) {
+        n++;
+    }
+    r->n_outputs = n;
+    bool verified = l->sign == CSL_SIGN_BEFORE_OUTPUT || l->opt.request.shared;
+    enum csl_err err = l->sign == CSL_SIGN_OFF ? CSL_OK : verified ? log_inputs(l, b) : CSL_OK;
+    if (err == CSL_OK && l->sign == CSL_SIGN_BEFORE_OUTPUT) {
+        err = log_heads(l, b);
+    }
+    if (err == CSL_OK && n != 0) {
+        err = log_output(l, b);
+    }
+    if (err != CSL_OK) {
+        csl_log("a batch is not in the ledger: %s", l->diag.text);
+    }
+    l->diag = why;
 }
 
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err) {

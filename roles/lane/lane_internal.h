@@ -250,6 +250,9 @@ CSL_MUST_CHECK enum csl_err csl__lane_agree_statement(struct csl_lane *l,
 CSL_MUST_CHECK enum csl_err csl__lane_sign_output(struct csl_lane *l, struct csl__batch *b, size_t i);
 /* After the output: leaves and the view. */
 CSL_MUST_CHECK enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b);
+/* Not all outputs could be signed, and some may be out: what there is of the batch is entered all the same.
+ */
+void csl__lane_log_cut(struct csl_lane *l, struct csl__batch *b);
 /* The session ended, whatever way. */
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err);
 

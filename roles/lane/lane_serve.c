@@ -62,14 +62,16 @@ static uint64_t sent_to(const struct csl_lane *l, unsigned peer) {
     return csl_mesh_link_counters(l->link, CSL_LANE_SLOT_ONLINE)->peer[peer].bytes_sent;
 }
 
-/* A client that announces a batch to one party and another, or none, to the next makes honest parties miss
- * each other's messages: whoever reads the error should know. */
+/* Whoever told parties different things before a batch makes honest ones miss each other's messages: whoever
+ * reads the error should know. */
 static void first_round_failed(struct csl_lane *l, const struct csl__batch *b, enum csl_err err) {
     struct csl_diag seen = l->diag;
+    bool shared = l->shared != NULL;
     (void)csl_fail(&l->diag, err,
                    "%.300s; it is the first round of batch %u (%u inputs): unless %s told every "
-                   "party the same, the fault may be its own",
-                   seen.text, b->number, b->count, l->client.peer);
+                   "party the same, the fault may be %s",
+                   seen.text, b->number, b->count, shared ? "each party" : l->client.peer,
+                   shared ? "another's" : "its own");
 }
 
 enum csl_err csl__lane_evaluate(struct csl_lane *l, struct csl__batch *b) {
@@ -82,8 +84,7 @@ enum csl_err csl__lane_evaluate(struct csl_lane *l, struct csl__batch *b) {
                                  l->profile, l->opt.request.reveal_label);
     if (err != CSL_OK) {
         l->diag = l->session.diag;
-        if (l->shared == NULL && l->session.stats.rounds == rounds &&
-            (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
+        if (l->session.stats.rounds == rounds && (err == CSL_EPROTO || err == CSL_ETIMEOUT)) {
             first_round_failed(l, b, err);
         }
         return err;
@@ -194,7 +195,11 @@ static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *cl
     TRY(csl__lane_send_output(b, 0, &l->client, b->number, &l->diag));
     (void)sched_yield(); /* a peer's lane on this core may have its output still to send */
     if (l->sign != CSL_SIGN_OFF) {
-        TRY(csl__lane_sign_output(l, b, 0));
+        enum csl_err err = csl__lane_sign_output(l, b, 0);
+        if (err != CSL_OK) {
+            csl__lane_log_cut(l, b);
+            return err;
+        }
     }
     csl__lane_count_signatures(l, b);
     enum csl_err told = csl__lane_report(l, b, 0, &l->client, b->number, &l->diag);

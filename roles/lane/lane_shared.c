@@ -142,7 +142,11 @@ static enum csl_err run_batch(struct csl_lane *l, struct csl__batch *b, const st
     TRY(take_inputs(l, b));
     TRY(csl__lane_evaluate(l, b));
     count_tick(l, b);
-    TRY(answer(l, b, a));
+    enum csl_err err = answer(l, b, a);
+    if (err != CSL_OK) {
+        csl__lane_log_cut(l, b);
+        return err;
+    }
     TRY(csl__lane_log_batch(l, b));
     l->batches++;
     l->inferences += b->count;

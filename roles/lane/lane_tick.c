@@ -151,9 +151,11 @@ static void refuse_two_tongued(struct csl_lane *l, const struct said *said) {
             const struct entry *theirs = find(&said[p], ours->at[i].guest);
             if (theirs != NULL && theirs->request == ours->at[i].request && !same(theirs, &ours->at[i])) {
                 struct csl_diag why;
-                (void)csl_fail(&why, CSL_EPROTO, "%s sent us and %s different inputs as request %u",
-                               g->member->name, csl_roster_party(&l->opt.ctx->roster, p)->name,
-                               theirs->request);
+                const char *other = csl_roster_party(&l->opt.ctx->roster, p)->name;
+                (void)csl_fail(&why, CSL_EPROTO,
+                               "%s sent us and %s different inputs as request %u, unless %s reports another "
+                               "than it got",
+                               g->member->name, other, theirs->request, other);
                 csl__guest_refuse(l, g, CSL_EPROTO, why.text);
                 break;
             }

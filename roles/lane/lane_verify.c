@@ -110,7 +110,7 @@ struct csl__asked {
 };
 
 enum {
-    ASKED_MANY = 1 << 16, /* then party 0 sends new ones to another session; those that are here may go on */
+    ASKED_MANY = 1 << 16, /* then new ones are sent to another session; those that are here may go on */
     ASKED_MAX = 4 * ASKED_MANY
 };
 
@@ -124,7 +124,7 @@ static struct csl__asked *find_asked(const struct csl_lane *l, const uint8_t gue
 }
 
 static enum csl_err add_asked(struct csl_lane *l, const struct csl_record_input *in, struct csl_diag *diag) {
-    if (l->n_asked >= ASKED_MAX) { /* somebody joins again and again, and not at party 0 */
+    if (l->n_asked >= ASKED_MAX) { /* somebody joins faster than ticks tell */
         return csl_fail(diag, CSL_EBUSY, "this session has had %zu guests, and remembers no more of them",
                         l->n_asked);
     }
@@ -144,7 +144,7 @@ static enum csl_err add_asked(struct csl_lane *l, const struct csl_record_input 
 }
 
 bool csl__lane_many_asked(const struct csl_lane *l) {
-    return l->self == 0 && l->n_asked >= ASKED_MANY;
+    return l->n_asked >= ASKED_MANY;
 }
 
 void csl__lane_forget_requests(struct csl_lane *l) {

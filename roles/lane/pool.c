@@ -452,9 +452,10 @@ enum csl_err csl_pool_take(struct csl_pool *p, uint32_t count, struct csl_corr *
     if (err == CSL_OK) {
         err = csl_corr_move(corr, c->corr, c->taken, count, diag);
     }
-    if (err != CSL_OK) {
+    if (err == CSL_ENOMEM) {
         return csl_fail(diag, err, "no memory for a batch of %u", count);
     }
+    TRY(err);
     *offline_bytes = c->bytes * count / c->rows;
     c->taken += count;
     if (c->taken == c->rows) {
