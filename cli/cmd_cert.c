@@ -46,9 +46,10 @@ static int run_keygen(struct csl_cli *cli, int argc, char **argv) {
         CSL_STRING(struct site_opts, site, "site", "DIR", true, "folder of the site; made if missing"),
         CSL_STRING(struct site_opts, name, "name", "NAME", true, "the site's name: a-z, 0-9, '-'"),
         CSL_LIST(struct site_opts, hosts, "host", "HOST", false, "DNS name or IP address of the site"),
-        CSL_STRING(struct site_opts, token, "token", "URI", false, "PKCS#11 token for all three keys"),
+        CSL_STRING(struct site_opts, token, "token", "URI", false,
+                   "PKCS#11 token that all three keys are drawn in"),
         CSL_LIST(struct site_opts, token_keys, "token-key", "KIND=URI", false,
-                 "one key (tls, wrap, sign) in a token"),
+                 "one key (tls, wrap, sign) in a token; an object that is there is used when named"),
         CSL_OPTS_END};
     static const struct csl_spec spec = {
         .name = "cert keygen",
@@ -57,8 +58,10 @@ static int run_keygen(struct csl_cli *cli, int argc, char **argv) {
             "Draws the site's three keys (TLS, wrapping, signing) into its folder, and writes the request "
             "that\n"
             "the consortium's CA needs. The private keys never leave the folder and are never overwritten.\n"
-            "With a PKCS#11 URI (pkcs11:token=...?module-path=...) keys are used, or drawn, in a token; see "
-            "docs/token.md.",
+            "With a PKCS#11 URI (pkcs11:token=...?module-path=...) keys are drawn in a token; one that is "
+            "there "
+            "already is\n"
+            "only used where --token-key names its object. See docs/token.md.",
         .opts = opts};
     struct site_opts o = {0};
     int code;

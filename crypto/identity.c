@@ -27,6 +27,9 @@ static const struct key_kind kinds[CSL_TOKEN_KINDS] = {
     [CSL_TOKEN_SIGN] = {"sign.key", "an Ed25519 key", csl_key_is_sign},
 };
 
+static const char *const labels[CSL_TOKEN_KINDS] = {
+    [CSL_TOKEN_TLS] = "tls", [CSL_TOKEN_WRAP] = "wrap", [CSL_TOKEN_SIGN] = "sign"};
+
 static EVP_PKEY *generate(size_t kind) {
     return kind == 0   ? EVP_EC_gen("P-256")
            : kind == 1 ? EVP_RSA_gen(CSL_WRAP_BITS)
@@ -45,19 +48,47 @@ static enum csl_err create_key(const char *dir, size_t kind, struct csl_diag *di
     return err;
 }
 
+static bool names_object(const struct csl_token_uri *uri) {
+    return uri->object[0] != 0 || uri->n_id != 0;
+}
+
+/* Where nobody named an object it gets this name. */
+static struct csl_token_uri uri_of(const struct csl_token_uri *where, const char *name, size_t kind) {
+    struct csl_token_uri uri = *where;
+    if (!names_object(where)) {
+        (void)snprintf(uri.object, sizeof uri.object, "%s-%s", name, labels[kind]);
+    }
+    return uri;
+}
+
+/* Who names no object wants new keys: one of that name is an older site's, and is not used by mistake. */
+static enum csl_err check_unused(const char *dir, const char *name, size_t kind,
+                                 const struct csl_token_uri *where, struct csl_diag *diag) {
+    char path[CSL__PATH_MAX];
+    bool is_there;
+    if (names_object(where)) {
+        return CSL_OK;
+    }
+    struct csl_token_uri uri = uri_of(where, name, kind);
+    TRY(csl__path(path, dir, kinds[kind].file, diag));
+    TRY(csl_token_key_exists(&is_there, &uri, path, diag));
+    return !is_there
+               ? CSL_OK
+               : csl_fail(diag, CSL_ECREATE,
+                          "%s: the token has a key \"%s\" already, and new ones are drawn: name another "
+                          "object with --token-key %s=URI, or this one to use it on purpose",
+                          path, uri.object, labels[kind]);
+}
+
 /* A key that is, or is now drawn, in the token; line is what its file will hold. */
 static enum csl_err token_key(char line[CSL_TOKEN_URI_MAX + 1], bool *drawn, const char *dir,
                               const char *name, size_t kind, const struct csl_token_uri *where,
                               struct csl_diag *diag) {
-    static const char *const labels[CSL_TOKEN_KINDS] = {"tls", "wrap", "sign"};
     char path[CSL__PATH_MAX];
     bool is_there;
-    struct csl_token_uri uri = *where;
+    struct csl_token_uri uri = uri_of(where, name, kind);
     EVP_PKEY *key = NULL;
     TRY(csl__path(path, dir, kinds[kind].file, diag));
-    if (uri.object[0] == 0 && uri.n_id == 0) {
-        (void)snprintf(uri.object, sizeof uri.object, "%s-%s", name, labels[kind]);
-    }
     TRY(csl_token_uri_print(line, &uri, diag));
     TRY(csl_token_key_exists(&is_there, &uri, path, diag));
     if (!is_there) {
@@ -107,6 +138,11 @@ enum csl_err csl_site_keygen_in(const char *dir, const char *name,
         drawn[kind] = true;
         if (where[kind] != NULL) {
             TRY(check_free(dir, kinds[kind].file, diag));
+            TRY(check_unused(dir, name, kind, where[kind], diag));
+        }
+    }
+    for (size_t kind = 0; kind < CSL_TOKEN_KINDS; kind++) {
+        if (where[kind] != NULL) {
             TRY(token_key(lines[kind], &drawn[kind], dir, name, kind, where[kind], diag));
         }
     }

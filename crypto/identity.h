@@ -57,7 +57,8 @@ CSL_MUST_CHECK enum csl_err csl_site_keygen(const char *dir, const char *name, s
 
 /* The same with keys in tokens: where[kind] NULL puts a key into its file; otherwise the token's key under
  * the URI's object and id is used, or drawn there when the token has none (drawn[kind]). A URI with neither
- * object nor id means the object NAME-tls, NAME-wrap, NAME-sign. Nothing is written when a token fails. */
+ * object nor id means a new object NAME-tls, NAME-wrap, NAME-sign: CSL_ECREATE when the token has one of that
+ * name, so that nobody keeps old keys by mistake. Nothing is written when a token fails. */
 CSL_MUST_CHECK enum csl_err csl_site_keygen_in(const char *dir, const char *name,
                                                const struct csl_token_uri *const where[CSL_TOKEN_KINDS],
                                                bool drawn[CSL_TOKEN_KINDS], struct csl_diag *diag);

@@ -173,6 +173,27 @@ static void existing_and_mixed(void **state) {
     must_fail(keygen("beta", NULL, NULL, NULL, drawn), CSL_ECREATE, "beta/name", "never overwritten");
 }
 
+/* New keys for a site whose old ones the token has: not the old ones by mistake. */
+static void new_keys_are_new(void **state) {
+    (void)state;
+    struct csl_token_uri uri;
+    bool drawn[CSL_TOKEN_KINDS];
+    const char *line = softhsm_uri(NULL);
+    (void)mkdir(in_root("alpha-new"), 0700);
+    write_file("alpha-new/token.pin", SOFTHSM_PIN "\n");
+    must(csl_token_uri_parse(&uri, line, strlen(line), &diag));
+    for (size_t kind = 0; kind < CSL_TOKEN_KINDS; kind++) {
+        static const char *const names[CSL_TOKEN_KINDS] = {"\"alpha-tls\"", "\"alpha-wrap\"",
+                                                           "\"alpha-sign\""};
+        const struct csl_token_uri *where[CSL_TOKEN_KINDS] = {NULL};
+        where[kind] = &uri;
+        must_fail(csl_site_keygen_in(in_root("alpha-new"), "alpha", where, drawn, &diag), CSL_ECREATE,
+                  "alpha-new/", names[kind]);
+        assert_non_null(strstr(diag.text, "--token-key"));
+        assert_int_equal(access(in_root("alpha-new/name"), F_OK), -1);
+    }
+}
+
 /* A CA's key in the token, too. */
 static void a_ca_in_the_token(void **state) {
     (void)state;
@@ -257,9 +278,13 @@ static void forks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(drawn_in_the_token), cmocka_unit_test(existing_and_mixed),
-        cmocka_unit_test(a_ca_in_the_token),  cmocka_unit_test(wrong_pin_and_names),
-        cmocka_unit_test(gone_in_the_middle), cmocka_unit_test(forks),
+        cmocka_unit_test(drawn_in_the_token),
+        cmocka_unit_test(existing_and_mixed),
+        cmocka_unit_test(new_keys_are_new),
+        cmocka_unit_test(a_ca_in_the_token),
+        cmocka_unit_test(wrong_pin_and_names),
+        cmocka_unit_test(gone_in_the_middle),
+        cmocka_unit_test(forks),
     };
     if (!softhsm_start()) {
         return 77;

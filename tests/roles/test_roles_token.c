@@ -101,6 +101,15 @@ static void keygen_in_the_token(void **state) {
     assert_string_equal(csl_token_where(where, site.sign_key), "file");
     assert_non_null(strstr(csl_token_where(where, site.wrap_key), "object \"site-x-wrap\""));
     csl_site_free(&site);
+    world_path(dir, &world, "site-x", "name");
+    assert_int_equal(unlink(dir), 0);
+    for (size_t i = 0; i < 3; i++) { /* the folder is emptied, the token is not */
+        static const char *const files[] = {"tls.key", "wrap.key", "sign.key"};
+        world_path(dir, &world, "site-x", files[i]);
+        assert_int_equal(unlink(dir), 0);
+    }
+    FAILED(keygen("site-x", "--token", softhsm_uri(NULL), &diag), &diag, CSL_ECREATE, "\"site-x-tls\"",
+           "--token-key tls=URI");
     FAILED(keygen("site-z", "--token", softhsm_uri("x"), &diag), &diag, CSL_EUSAGE, "--token-key");
     FAILED(keygen("site-z", "--token", "hsm", &diag), &diag, CSL_EUSAGE, "--token", "pkcs11:");
     FAILED(keygen("site-z", "--token-key", "seal=pkcs11:object=x", &diag), &diag, CSL_EUSAGE, "wrap=URI");
