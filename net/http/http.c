@@ -255,6 +255,13 @@ enum csl_err csl_http(const struct csl_http *q, long *status, csl_http_sink *sin
     if (!curl_ready) {
         return csl_fail(diag, CSL_EINTERNAL, "libcurl cannot be started");
     }
+    if (csl__http_odd_at(q->url)) {
+        return csl_fail(
+            diag, CSL_EUSAGE,
+            "the URL \"%s...\" has an @ behind its first /, ?, # or \\: in a name or password these "
+            "must be percent-encoded (%%2F, %%3F, %%23, %%5C), and so must an @ of a path (%%40)",
+            h.place);
+    }
     if (!is_url(q->url)) {
         return csl_fail(diag, CSL_EUSAGE, "\"%s\" is not the http:// or https:// URL of a service", h.place);
     }

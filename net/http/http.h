@@ -50,7 +50,9 @@ CSL_MUST_CHECK enum csl_err csl_http(const struct csl_http *q, long *status, csl
 CSL_MUST_CHECK enum csl_err csl_http_fetch(const struct csl_http *q, long *status, char **out, size_t *n,
                                            struct csl_diag *diag);
 
-/* scheme://host[:port] of a URL, for messages: printable, without credentials, cut to fit. */
+/* scheme://host[:port] of a URL, for messages: printable, without credentials, cut to fit. The scheme alone
+ * where an @ comes only behind the first of / ? # \: what stands before may be half a password. csl_http
+ * refuses such a URL with CSL_EUSAGE. */
 void csl_http_place(char *out, size_t room, const char *url);
 
 #endif

@@ -30,6 +30,9 @@ int64_t csl__http_now_ms(void); /* monotonic */
 /* Every byte that is not printable ASCII becomes ? or a space. */
 void csl__http_printable(char *text, size_t n);
 
+/* An @ behind the first of / ? # \ and none before it: perhaps a password that is not percent-encoded. */
+bool csl__http_odd_at(const char *url);
+
 /* What the request's end means: its status first, then curl's code. */
 enum csl_err csl__http_verdict(struct csl__http *h, CURLcode code, long status);
 

@@ -11,6 +11,13 @@ void csl__http_printable(char *text, size_t n) {
     }
 }
 
+bool csl__http_odd_at(const char *url) {
+    const char *sep = strstr(url, "://");
+    const char *host = sep == NULL ? url : sep + 3;
+    size_t n = strcspn(host, "/?#\\");
+    return memchr(host, '@', n) == NULL && strchr(host + n, '@') != NULL;
+}
+
 void csl_http_place(char *out, size_t room, const char *url) {
     if (room == 0) {
         return;
@@ -18,7 +25,8 @@ void csl_http_place(char *out, size_t room, const char *url) {
     const char *sep = strstr(url, "://");
     const char *host = sep == NULL ? url : sep + 3;
     size_t n_scheme = (size_t)(host - url), n = strcspn(host, "/?#\\");
-    for (size_t i = n; i-- > 0;) { /* credentials end at the last @ */
+    n = csl__http_odd_at(url) ? 0 : n; /* what looks like the host may be the start of a password */
+    for (size_t i = n; i-- > 0;) {     /* credentials end at the last @ */
         if (host[i] == '@') {
             host += i + 1;
             n -= i + 1;

@@ -300,6 +300,13 @@ static void urls(void **state) {
             fail_msg("\"%s\" was taken", bad[i]);
         }
     }
+    struct csl_http half = {.url = "https://user:se/cret@host/", .get = true, .max_response_bytes = 10};
+    char *none;
+    size_t n_none;
+    assert_int_equal(csl_http_fetch(&half, NULL, &none, &n_none, &diag), CSL_EUSAGE);
+    assert_non_null(strstr(diag.text, "percent-encoded"));
+    assert_null(strstr(diag.text, "user"));
+    assert_null(strstr(diag.text, "host"));
     /* A port where nobody listens: the server's own, after it has gone. */
     char url[128];
     struct test_http *gone = test_http_start(script, NULL, NULL);
@@ -327,6 +334,12 @@ static void places(void **state) {
                  {"http://[::1]:80/", "http://[::1]:80"},
                  {"http://a\x1b[31m/", "http://a?[31m"},
                  {"user:secret@host", "host"},
+                 {"https://user:se/cret@host/", "https://"}, /* where a password may be, nothing is shown */
+                 {"https://user:se?cret@host", "https://"},
+                 {"https://user:se#cr@et@host", "https://"},
+                 {"https://user:se\\cret@host", "https://"},
+                 {"user:se/cret@host", ""},
+                 {"https://user:secret@host/a@b", "https://host"},
                  {"", ""}};
     char out[64];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
