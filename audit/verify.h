@@ -20,9 +20,10 @@
  *   - in a shared session, heads over inputs that hold one request twice, in one batch or in two;
  *   - checkpoints of one size with two roots; a checkpoint against entries that another checkpoint of the
  * site proves; two entries of one number. A consistency proof that fails is a mismatch: anybody could have
- * changed it. INCOMPLETE: a signature, leaf, CLOSE or batch is missing, a longer history was seen (unless the
- * bundle is of one session and that is closed in it), or correlations were dealt for a batch that nobody
- * signed before the session ended with an error. A session that ended with an error is otherwise consistent.
+ * changed it. INCOMPLETE: a signature, leaf, CLOSE or batch is missing, a session ran under another roster, a
+ * longer history was seen (unless the bundle is of one session and that is closed in it), or correlations were
+ * dealt for a batch that nobody signed before the session ended with an error. A session that ended with an
+ * error is otherwise consistent.
  * MISMATCH: something does not verify or fit, and nothing says whose fault it is (a file changed on its way,
  * a head of another session, say).
  */
