@@ -66,12 +66,22 @@ const char *csl_cas_place(const struct csl_cas *c) {
 
 /* ---- Putting ---- */
 
-enum csl_err csl__cas_read(struct csl__cas_source *s, uint8_t *p, size_t n, size_t *n_out,
-                           struct csl_diag *diag) {
+static ssize_t next_piece(struct csl__cas_source *s, uint8_t *p, size_t n) {
     ssize_t got;
+    if (s->bytes != NULL) {
+        n = n < s->n_bytes - s->n_read ? n : (size_t)(s->n_bytes - s->n_read);
+        memcpy(p, s->bytes + s->n_read, n);
+        return (ssize_t)n;
+    }
     do {
         got = read(s->fd, p, n);
     } while (got < 0 && errno == EINTR);
+    return got;
+}
+
+enum csl_err csl__cas_read(struct csl__cas_source *s, uint8_t *p, size_t n, size_t *n_out,
+                           struct csl_diag *diag) {
+    ssize_t got = next_piece(s, p, n);
     *n_out = 0;
     if (got < 0) {
         return csl_fail(diag, CSL_EIO, "%s: %s", s->path, strerror(errno));
@@ -99,7 +109,7 @@ static enum csl_err drain(struct csl__cas_source *s, struct csl_diag *diag) {
     return err;
 }
 
-static enum csl_err open_source(struct csl__cas_source *s, struct csl_cas *c, struct csl_diag *diag) {
+static enum csl_err open_file(struct csl__cas_source *s, struct csl_diag *diag) {
     struct stat st;
     s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (s->fd < 0 || fstat(s->fd, &st) != 0) {
@@ -109,6 +119,11 @@ static enum csl_err open_source(struct csl__cas_source *s, struct csl_cas *c, st
         return csl_fail(diag, CSL_ENOINPUT, "%s: not a regular file", s->path);
     }
     s->n_bytes = (uint64_t)st.st_size;
+    return CSL_OK;
+}
+
+static enum csl_err open_source(struct csl__cas_source *s, struct csl_cas *c, struct csl_diag *diag) {
+    TRY(s->bytes != NULL ? CSL_OK : open_file(s, diag));
     TRY(csl_sha256_init(&s->sha));
     return csl_unixfs_import_new(&s->im, s->profile, c->backend->put_block, c);
 }
@@ -143,24 +158,36 @@ static enum csl_err put(struct csl_cas *c, struct csl_cas_file *out, struct csl_
     return c->backend->send != NULL ? check_answer(c, &out->cid, &answer, diag) : CSL_OK;
 }
 
-enum csl_err csl_cas_put(struct csl_cas *c, struct csl_cas_file *out, const char *path,
-                         const struct csl_unixfs_profile *profile, const uint8_t sha256[CSL_SHA256_BYTES],
-                         struct csl_diag *diag) {
-    struct csl__cas_source s = {.path = path, .profile = profile, .fd = -1};
+static enum csl_err put_source(struct csl_cas *c, struct csl_cas_file *out, struct csl__cas_source *s,
+                               const uint8_t *sha256, struct csl_diag *diag) {
     memset(out, 0, sizeof *out);
     if (c->backend->put_block == NULL && c->backend->send == NULL) {
         return csl_fail(diag, CSL_EUSAGE,
                         "%s is a gateway, which can only be read; push to a folder or to a node's RPC",
                         c->shown);
     }
-    enum csl_err err = put(c, out, &s, sha256, diag);
-    csl_unixfs_import_free(s.im);
-    csl_sha256_clear(&s.sha);
-    if (s.fd >= 0) {
-        close(s.fd);
+    enum csl_err err = put(c, out, s, sha256, diag);
+    csl_unixfs_import_free(s->im);
+    csl_sha256_clear(&s->sha);
+    if (s->fd >= 0) {
+        close(s->fd);
     }
     if (err != CSL_OK) {
         memset(out, 0, sizeof *out);
     }
     return err;
+}
+
+enum csl_err csl_cas_put(struct csl_cas *c, struct csl_cas_file *out, const char *path,
+                         const struct csl_unixfs_profile *profile, const uint8_t sha256[CSL_SHA256_BYTES],
+                         struct csl_diag *diag) {
+    struct csl__cas_source s = {.path = path, .profile = profile, .fd = -1};
+    return put_source(c, out, &s, sha256, diag);
+}
+
+enum csl_err csl_cas_put_bytes(struct csl_cas *c, struct csl_cas_file *out, const uint8_t *bytes, size_t n,
+                               const char *name, const struct csl_unixfs_profile *profile,
+                               struct csl_diag *diag) {
+    struct csl__cas_source s = {.path = name, .profile = profile, .bytes = bytes, .n_bytes = n, .fd = -1};
+    return put_source(c, out, &s, NULL, diag);
 }

@@ -48,6 +48,13 @@ CSL_MUST_CHECK enum csl_err csl_cas_put(struct csl_cas *c, struct csl_cas_file *
                                         const struct csl_unixfs_profile *profile,
                                         const uint8_t sha256[CSL_SHA256_BYTES], struct csl_diag *diag);
 
+/* The same with n bytes in memory, for who has looked at them: nothing else can be put in their place. name
+ * is for messages. */
+CSL_MUST_CHECK enum csl_err csl_cas_put_bytes(struct csl_cas *c, struct csl_cas_file *out,
+                                              const uint8_t *bytes, size_t n, const char *name,
+                                              const struct csl_unixfs_profile *profile,
+                                              struct csl_diag *diag);
+
 /* Says whether a file that was fetched, still under a passing name, is to be kept. */
 typedef enum csl_err csl_cas_check(void *arg, const char *path, const struct csl_cas_file *file,
                                    struct csl_diag *diag);

@@ -9,6 +9,7 @@ struct csl__cas_source {
     const char *path;
     const struct csl_unixfs_profile *profile;
     uint64_t n_bytes, n_read; /* stated; read */
+    const uint8_t *bytes;     /* of all, in memory; NULL: they are read from fd */
     int fd;
     struct csl_unixfs_import *im;
     struct csl_sha256 sha;

@@ -5,6 +5,7 @@
 #include "cli/model/options.h"
 #include "cli/model/store.h"
 #include "crypto/files_internal.h"
+#include "crypto/secret.h"
 
 /* ---- push ---- */
 
@@ -19,11 +20,15 @@ static enum csl_err push(struct csl_cli *cli, const char *path, const struct csl
     struct csl_cas *store = NULL;
     struct csl_sealed_info info;
     struct csl_cas_file file;
+    char *bytes = NULL;
+    size_t n = 0;
     TRY(profile_of(&profile, o->profile, &cli->diag));
-    TRY(csl_sealed_info_read(&info, path, o, &cli->diag));
-    TRY(csl_store_opts_open(&store, o, &cli->diag));
-    /* The digest says that what is stored is the very file that was looked at. */
-    enum csl_err err = csl_cas_put(store, &file, path, profile, info.sha256, &cli->diag);
+    TRY(csl_sealed_info_load(&info, &bytes, &n, path, o, &cli->diag));
+    enum csl_err err = csl_store_opts_open(&store, o, &cli->diag);
+    if (err == CSL_OK) { /* what was looked at is what leaves, whatever the file holds by now */
+        err = csl_cas_put_bytes(store, &file, (const uint8_t *)bytes, n, path, profile, &cli->diag);
+    }
+    csl_secret_free(bytes);
     if (err == CSL_OK) {
         err = csl_sealed_info_report(cli, &info, &file, csl_cas_place(store), o->profile, NULL);
     }

@@ -82,26 +82,36 @@ static enum csl_err describe(struct csl_sealed_info *out, struct csl_manifest *m
     return CSL_OK;
 }
 
-enum csl_err csl_sealed_info_read(struct csl_sealed_info *out, const char *path,
+enum csl_err csl_sealed_info_load(struct csl_sealed_info *out, char **bytes, size_t *n, const char *path,
                                   const struct csl_store_opts *o, struct csl_diag *diag) {
     Csl__Pb__ModelPackage *file = NULL;
     struct csl_manifest *m = malloc(sizeof *m);
-    char *bytes = NULL;
-    size_t n = 0;
+    *bytes = NULL;
+    *n = 0;
     memset(out, 0, sizeof *out);
-    enum csl_err err = m == NULL ? CSL_ENOMEM : csl_package_file_load(&bytes, &n, path, diag);
+    enum csl_err err = m == NULL ? CSL_ENOMEM : csl_package_file_load(bytes, n, path, diag);
     if (err == CSL_OK) {
-        err = csl_sha256_once(out->sha256, (const uint8_t *)bytes, n);
-        err = err == CSL_OK ? csl_package_file_parse(&file, (const uint8_t *)bytes, n, diag) : err;
-        csl_secret_free(bytes);
+        err = csl_sha256_once(out->sha256, (const uint8_t *)*bytes, *n);
+        err = err == CSL_OK ? csl_package_file_parse(&file, (const uint8_t *)*bytes, *n, diag) : err;
         err = err == CSL_OK ? describe(out, m, file, o, diag) : err;
         err = err == CSL_OK ? CSL_OK : csl_fail_context(diag, err, "%s", path);
     }
     csl_package_file_free(file);
     free(m);
     if (err != CSL_OK) {
+        csl_secret_free(*bytes);
+        *bytes = NULL;
         memset(out, 0, sizeof *out);
     }
+    return err;
+}
+
+enum csl_err csl_sealed_info_read(struct csl_sealed_info *out, const char *path,
+                                  const struct csl_store_opts *o, struct csl_diag *diag) {
+    char *bytes = NULL;
+    size_t n = 0;
+    enum csl_err err = csl_sealed_info_load(out, &bytes, &n, path, o, diag);
+    csl_secret_free(bytes);
     return err;
 }
 

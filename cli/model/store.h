@@ -52,6 +52,11 @@ struct csl_sealed_info {
 CSL_MUST_CHECK enum csl_err csl_sealed_info_read(struct csl_sealed_info *out, const char *path,
                                                  const struct csl_store_opts *o, struct csl_diag *diag);
 
+/* The same, and gives the bytes that were looked at (csl_secret_free). */
+CSL_MUST_CHECK enum csl_err csl_sealed_info_load(struct csl_sealed_info *out, char **bytes, size_t *n,
+                                                 const char *path, const struct csl_store_opts *o,
+                                                 struct csl_diag *diag);
+
 /* Prints what was pushed to or pulled from a store; profile or path may be NULL. */
 CSL_MUST_CHECK enum csl_err csl_sealed_info_report(struct csl_cli *cli, const struct csl_sealed_info *info,
                                                    const struct csl_cas_file *file, const char *store,

@@ -33,6 +33,12 @@ static void folder(void **state) {
         test_get_ok(c, &file.cid, true, NULL);
         /* Once more is the same. */
         assert_int_equal(csl_cas_put(c, &again, test_source, profiles[i], NULL, NULL), CSL_OK);
+        assert_true(csl_cid_equal(&again.cid, &file.cid));
+        assert_int_equal(/* from memory: the same, whatever is at that path */
+                         csl_cas_put_bytes(c, &again, test_bytes, (size_t)file.n_bytes, "/no/such/file",
+                                           profiles[i], NULL),
+                         CSL_OK);
+        assert_memory_equal(again.sha256, file.sha256, sizeof file.sha256);
         assert_true(csl_cid_equal(&file.cid, &again.cid));
     }
     struct csl_diag diag;
