@@ -21,11 +21,10 @@
  *   - checkpoints of one size with two roots; a checkpoint against entries that another checkpoint of the
  * site proves; two entries of one number. A consistency proof that fails is a mismatch: anybody could have
  * changed it. INCOMPLETE: a signature, leaf, CLOSE or batch is missing, a session ran under another roster, a
- * longer history was seen (unless the bundle is of one session and that is closed in it), or correlations were
- * dealt for a batch that nobody signed before the session ended with an error. A session that ended with an
- * error is otherwise consistent.
- * MISMATCH: something does not verify or fit, and nothing says whose fault it is (a file changed on its way,
- * a head of another session, say).
+ * longer history was seen (unless the bundle is of one session and that is closed in it), or correlations
+ * were dealt for a batch that nobody signed before the session ended with an error. A session that ended with
+ * an error is otherwise consistent. MISMATCH: something does not verify or fit, and nothing says whose fault
+ * it is (a file changed on its way, a head of another session, say).
  */
 #ifndef CSL_AUDIT_VERIFY_H
 #define CSL_AUDIT_VERIFY_H
