@@ -151,20 +151,26 @@ static enum csl_err start(struct run *x) {
     return csl_federation_start(&x->fed, &fo, x->diag);
 }
 
-static enum csl_err share(struct run *x) {
+enum csl_err csl_bench_share(struct csl_federation *fed, const struct csl_bench_model *m,
+                             struct csl_diag *diag) {
     struct csl_run_args a = {.n = 0};
     json_t *doc = NULL;
     csl_run_args_add(&a, "model");
     csl_run_args_add(&a, "share");
-    csl_run_args_add(&a, x->o->model);
+    csl_run_args_add(&a, m->path);
     csl_run_args_option(&a, "--name", "network");
-    csl_run_args_option(&a, "--normalize", x->o->normalize);
-    csl_run_args_option(&a, "--interval", x->o->interval);
-    csl_run_args_number(&a, "--frac-bits", x->o->frac_bits);
+    csl_run_args_option(&a, "--normalize", m->normalize);
+    csl_run_args_option(&a, "--interval", m->interval);
+    csl_run_args_number(&a, "--frac-bits", m->frac_bits);
     csl_run_args_add(&a, "--json");
-    enum csl_err err = csl_federation_run(x->fed, &doc, CSL_FEDERATION_OWNER, a.at, x->diag);
+    enum csl_err err = csl_federation_run(fed, &doc, CSL_FEDERATION_OWNER, a.at, diag);
     json_decref(doc);
     return err;
+}
+
+static enum csl_err share(struct run *x) {
+    struct csl_bench_model m = {x->o->model, x->o->normalize, x->o->interval, x->o->frac_bits};
+    return csl_bench_share(x->fed, &m, x->diag);
 }
 
 static enum csl_err infer(struct run *x) {

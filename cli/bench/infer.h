@@ -25,6 +25,15 @@ struct csl_bench_infer {
 CSL_MUST_CHECK enum csl_err csl_bench_infer(json_t **doc, const struct csl_bench_infer *o,
                                             struct csl_diag *diag);
 
+/* The owner of a federation shares a network there under the name "network". */
+struct csl_bench_model {
+    const char *path, *normalize, *interval;
+    uint64_t frac_bits;
+};
+struct csl_federation;
+CSL_MUST_CHECK enum csl_err csl_bench_share(struct csl_federation *fed, const struct csl_bench_model *m,
+                                            struct csl_diag *diag);
+
 /* Offline work for one inference of a plan, one core each. */
 struct csl_bench_offline {
     double dealer_per_s;     /* corrections that the dealer makes */

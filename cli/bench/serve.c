@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/bench/infer.h"
 #include "cli/federation.h"
 #include "cli/infer_run.h"
 #include "cli/run_args.h"
@@ -92,19 +93,8 @@ static unsigned most_clients(const struct run *x) {
 }
 
 static enum csl_err share(struct run *x) {
-    struct csl_run_args a = {.n = 0};
-    json_t *doc = NULL;
-    csl_run_args_add(&a, "model");
-    csl_run_args_add(&a, "share");
-    csl_run_args_add(&a, x->o->model);
-    csl_run_args_option(&a, "--name", "network");
-    csl_run_args_option(&a, "--normalize", x->o->normalize);
-    csl_run_args_option(&a, "--interval", x->o->interval);
-    csl_run_args_number(&a, "--frac-bits", x->o->frac_bits);
-    csl_run_args_add(&a, "--json");
-    enum csl_err err = csl_federation_run(x->fed, &doc, CSL_FEDERATION_OWNER, a.at, x->diag);
-    json_decref(doc);
-    return err;
+    struct csl_bench_model m = {x->o->model, x->o->normalize, x->o->interval, x->o->frac_bits};
+    return csl_bench_share(x->fed, &m, x->diag);
 }
 
 static enum csl_err start(struct run *x) {
