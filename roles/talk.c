@@ -325,10 +325,12 @@ enum csl_err csl_talk_send_data(struct csl_talk *t, uint32_t seq, const void *p,
 }
 
 void csl_talk_send_failure(struct csl_talk *t, enum csl_err err, const char *reason) {
-    if (t->conn == NULL || !t->ready) {
+    /* A peer's lane may be ours already, though its answer to HELLO is still on its way. */
+    bool mesh = csl_purpose_is_mesh(t->purpose);
+    if (t->conn == NULL || !(t->ready || (mesh && csl_conn_is_open(t->conn)))) {
         return;
     }
-    if (csl_purpose_is_mesh(t->purpose)) { /* the peer may read with its mesh link already */
+    if (mesh) { /* the peer may read with its mesh link already */
         send_frame_abort(t->conn, err, reason);
     } else {
         CSL_CONTROL(m, body, Failure, FAILURE, FAILURE, failure);
