@@ -51,6 +51,11 @@ int csl_cli_finish(struct csl_cli *cli, enum csl_err err);
 /* Prints the document to stdout and releases it. doc NULL (no memory) is CSL_ENOMEM. */
 CSL_MUST_CHECK enum csl_err csl_cli_print_json(struct csl_cli *cli, json_t *doc);
 
+/* The end of a command whose result is a document: prints it, as JSON where that was asked for, else by
+ * `print`; releases it (NULL is allowed after an error). The exit code, as csl_cli_finish. */
+int csl_cli_finish_document(struct csl_cli *cli, enum csl_err err, json_t *doc,
+                            void (*print)(const json_t *));
+
 int cmd_cert(struct csl_cli *cli, int argc, char **argv);
 int cmd_roster(struct csl_cli *cli, int argc, char **argv);
 int cmd_roster_chain(struct csl_cli *cli, int argc, char **argv);

@@ -85,6 +85,17 @@ enum csl_err csl_cli_print_json(struct csl_cli *cli, json_t *doc) {
     return rc == 0 ? CSL_OK : csl_fail(&cli->diag, CSL_EIO, "the JSON document cannot be written");
 }
 
+int csl_cli_finish_document(struct csl_cli *cli, enum csl_err err, json_t *doc,
+                            void (*print)(const json_t *)) {
+    if (err == CSL_OK && cli->json) {
+        err = csl_cli_print_json(cli, json_incref(doc));
+    } else if (err == CSL_OK) {
+        print(doc);
+    }
+    json_decref(doc);
+    return csl_cli_finish(cli, err);
+}
+
 /* ---- Dispatch ---- */
 
 enum { MAX_COMMANDS = 32 };

@@ -310,16 +310,10 @@ enum csl_err csl_bench_relu(json_t **doc, const struct csl_bench_relu *o, struct
 int cmd_bench_relu(struct csl_cli *cli, int argc, char **argv) {
     struct csl_bench_relu o = {.count = 100000, .parties = 2, .k = 24, .f = 16, .wait = "spin"};
     int code;
-    json_t *doc;
+    json_t *doc = NULL;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
         return code;
     }
     enum csl_err err = csl_bench_relu(&doc, &o, &cli->diag);
-    if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, json_incref(doc));
-    } else if (err == CSL_OK) {
-        print(doc);
-    }
-    json_decref(doc);
-    return csl_cli_finish(cli, err);
+    return csl_cli_finish_document(cli, err, doc, print);
 }

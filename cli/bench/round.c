@@ -76,7 +76,7 @@ static json_t *report(const struct options *o, const double us[2][CSL_BENCH_SIZE
     return json_pack("{s:s, s:i, s:o}", "version", CSL_VERSION, "parties", (int)o->parties, "rounds", list);
 }
 
-static void print(json_t *doc) {
+static void print(const json_t *doc) {
     size_t i;
     json_t *row;
     (void)printf("%10s %12s %12s %12s %12s\n", "bytes", "polling, us", "plain", "sleeping, us", "plain");
@@ -129,12 +129,6 @@ int cmd_bench_round(struct csl_cli *cli, int argc, char **argv) {
     }
     struct job *j = csl_bench_shared_alloc(sizeof *j);
     enum csl_err err = j == NULL ? CSL_ENOMEM : measure(&doc, &o, j, &cli->diag);
-    if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, json_incref(doc));
-    } else if (err == CSL_OK) {
-        print(doc);
-    }
-    json_decref(doc);
     csl_bench_shared_free(j, sizeof *j);
-    return csl_cli_finish(cli, err);
+    return csl_cli_finish_document(cli, err, doc, print);
 }

@@ -101,16 +101,10 @@ int cmd_bench_serve(struct csl_cli *cli, int argc, char **argv) {
     struct csl_bench_serve o = {
         .parties = 2, .batch = 1, .wait = "block", .sign = "after-output", .normalize = "unit"};
     int code;
-    json_t *doc;
+    json_t *doc = NULL;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {
         return code;
     }
     enum csl_err err = csl_bench_serve(&doc, &o, &cli->diag);
-    if (err == CSL_OK && cli->json) {
-        err = csl_cli_print_json(cli, json_incref(doc));
-    } else if (err == CSL_OK) {
-        print(doc);
-    }
-    json_decref(doc);
-    return csl_cli_finish(cli, err);
+    return csl_cli_finish_document(cli, err, doc, print);
 }

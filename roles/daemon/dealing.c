@@ -267,7 +267,7 @@ static enum csl_err serve(struct csl_dealing *d) {
     for (;;) {
         csl_control *m;
         /* A pool asks when it has used up a chunk, which may take its guests hours. The lane ends a session
-         * that idles, heartbeats tell when it is dead, and the control connection when its party is gone. */
+         * that idles; the control connection, which has heartbeats, tells when its party is gone. */
         enum csl_err err =
             csl_talk_expect(&d->talk, &m, CSL__PB__CONTROL__KIND_WANT_CORRECTIONS, CSL_NO_TIMEOUT, &d->diag);
         if (err != CSL_OK) {

@@ -74,145 +74,175 @@ static void refused(csl_leaf *l, const char *field) {
     free(p);
 }
 
-static void test_every_kind(void **state) {
-    (void)state;
-    Csl__Audit__Signed s = a_signed(), *all[33];
+static void fill_all(Csl__Audit__Signed *all[33], Csl__Audit__Signed *s) {
     for (size_t i = 0; i < 33; i++) {
-        all[i] = &s;
+        all[i] = s;
     }
-    ProtobufCBinaryData digests[17] = {bytes(32), bytes(32)}, signatures[2] = {bytes(64), bytes(64)};
-    {
-        CSL_LEAF(l, b, ModelLeaf, MODEL_LEAF, MODEL, model);
-        b.name = (char *)(uintptr_t) "digits";
-        b.owner = (char *)(uintptr_t) "lab";
-        b.package_digest = bytes(32);
-        b.sealed_digests = digests;
-        b.n_sealed_digests = 2;
-        b.event = CSL_MODEL_RESEALED;
-        b.reseal = &s;
-        round_trip(&l);
-        b.event = 6;
-        refused(&l, "model.event");
-        b.event = 0;
-        refused(&l, "model.event");
-        b.event = 1;
-        b.n_sealed_digests = 17;
-        for (size_t i = 0; i < 17; i++) {
-            digests[i] = bytes(32);
-        }
-        refused(&l, "model.sealed_digests");
-        b.n_sealed_digests = 1;
-        digests[0].len = 31;
-        refused(&l, "model.sealed_digests");
-        digests[0].len = 32;
-        b.name = (char *)(uintptr_t) "";
-        refused(&l, "model.name");
-        b.name = (char *)(uintptr_t) "a\nb";
-        refused(&l, "model.name");
-        b.name = (char *)(uintptr_t) "digits";
-        b.owner = (char *)(uintptr_t) "The Lab";
-        refused(&l, "model.owner");
-        b.owner = (char *)(uintptr_t) "lab";
-        s.signature.len = 63;
-        refused(&l, "model.reseal.signature");
-        s.signature.len = 64;
-        s.statement.len = 0;
-        refused(&l, "model.reseal.statement");
-        s.statement.len = 40;
+}
+
+static void test_model_leaf(void **state) {
+    (void)state;
+    Csl__Audit__Signed s = a_signed();
+    ProtobufCBinaryData digests[17] = {bytes(32), bytes(32), bytes(32)};
+    CSL_LEAF(l, b, ModelLeaf, MODEL_LEAF, MODEL, model);
+    b.name = (char *)(uintptr_t) "digits";
+    b.owner = (char *)(uintptr_t) "lab";
+    b.package_digest = bytes(32);
+    b.sealed_digests = digests;
+    b.n_sealed_digests = 2;
+    b.event = CSL_MODEL_RESEALED;
+    b.reseal = &s;
+    round_trip(&l);
+    b.event = 6;
+    refused(&l, "model.event");
+    b.event = 0;
+    refused(&l, "model.event");
+    b.event = 1;
+    b.n_sealed_digests = 17;
+    for (size_t i = 0; i < 17; i++) {
+        digests[i] = bytes(32);
     }
-    {
-        CSL_LEAF(l, b, SessionLeaf, SESSION_LEAF, SESSION, session);
-        b.statement = bytes(300);
-        b.signatures = signatures;
-        b.n_signatures = 2;
-        b.grant_digest = bytes(32);
-        round_trip(&l);
-        b.grant_digest.len = 0;
-        round_trip(&l);
-        b.grant_digest.len = 3;
-        refused(&l, "session.grant_digest");
-        b.grant_digest.len = 32;
-        signatures[1].len = 0;
-        refused(&l, "session.signatures");
-        b.n_signatures = 0;
-        b.statement.len = 0;
-        refused(&l, "session.statement");
-    }
-    {
-        CSL_LEAF(l, b, InputLeaf, INPUT_LEAF, INPUT, input);
-        b.session = bytes(32);
-        b.batch = 1;
-        b.inputs = all;
-        b.n_inputs = 2;
-        b.commitments = digests;
-        b.n_commitments = 3;
-        round_trip(&l);
-        b.batch = 0;
-        refused(&l, "input.batch");
-        b.batch = 1;
-        digests[2].len = 33;
-        refused(&l, "input.commitments");
-        digests[2].len = 32;
-        b.session.len = 16;
-        refused(&l, "input.session");
-        b.session.len = 32;
-        b.n_inputs = 32;
-        round_trip(&l);
-        b.n_inputs = 33;
-        refused(&l, "input.inputs");
-    }
-    {
-        CSL_LEAF(l, b, HeadsLeaf, HEADS_LEAF, HEADS, heads);
-        b.session = bytes(32);
-        b.batch = 7;
-        b.heads = all;
-        b.n_heads = 16;
-        b.dealt = &s;
-        round_trip(&l);
-        b.dealt = NULL;
-        round_trip(&l);
-        b.n_heads = 17;
-        refused(&l, "heads.heads");
-    }
-    {
-        CSL_LEAF(l, b, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
-        b.session = bytes(32);
-        round_trip(&l);
-        b.n_outputs = 1;
-        b.outputs = all;
-        round_trip(&l);
-        b.session.len = 0;
-        refused(&l, "output.session");
-    }
-    {
-        CSL_LEAF(l, b, DealtLeaf, DEALT_LEAF, DEALT, dealt);
-        refused(&l, "dealt.dealt");
-        b.dealt = &s;
-        round_trip(&l);
-    }
-    {
-        CSL_LEAF(l, b, ConsentLeaf, CONSENT_LEAF, CONSENT, consent);
-        refused(&l, "consent.consent");
-        b.consent = &s;
-        round_trip(&l);
-    }
-    {
-        CSL_LEAF(l, b, OpeningLeaf, OPENING_LEAF, OPENING, opening);
-        b.package_digest = bytes(32);
-        b.session_id = bytes(16);
-        b.party = (char *)(uintptr_t) "hospital-b";
-        b.judge = bytes(32);
-        round_trip(&l);
-        b.session_id.len = 32;
-        refused(&l, "opening.session_id");
-        b.session_id.len = 16;
-        b.judge.len = 0;
-        refused(&l, "opening.judge");
-    }
-    {
-        csl_leaf l = CSL__AUDIT__LEAF__INIT;
-        refused(&l, "body");
-    }
+    refused(&l, "model.sealed_digests");
+    b.n_sealed_digests = 1;
+    digests[0].len = 31;
+    refused(&l, "model.sealed_digests");
+    digests[0].len = 32;
+    b.name = (char *)(uintptr_t) "";
+    refused(&l, "model.name");
+    b.name = (char *)(uintptr_t) "a\nb";
+    refused(&l, "model.name");
+    b.name = (char *)(uintptr_t) "digits";
+    b.owner = (char *)(uintptr_t) "The Lab";
+    refused(&l, "model.owner");
+    b.owner = (char *)(uintptr_t) "lab";
+    s.signature.len = 63;
+    refused(&l, "model.reseal.signature");
+    s.signature.len = 64;
+    s.statement.len = 0;
+    refused(&l, "model.reseal.statement");
+    s.statement.len = 40;
+}
+
+static void test_session_leaf(void **state) {
+    (void)state;
+    ProtobufCBinaryData signatures[2] = {bytes(64), bytes(64)};
+    CSL_LEAF(l, b, SessionLeaf, SESSION_LEAF, SESSION, session);
+    b.statement = bytes(300);
+    b.signatures = signatures;
+    b.n_signatures = 2;
+    b.grant_digest = bytes(32);
+    round_trip(&l);
+    b.grant_digest.len = 0;
+    round_trip(&l);
+    b.grant_digest.len = 3;
+    refused(&l, "session.grant_digest");
+    b.grant_digest.len = 32;
+    signatures[1].len = 0;
+    refused(&l, "session.signatures");
+    b.n_signatures = 0;
+    b.statement.len = 0;
+    refused(&l, "session.statement");
+}
+
+static void test_input_leaf(void **state) {
+    (void)state;
+    Csl__Audit__Signed s = a_signed();
+    Csl__Audit__Signed *all[33];
+    fill_all(all, &s);
+    ProtobufCBinaryData digests[17] = {bytes(32), bytes(32), bytes(32)};
+    CSL_LEAF(l, b, InputLeaf, INPUT_LEAF, INPUT, input);
+    b.session = bytes(32);
+    b.batch = 1;
+    b.inputs = all;
+    b.n_inputs = 2;
+    b.commitments = digests;
+    b.n_commitments = 3;
+    round_trip(&l);
+    b.batch = 0;
+    refused(&l, "input.batch");
+    b.batch = 1;
+    digests[2].len = 33;
+    refused(&l, "input.commitments");
+    digests[2].len = 32;
+    b.session.len = 16;
+    refused(&l, "input.session");
+    b.session.len = 32;
+    b.n_inputs = 32;
+    round_trip(&l);
+    b.n_inputs = 33;
+    refused(&l, "input.inputs");
+}
+
+static void test_heads_leaf(void **state) {
+    (void)state;
+    Csl__Audit__Signed s = a_signed();
+    Csl__Audit__Signed *all[33];
+    fill_all(all, &s);
+    CSL_LEAF(l, b, HeadsLeaf, HEADS_LEAF, HEADS, heads);
+    b.session = bytes(32);
+    b.batch = 7;
+    b.heads = all;
+    b.n_heads = 16;
+    b.dealt = &s;
+    round_trip(&l);
+    b.dealt = NULL;
+    round_trip(&l);
+    b.n_heads = 17;
+    refused(&l, "heads.heads");
+}
+
+static void test_output_leaf(void **state) {
+    (void)state;
+    Csl__Audit__Signed s = a_signed();
+    Csl__Audit__Signed *all[33];
+    fill_all(all, &s);
+    CSL_LEAF(l, b, OutputLeaf, OUTPUT_LEAF, OUTPUT, output);
+    b.session = bytes(32);
+    round_trip(&l);
+    b.n_outputs = 1;
+    b.outputs = all;
+    round_trip(&l);
+    b.session.len = 0;
+    refused(&l, "output.session");
+}
+
+static void test_dealt_leaf(void **state) {
+    (void)state;
+    Csl__Audit__Signed s = a_signed();
+    CSL_LEAF(l, b, DealtLeaf, DEALT_LEAF, DEALT, dealt);
+    refused(&l, "dealt.dealt");
+    b.dealt = &s;
+    round_trip(&l);
+}
+
+static void test_consent_leaf(void **state) {
+    (void)state;
+    Csl__Audit__Signed s = a_signed();
+    CSL_LEAF(l, b, ConsentLeaf, CONSENT_LEAF, CONSENT, consent);
+    refused(&l, "consent.consent");
+    b.consent = &s;
+    round_trip(&l);
+}
+
+static void test_opening_leaf(void **state) {
+    (void)state;
+    CSL_LEAF(l, b, OpeningLeaf, OPENING_LEAF, OPENING, opening);
+    b.package_digest = bytes(32);
+    b.session_id = bytes(16);
+    b.party = (char *)(uintptr_t) "hospital-b";
+    b.judge = bytes(32);
+    round_trip(&l);
+    b.session_id.len = 32;
+    refused(&l, "opening.session_id");
+    b.session_id.len = 16;
+    b.judge.len = 0;
+    refused(&l, "opening.judge");
+}
+
+static void test_no_leaf(void **state) {
+    (void)state;
+    csl_leaf l = CSL__AUDIT__LEAF__INIT;
+    refused(&l, "body");
 }
 
 /* Reasons come from anywhere and never keep an event from being written. */
@@ -302,10 +332,12 @@ static void test_unknown(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_kind),
-        cmocka_unit_test(test_sentences),
-        cmocka_unit_test(test_many_commitments),
-        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_model_leaf),       cmocka_unit_test(test_session_leaf),
+        cmocka_unit_test(test_input_leaf),       cmocka_unit_test(test_heads_leaf),
+        cmocka_unit_test(test_output_leaf),      cmocka_unit_test(test_dealt_leaf),
+        cmocka_unit_test(test_consent_leaf),     cmocka_unit_test(test_opening_leaf),
+        cmocka_unit_test(test_no_leaf),          cmocka_unit_test(test_sentences),
+        cmocka_unit_test(test_many_commitments), cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
