@@ -274,3 +274,10 @@ uint64_t anchors_of(struct site *s, uint64_t *entries) {
     }
     return count;
 }
+
+void expect_anchored(struct site *s, uint64_t anchors) {
+    uint64_t entries = 0;
+    assert_int_equal(anchors_of(s, &entries), anchors);
+    assert_int_equal(entries, s->n_leaves);
+    assert_int_equal(nonce_of(s->signer.address), anchors);
+}

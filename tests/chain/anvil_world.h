@@ -66,4 +66,7 @@ void settle(struct site *s);
 uint64_t anchors_of(struct site *s, uint64_t *entries);
 void progress(struct site *s, struct csl_anchor_progress *p);
 
+/* The contract has so many anchors of the site, the last of all its entries; each took one transaction. */
+void expect_anchored(struct site *s, uint64_t anchors);
+
 #endif
