@@ -35,8 +35,8 @@ size_t csl_conv_weights(const struct csl_conv_shape *s); /* kernel_h * kernel_w 
 
 /* y (batch x outputs) += conv(d, w) mod 2^bits (below 2^bits after it). d: batch x inputs. Either operand may
  * be the secret one. Scratch for pictures with zeros around, or for unfolded rows, of d is taken inside: 256
- * KB a thread, or one picture or 48 rows where those are more; it is wiped when `secret_d`. y overlaps
- * neither operand. CSL_ENOMEM; then y is zero. */
+ * KB a thread, or four times one picture or 48 rows where those are more; it is wiped when `secret_d`. y
+ * overlaps neither operand. CSL_ENOMEM; then y is zero. */
 CSL_MUST_CHECK enum csl_err csl_conv_acc(uint64_t *y, const uint64_t *d, const uint64_t *w,
                                          const struct csl_conv_shape *s, size_t batch, unsigned bits,
                                          bool secret_d);

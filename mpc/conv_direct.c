@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-bool csl__conv_is_direct(const struct csl_conv_shape *s) {
-    enum { LEAST = 4 };
-    return s->groups == 1 && (s->dilation_w == 1 || s->kernel_w == 1) && s->out_w >= LEAST;
-}
-
 /* What the windows cover; a picture's part of it stands at (pad_top, pad_left). */
 struct extent {
     size_t h, w;
@@ -23,6 +18,24 @@ static struct extent extent_of(const struct csl_conv_shape *s) {
         .w = (size_t)(s->out_w - 1) * s->stride_w + (size_t)(s->kernel_w - 1) * s->dilation_w + 1};
     e.padded = s->pad_top != 0 || s->pad_left != 0 || e.h > s->in_h || e.w > s->in_w;
     return e;
+}
+
+/* Whether pictures with their zeros around stay near the pictures' own size: strides, dilations and paddings
+ * that a model's author chose could ask for any amount of memory. */
+static bool is_extent_modest(const struct csl_conv_shape *s, const struct extent *e) {
+    enum { MOST = 4 }; /* times the picture */
+    if (!e->padded) {
+        return true;
+    }
+    size_t few = CSL__CONV_SCRATCH_WORDS / s->in_c, pixels = MOST * (size_t)s->in_h * s->in_w;
+    return e->h <= (pixels > few ? pixels : few) / e->w;
+}
+
+bool csl__conv_is_direct(const struct csl_conv_shape *s) {
+    enum { LEAST = 4 };
+    const struct extent e = extent_of(s);
+    return s->groups == 1 && (s->dilation_w == 1 || s->kernel_w == 1) && s->out_w >= LEAST &&
+           is_extent_modest(s, &e);
 }
 
 /* One picture with zeros around; out is zero. */

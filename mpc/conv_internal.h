@@ -23,7 +23,8 @@ static inline void csl__conv_scratch_free(uint64_t *scratch, bool secret) {
     }
 }
 
-/* Whether the kernel's rows are one piece of a picture's row each, and a row has windows for a tile. */
+/* Whether the kernel's rows are one piece of a picture's row each, a row has windows for a tile, and pictures
+ * with zeros around take no more than four times their size (or the scratch of a thread). */
 bool csl__conv_is_direct(const struct csl_conv_shape *s);
 
 /* As csl_conv_acc, by products over windows where they stand; pictures that need zeros around are copied. */

@@ -151,6 +151,21 @@ static void known_networks(void **state) {
     check_shape(&wide, 30, 50, 4);
 }
 
+/* Little of these windows is picture: what holds the zeros between would be larger than any memory. */
+static void windows_far_apart(void **state) {
+    (void)state;
+    const uint32_t far = 1 << 20;
+    const struct csl_conv_shape shapes[] = {
+        {8, 8, 1, 5, 5, 2, 3, 3, far, far, far, far, 1, 1, 1},
+        {8, 8, 3, 4, 4, 2, 2, 2, 1, 1, far, far, far, far, 1},
+        {8, 8, 1, 1, 5, 2, 2, 1, 1, 2, 0, 0, far, 1, 1},
+        {6, 6, 4, 8, 8, 4, 3, 3, far, far, 2 * far, 2 * far, 1, 1, 2},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        check_shape(&shapes[i], 2, 40, 6);
+    }
+}
+
 static uint32_t in_range(uint64_t random, uint32_t lo, uint32_t hi) {
     return lo + (uint32_t)(random % (hi - lo + 1));
 }
@@ -343,11 +358,9 @@ static void another_kernel_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_networks),
-        cmocka_unit_test(random_shapes),
-        cmocka_unit_test(shapes_at_their_limits),
-        cmocka_unit_test(secure_layers),
-        cmocka_unit_test(another_kernel_is_refused),
+        cmocka_unit_test(known_networks), cmocka_unit_test(windows_far_apart),
+        cmocka_unit_test(random_shapes),  cmocka_unit_test(shapes_at_their_limits),
+        cmocka_unit_test(secure_layers),  cmocka_unit_test(another_kernel_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
