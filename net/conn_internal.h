@@ -75,12 +75,15 @@ struct csl_conn *csl__conn_new(uv_loop_t *loop, struct csl_conn_parts *s, const 
 
 /* Ends the conn: on_close follows from the loop. The first call counts. */
 void csl__conn_finish(struct csl_conn *c, enum csl_err err, const struct csl_diag *why);
+enum csl_err csl__conn_start_tls(struct csl_conn *c, struct csl_tls_ctx *ctx, bool is_server,
+                                 struct csl_diag *diag);
+
+/* conn_watch.c */
+#define CSL__NO_DEADLINE UINT64_MAX
 enum csl_err csl__conn_start_poll(struct csl_conn *c, struct csl_diag *diag);
 void csl__conn_stop_poll(struct csl_conn *c);
 void csl__conn_update_poll(struct csl_conn *c);
 void csl__conn_arm(struct csl_conn *c);
-enum csl_err csl__conn_start_tls(struct csl_conn *c, struct csl_tls_ctx *ctx, bool is_server,
-                                 struct csl_diag *diag);
 
 /* conn_io.c */
 void csl__conn_flush(struct csl_conn *c);
