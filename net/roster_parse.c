@@ -1,5 +1,4 @@
-/* From YAML to struct csl_roster: libcyaml checks the schema, this file each value. */
-#include <cyaml/cyaml.h>
+/* From the words of a roster's file to struct csl_roster: each value is checked here. */
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,194 +10,11 @@
 #include "crypto/pem_internal.h"
 #include "crypto/secret.h"
 #include "net/roster_internal.h"
-
-enum { MAX_PEM = 16 * 1024, MAX_WORD = 400, MAX_ROLES = 4 };
-
-/* ---- What the file holds, as libcyaml reads it ---- */
-
-struct raw_member {
-    char *name, *role, *address, *tls_spki, *wrap_key, *sign_key, *account;
-    char **roles;
-    uint32_t roles_count;
-};
-struct raw_model {
-    char *name, *owner, *reveal;
-    char **clients;
-    uint32_t clients_count;
-};
-struct raw_connection {
-    char *from, *to;
-};
-struct raw_numbers { /* as words: libcyaml reads 4.5 and '' as numbers */
-    char *value[CSL__N_TIMEOUTS];
-};
-struct raw_audit {
-    char *sign;
-    struct raw_numbers numbers;
-};
-struct raw_chain {
-    char *id, *contract;
-    struct raw_numbers numbers;
-};
-struct raw_roster {
-    char *version, *consortium, *ca;
-    struct raw_member *members;
-    uint32_t members_count;
-    struct raw_model *models;
-    uint32_t models_count;
-    struct raw_connection *connections;
-    uint32_t connections_count;
-    struct raw_numbers *timeouts, *limits;
-    struct raw_audit *audit;
-    struct raw_chain *chain;
-};
-
-#define NEED CYAML_FLAG_POINTER
-#define MAY (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
-#define WORD(key, flags, S, m) CYAML_FIELD_STRING_PTR(key, flags, S, m, 1, MAX_WORD)
-#define PEM(key, S, m) CYAML_FIELD_STRING_PTR(key, NEED, S, m, 1, MAX_PEM)
-
-static const cyaml_schema_value_t word_schema = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, MAX_WORD)};
-
-static const cyaml_schema_field_t member_fields[] = {
-    WORD("name", NEED, struct raw_member, name),
-    WORD("role", MAY, struct raw_member, role),
-    CYAML_FIELD_SEQUENCE("roles", MAY, struct raw_member, roles, &word_schema, 1, MAX_ROLES),
-    WORD("address", MAY, struct raw_member, address),
-    WORD("tls_spki_sha256", NEED, struct raw_member, tls_spki),
-    PEM("wrap_key", struct raw_member, wrap_key),
-    PEM("sign_key", struct raw_member, sign_key),
-    WORD("account", MAY, struct raw_member, account),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t model_fields[] = {
-    WORD("name", NEED, struct raw_model, name),
-    WORD("owner", NEED, struct raw_model, owner),
-    WORD("reveal", MAY, struct raw_model, reveal),
-    CYAML_FIELD_SEQUENCE("clients", NEED, struct raw_model, clients, &word_schema, 0, CSL_ROSTER_MEMBERS_MAX),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t connection_fields[] = {
-    WORD("from", NEED, struct raw_connection, from),
-    WORD("to", NEED, struct raw_connection, to),
-    CYAML_FIELD_END,
-};
-#define NUMBER(key, i) WORD(key, MAY, struct raw_numbers, value[i])
-static const cyaml_schema_field_t timeout_fields[] = {
-    NUMBER("connect_ms", 0), NUMBER("handshake_ms", 1),    NUMBER("heartbeat_ms", 2), NUMBER("dead_ms", 3),
-    NUMBER("round_ms", 4),   NUMBER("session_idle_ms", 5), CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t limit_fields[] = {
-    NUMBER("lanes", 0),
-    NUMBER("max_batch", 1),
-    CYAML_FIELD_END,
-};
-#define AUDIT(key, i) WORD(key, MAY, struct raw_audit, numbers.value[i])
-static const cyaml_schema_field_t audit_fields[] = {
-    WORD("sign", MAY, struct raw_audit, sign),
-    AUDIT("check_rows", 0),
-    AUDIT("views_mib", 1),
-    AUDIT("colluding", 2),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t chain_fields[] = {
-    WORD("id", NEED, struct raw_chain, id),
-    WORD("contract", NEED, struct raw_chain, contract),
-    WORD("confirmations", MAY, struct raw_chain, numbers.value[0]),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t member_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_member, member_fields)};
-static const cyaml_schema_value_t model_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_model, model_fields)};
-static const cyaml_schema_value_t connection_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_connection, connection_fields)};
-static const cyaml_schema_field_t roster_fields[] = {
-    WORD("version", NEED, struct raw_roster, version),
-    WORD("consortium", NEED, struct raw_roster, consortium),
-    PEM("ca", struct raw_roster, ca),
-    CYAML_FIELD_SEQUENCE("members", NEED, struct raw_roster, members, &member_schema, 1,
-                         CSL_ROSTER_MEMBERS_MAX),
-    CYAML_FIELD_SEQUENCE("models", MAY, struct raw_roster, models, &model_schema, 0, CSL_ROSTER_MODELS_MAX),
-    CYAML_FIELD_SEQUENCE("connections", MAY, struct raw_roster, connections, &connection_schema, 0,
-                         CSL_ROSTER_CONNECTIONS_MAX),
-    CYAML_FIELD_MAPPING_PTR("timeouts", MAY, struct raw_roster, timeouts, timeout_fields),
-    CYAML_FIELD_MAPPING_PTR("limits", MAY, struct raw_roster, limits, limit_fields),
-    CYAML_FIELD_MAPPING_PTR("audit", MAY, struct raw_roster, audit, audit_fields),
-    CYAML_FIELD_MAPPING_PTR("chain", MAY, struct raw_roster, chain, chain_fields),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t roster_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_roster, roster_fields)};
-
-bool csl__roster_known(const char *section, const char *field) {
-    static const struct {
-        const char *section;
-        const cyaml_schema_field_t *fields;
-    } sections[] = {{"", roster_fields},          {"members", member_fields},
-                    {"models", model_fields},     {"connections", connection_fields},
-                    {"timeouts", timeout_fields}, {"limits", limit_fields},
-                    {"audit", audit_fields},      {"chain", chain_fields}};
-    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
-        if (strcmp(sections[i].section, section) != 0) {
-            continue;
-        }
-        for (const cyaml_schema_field_t *f = sections[i].fields; f->key != NULL; f++) {
-            if (strcmp(f->key, field) == 0) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* libcyaml's sentence and backtrace, on one line. */
-struct log {
-    char text[400];
-    size_t n;
-};
-
-static void take_log(cyaml_log_t level, void *ctx, const char *fmt, va_list ap) {
-    struct log *log = ctx;
-    char line[200];
-    (void)level;
-    (void)vsnprintf(line, sizeof line, fmt, ap);
-    line[strcspn(line, "\n")] = 0;
-    const char *s = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line + strspn(line, " ");
-    if (strcmp(s, "Backtrace:") == 0) {
-        return;
-    }
-    int n = snprintf(log->text + log->n, sizeof log->text - log->n, "%s%s", log->n == 0 ? "" : ", ", s);
-    log->n += n < 0 ? 0 : (size_t)n;
-    if (log->n >= sizeof log->text) {
-        log->n = sizeof log->text - 1;
-    }
-}
-
-static cyaml_config_t config_with(struct log *log) {
-    return (cyaml_config_t){.log_fn = take_log,
-                            .log_ctx = log,
-                            .mem_fn = cyaml_mem,
-                            .log_level = CYAML_LOG_ERROR,
-                            .flags = CYAML_CFG_NO_ALIAS};
-}
-
-static enum csl_err load_raw(struct raw_roster **raw, const struct csl__roster_text *t) {
-    struct log log = {{0}, 0};
-    cyaml_config_t config = config_with(&log);
-    void *data = NULL;
-    cyaml_err_t e = cyaml_load_data(t->text, t->n, &config, &roster_schema, &data, NULL);
-    if (e == CYAML_OK && data != NULL) {
-        *raw = data;
-        return CSL_OK;
-    }
-    return csl_fail(t->diag, e == CYAML_ERR_OOM ? CSL_ENOMEM : CSL_ECONFIG, "%s: %s%s%s", t->what,
-                    e == CYAML_OK ? "empty" : cyaml_strerror(e), log.n == 0 ? "" : ": ", log.text);
-}
+#include "net/roster_raw_internal.h"
 
 /* ---- Values ---- */
 
-static enum csl_err take_roles(unsigned *roles, const struct raw_member *raw,
+static enum csl_err take_roles(unsigned *roles, const struct csl__raw_member *raw,
                                const struct csl__roster_text *t, long i) {
     struct csl__roster_at at = {"members", i, raw->role != NULL ? "role" : "roles"};
     if ((raw->role != NULL) == (raw->roles != NULL)) {
@@ -245,7 +61,7 @@ static enum csl_err take_address(uint8_t address[CSL_ADDRESS_BYTES], const char 
     return err == CSL_OK ? CSL_OK : csl__roster_bad(t, at, "%s", why.text);
 }
 
-static enum csl_err take_member(struct csl_member *m, const struct raw_member *raw,
+static enum csl_err take_member(struct csl_member *m, const struct csl__raw_member *raw,
                                 const struct csl__roster_text *t, long i) {
     m->party = -1;
     if (!csl_name_valid(raw->name)) {
@@ -303,7 +119,7 @@ static bool model_name_valid(const char *name) {
 }
 
 static enum csl_err take_model(struct csl_model_rule *m, const struct csl_roster *r,
-                               const struct raw_model *raw, const struct csl__roster_text *t, long i) {
+                               const struct csl__raw_model *raw, const struct csl__roster_text *t, long i) {
     if (!model_name_valid(raw->name)) {
         return csl__roster_bad(t, (struct csl__roster_at){"models", i, "name"},
                                "\"%.70s\" is not 1 to %d of A-Z, a-z, 0-9, '.', '_' and '-'", raw->name,
@@ -327,7 +143,7 @@ static enum csl_err take_model(struct csl_model_rule *m, const struct csl_roster
     return CSL_OK;
 }
 
-static enum csl_err take_numbers(void *base, const struct raw_numbers *raw,
+static enum csl_err take_numbers(void *base, const struct csl__raw_numbers *raw,
                                  const struct csl__roster_number *rows, size_t n, const char *section,
                                  const struct csl__roster_text *t) {
     for (size_t k = 0; raw != NULL && k < n; k++) {
@@ -345,7 +161,7 @@ static enum csl_err take_numbers(void *base, const struct raw_numbers *raw,
     return CSL_OK;
 }
 
-static enum csl_err take_audit(struct csl_audit_policy *a, const struct raw_audit *raw,
+static enum csl_err take_audit(struct csl_audit_policy *a, const struct csl__raw_audit *raw,
                                const struct csl__roster_text *t) {
     if (raw == NULL) {
         return CSL_OK;
@@ -357,7 +173,7 @@ static enum csl_err take_audit(struct csl_audit_policy *a, const struct raw_audi
     return take_numbers(a, &raw->numbers, csl__audit, CSL__N_AUDIT, "audit", t);
 }
 
-static enum csl_err take_chain(struct csl_chain_rule *c, const struct raw_chain *raw,
+static enum csl_err take_chain(struct csl_chain_rule *c, const struct csl__raw_chain *raw,
                                const struct csl__roster_text *t) {
     if (raw == NULL) {
         return CSL_OK;
@@ -373,7 +189,7 @@ static enum csl_err take_chain(struct csl_chain_rule *c, const struct raw_chain 
     return take_numbers(c, &raw->numbers, csl__chain, CSL__N_CHAIN, "chain", t);
 }
 
-static enum csl_err take_head(struct csl_roster *r, const struct raw_roster *raw,
+static enum csl_err take_head(struct csl_roster *r, const struct csl__raw_roster *raw,
                               const struct csl__roster_text *t) {
     struct csl_diag why = {""};
     uint32_t version = 0;
@@ -400,7 +216,7 @@ static enum csl_err take_head(struct csl_roster *r, const struct raw_roster *raw
     return CSL_OK;
 }
 
-static enum csl_err take_lists(struct csl_roster *r, const struct raw_roster *raw,
+static enum csl_err take_lists(struct csl_roster *r, const struct csl__raw_roster *raw,
                                const struct csl__roster_text *t) {
     r->members = calloc(raw->members_count + 1U, sizeof *r->members);
     r->models = calloc(raw->models_count + 1U, sizeof *r->models);
@@ -424,7 +240,7 @@ static enum csl_err take_lists(struct csl_roster *r, const struct raw_roster *ra
     return CSL_OK;
 }
 
-static enum csl_err convert(struct csl_roster *r, const struct raw_roster *raw,
+static enum csl_err convert(struct csl_roster *r, const struct csl__raw_roster *raw,
                             const struct csl__roster_text *t) {
     csl_roster_defaults(r);
     TRY(take_head(r, raw, t));
@@ -446,14 +262,12 @@ enum csl_err csl_roster_parse(struct csl_roster *r, const void *text, size_t n, 
                         CSL_ROSTER_BYTES_MAX);
     }
     struct csl__roster_text t = {.what = what, .text = text, .n = n, .diag = diag};
-    struct raw_roster *raw = NULL;
+    struct csl__raw_roster *raw = NULL;
     TRY(csl__roster_scan(&t));
-    TRY(load_raw(&raw, &t));
+    TRY(csl__roster_raw_load(&raw, &t));
     enum csl_err err = convert(r, raw, &t);
     ERR_clear_error();
-    struct log log = {{0}, 0};
-    cyaml_config_t config = config_with(&log);
-    (void)cyaml_free(&config, &roster_schema, raw, 0);
+    csl__roster_raw_free(raw);
     if (err != CSL_OK) {
         csl_roster_free(r);
     }
