@@ -195,6 +195,8 @@ CSL_MUST_CHECK enum csl_err csl__keras_depthwise(struct csl__keras_layer *l);
 CSL_MUST_CHECK enum csl_err csl__keras_separable(struct csl__keras_layer *l);
 CSL_MUST_CHECK enum csl_err csl__keras_max_pool(struct csl__keras_layer *l);
 CSL_MUST_CHECK enum csl_err csl__keras_average_pool(struct csl__keras_layer *l);
+CSL_MUST_CHECK enum csl_err csl__keras_batch_normalisation(struct csl__keras_layer *l);
+CSL_MUST_CHECK enum csl_err csl__keras_rescaling(struct csl__keras_layer *l);
 
 /* A model's layers: from tensor `input` (CSL_NO_TENSOR at the top: made here) to *output. */
 CSL_MUST_CHECK enum csl_err csl__keras_model(struct csl__keras_context *c, const json_t *model,

@@ -1,90 +1,8 @@
-/* Layers by class, except convolutions and activations. */
+/* Layers by class: the table of all, and those that have no file of their own. */
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "nn/keras/keras_internal.h"
-
-/* ---- Building blocks ---- */
-
-unsigned csl__keras_rank(const struct csl__keras_context *c, uint32_t tensor) {
-    return tensor < c->n_rank ? c->rank[tensor] : 0;
-}
-
-enum csl_err csl__keras_set_rank(struct csl__keras_context *c, uint32_t tensor, unsigned rank) {
-    if (tensor >= c->n_rank) {
-        size_t n = (size_t)tensor * 2 + 64;
-        uint8_t *more = realloc(c->rank, n);
-        if (more == NULL) {
-            return CSL_ENOMEM;
-        }
-        memset(more + c->n_rank, 0, n - c->n_rank);
-        c->rank = more;
-        c->n_rank = n;
-    }
-    c->rank[tensor] = (uint8_t)rank;
-    return CSL_OK;
-}
-
-enum csl_err csl__keras_emit(struct csl__keras_layer *l, enum csl_op op, const char *suffix,
-                             const uint32_t *inputs, unsigned n_inputs, const struct csl_attributes *attr,
-                             unsigned rank) {
-    char name[320];
-    snprintf(name, sizeof name, "%s%s%s", l->out_name, suffix[0] == '\0' ? "" : "/", suffix);
-    uint32_t out = (uint32_t)l->c->graph->n_tensors;
-    char tensor[340]; /* a name of its own: the layer's name is taken by the layer's output */
-    snprintf(tensor, sizeof tensor, "%s #%u", name, (unsigned)out);
-    TRY(csl_graph_tensor(l->c->graph, &out, tensor, l->c->diag));
-    TRY(csl__keras_set_rank(l->c, out, rank));
-    TRY(csl_graph_node(l->c->graph, op, name, suffix[0] == '\0' ? l->type : csl_op_text(op), inputs, n_inputs,
-                       &out, 1, attr, l->c->diag));
-    l->out = out;
-    return CSL_OK;
-}
-
-enum csl_err csl__keras_constant(struct csl__keras_layer *l, uint32_t *tensor, bool *fresh,
-                                 const char *suffix, enum csl_dtype type, unsigned rank,
-                                 const int64_t *dims) {
-    char name[320];
-    snprintf(name, sizeof name, "%s/%s", l->name, suffix);
-    TRY(csl_graph_tensor(l->c->graph, tensor, name, l->c->diag));
-    const struct csl_tensor *t = &l->c->graph->tensors[*tensor];
-    *fresh = t->dtype == CSL_DTYPE_NONE;
-    if (!*fresh) { /* a shared layer, or another layer of that name */
-        bool same = t->dtype == type && t->rank == rank;
-        for (unsigned i = 0; i < rank && same; i++) {
-            same = t->dims[i] == dims[i];
-        }
-        return same ? CSL_OK : csl__keras_fail(l, "two layers of the model have this name");
-    }
-    return csl_graph_constant(l->c->graph, *tensor, type, rank, dims, l->c->diag);
-}
-
-enum csl_err csl__keras_scalar(struct csl__keras_layer *l, uint32_t *tensor, const char *suffix,
-                               float value) {
-    const int64_t one = 1;
-    bool fresh;
-    TRY(csl__keras_constant(l, tensor, &fresh, suffix, CSL_DTYPE_F32, 1, &one));
-    l->c->graph->tensors[*tensor].f32[0] = value;
-    return CSL_OK;
-}
-
-enum csl_err csl__keras_unsupported(struct csl__keras_layer *l, const char *hint, const char *fmt, ...) {
-    char reason[200];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(reason, sizeof reason, fmt, args);
-    va_end(args);
-    csl_text_clean(reason);
-    const uint32_t *in = l->out != CSL_NO_TENSOR ? &l->out : l->in;
-    TRY(csl__keras_emit(l, CSL_OP_UNKNOWN, "", in, l->out != CSL_NO_TENSOR ? 1 : l->n_in, NULL, 0));
-    const struct csl_node *node = &l->c->graph->nodes[l->c->graph->n_nodes - 1];
-    return csl_issues_add(l->c->issues, node->name, node->op_name, hint, "%s", reason);
-}
-
-/* ---- Layers ---- */
 
 static enum csl_err nothing(struct csl__keras_layer *l) {
     return csl__keras_emit(l, CSL_OP_IDENTITY, "", l->in, 1, NULL, csl__keras_rank(l->c, l->in[0]));
@@ -236,88 +154,6 @@ static enum csl_err zero_padding(struct csl__keras_layer *l) {
     return csl__keras_emit(l, CSL_OP_PAD, "", l->in, 1, &attr, 4);
 }
 
-/* Weights in the order gamma, beta, mean, variance; gamma and beta only with scale and center. */
-static enum csl_err normalisation_weights(struct csl__keras_layer *l, uint32_t in[5]) {
-    static const char *const all[] = {"gamma", "beta", "moving_mean", "moving_variance"};
-    const bool has[] = {csl__keras_get_bool(l, "scale", true), csl__keras_get_bool(l, "center", true), true,
-                        true};
-    const char *roles[4];
-    struct csl__keras_array w[4];
-    size_t n = 0;
-    for (size_t i = 0; i < 4; i++) {
-        if (has[i]) {
-            roles[n++] = all[i];
-        }
-    }
-    TRY(csl__keras_weights(l, w, roles, n));
-    for (size_t i = 0, k = 0; i < 4; i++) {
-        const int64_t *channels = &w[n - 1].dims[0];
-        if (has[i]) {
-            TRY(csl__keras_expect(l, &w[k], roles[k], 1, k == 0 && n > 1 ? w[1].dims : channels));
-            TRY(csl__keras_copy(l, &in[i + 1], &w[k++], all[i]));
-            continue;
-        }
-        bool fresh;
-        TRY(csl__keras_constant(l, &in[i + 1], &fresh, all[i], CSL_DTYPE_F32, 1, channels));
-        for (int64_t c = 0; c < *channels; c++) {
-            l->c->graph->tensors[in[i + 1]].f32[c] = i == 0 ? 1.0F : 0.0F;
-        }
-    }
-    return CSL_OK;
-}
-
-static enum csl_err batch_normalisation(struct csl__keras_layer *l) {
-    struct csl_attributes attr = csl_attributes_default();
-    double epsilon, axis;
-    unsigned rank = csl__keras_rank(l->c, l->in[0]);
-    TRY(csl__keras_get_number(l, &epsilon, "epsilon", 1e-3));
-    TRY(csl__keras_get_number(l, &axis, "axis", -1));
-    attr.epsilon = (float)epsilon;
-    attr.channels_last = axis == -1 || (rank != 0 && axis == rank - 1);
-    if (!attr.channels_last && axis != 1 && !(rank != 0 && axis == 1 - (double)rank)) {
-        return csl__keras_unsupported(l, "normalise over the channels (axis -1, or 1 with channels_first)",
-                                      "it normalises over the dimension %g, which is not the channels", axis);
-    }
-    if (!isfinite(attr.epsilon) || attr.epsilon < 0) {
-        return csl__keras_fail(l, "its epsilon %g is not a number from 0", epsilon);
-    }
-    uint32_t in[5] = {l->in[0]};
-    TRY(normalisation_weights(l, in));
-    return csl__keras_emit(l, CSL_OP_BATCH_NORMALIZATION, "", in, 5, &attr, rank);
-}
-
-/* A number, or a list of one for each channel (the last dimension). */
-static enum csl_err channel_constant(struct csl__keras_layer *l, uint32_t *tensor, const char *key,
-                                     double absent) {
-    const json_t *value = json_object_get(l->config, key);
-    const json_t *list = json_is_object(value) ? json_object_get(value, "value") : value;
-    const int64_t n = json_is_array(list) ? (int64_t)json_array_size(list) : 1;
-    bool fresh;
-    if (n < 1 || n > 4096) {
-        return csl__keras_fail(l, "\"%s\" in its configuration has %lld entries", key, (long long)n);
-    }
-    TRY(csl__keras_constant(l, tensor, &fresh, key, CSL_DTYPE_F32, 1, &n));
-    for (int64_t i = 0; i < n; i++) {
-        double v = absent;
-        const json_t *item = json_is_array(list) ? json_array_get(list, (size_t)i) : value;
-        if (item != NULL && !json_is_null(item) && !csl__keras_number(&v, item)) {
-            return csl__keras_fail(l, "\"%s\" in its configuration is not a number", key);
-        }
-        l->c->graph->tensors[*tensor].f32[i] = (float)v;
-    }
-    return CSL_OK;
-}
-
-static enum csl_err rescaling(struct csl__keras_layer *l) {
-    uint32_t mul[2] = {l->in[0], CSL_NO_TENSOR}, add[2];
-    unsigned rank = csl__keras_rank(l->c, l->in[0]);
-    TRY(channel_constant(l, &mul[1], "scale", 1));
-    TRY(csl__keras_emit(l, CSL_OP_MUL, "", mul, 2, NULL, rank));
-    add[0] = l->out;
-    TRY(channel_constant(l, &add[1], "offset", 0));
-    return csl__keras_emit(l, CSL_OP_ADD, "offset", add, 2, NULL, rank);
-}
-
 static enum csl_err several(struct csl__keras_layer *l) {
     if (l->n_in < 2) {
         return csl__keras_fail(l, "it has %u inputs; it needs 2 or more", l->n_in);
@@ -375,11 +211,11 @@ static const struct {
     {"Reshape", reshape},
     {"Permute", permute},
     {"ZeroPadding2D", zero_padding},
-    {"BatchNormalization", batch_normalisation},
-    {"BatchNormalizationV1", batch_normalisation},
-    {"BatchNormalizationV2", batch_normalisation},
-    {"SyncBatchNormalization", batch_normalisation},
-    {"Rescaling", rescaling},
+    {"BatchNormalization", csl__keras_batch_normalisation},
+    {"BatchNormalizationV1", csl__keras_batch_normalisation},
+    {"BatchNormalizationV2", csl__keras_batch_normalisation},
+    {"SyncBatchNormalization", csl__keras_batch_normalisation},
+    {"Rescaling", csl__keras_rescaling},
     {"Add", add},
     {"Subtract", subtract},
     {"Average", average},
