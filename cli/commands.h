@@ -58,6 +58,7 @@ int csl_cli_finish_document(struct csl_cli *cli, enum csl_err err, json_t *doc,
 
 int cmd_cert(struct csl_cli *cli, int argc, char **argv);
 int cmd_roster(struct csl_cli *cli, int argc, char **argv);
+int cmd_roster_build(struct csl_cli *cli, int argc, char **argv);
 int cmd_roster_chain(struct csl_cli *cli, int argc, char **argv);
 int cmd_party(struct csl_cli *cli, int argc, char **argv);
 int cmd_dealer(struct csl_cli *cli, int argc, char **argv);

@@ -5,7 +5,7 @@
 
 #include "chain/address.h"
 #include "cli/commands.h"
-#include "cli/show.h"
+#include "cli/roster_show.h"
 #include "crypto/files_internal.h"
 #include "net/roster.h"
 
@@ -80,14 +80,12 @@ static enum csl_err set_chain(struct csl_roster *r, const struct chain_opts *o, 
 static enum csl_err change_chain(struct csl_cli *cli, const char *file, const struct chain_opts *o) {
     struct csl_roster r;
     char *text = NULL, hex[CSL_HEX32_TEXT];
-    uint8_t digest[32];
     TRY(csl_roster_load(&r, file, &cli->diag));
     enum csl_err err = set_chain(&r, o, &cli->diag);
     err = err == CSL_OK ? csl_roster_write(&text, &r, &cli->diag) : err;
-    err = err == CSL_OK ? csl_roster_digest(digest, &r) : err;
+    err = err == CSL_OK ? csl_roster_digest_text(hex, &r) : err;
     err = err == CSL_OK ? csl__replace_file(o->out, 0644, text, strlen(text), &cli->diag) : err;
     if (err == CSL_OK) {
-        (void)csl_hex32(hex, digest);
         (void)printf(
             "roster        %s\ndigest        %s (another than before: every site must install it)\n"
             "Next: send it to every site with its digest. There: consilium roster install %s --site DIR, "

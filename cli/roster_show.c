@@ -3,7 +3,6 @@
 
 #include "chain/address.h"
 #include "cli/roster_show.h"
-#include "cli/show.h"
 
 static void address_text(char *buf, size_t n, const struct csl_member *m) {
     bool v6 = false;
@@ -140,11 +139,16 @@ static json_t *roster_json(const struct csl_roster *r, const char *digest) {
                      "timeouts", timeouts, "limits", limits, "audit", audit, "chain", chain_json(r));
 }
 
-enum csl_err csl_roster_show(struct csl_cli *cli, const struct csl_roster *r) {
+enum csl_err csl_roster_digest_text(char hex[CSL_HEX32_TEXT], const struct csl_roster *r) {
     uint8_t digest[32];
-    char hex[CSL_HEX32_TEXT];
     TRY(csl_roster_digest(digest, r));
     (void)csl_hex32(hex, digest);
+    return CSL_OK;
+}
+
+enum csl_err csl_roster_show(struct csl_cli *cli, const struct csl_roster *r) {
+    char hex[CSL_HEX32_TEXT];
+    TRY(csl_roster_digest_text(hex, r));
     if (cli->json) {
         return csl_cli_print_json(cli, roster_json(r, hex));
     }

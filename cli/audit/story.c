@@ -1,6 +1,6 @@
+/* The facts of a ledger's entry, as a JSON object; people are told from it (story_tell.c). */
 #include "cli/audit/story.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,89 +8,6 @@
 #include "audit/statement.h"
 #include "cli/hex.h"
 #include "nn/plan.h"
-
-enum { SHORT = 6 }; /* bytes of a hash that people are shown */
-
-/* ---- Which session ---- */
-
-static struct csl_story_session *by_digest(struct csl_story *s, const ProtobufCBinaryData *digest) {
-    size_t n = s->n_sessions < CSL_STORY_SESSIONS ? s->n_sessions : CSL_STORY_SESSIONS;
-    for (size_t i = 0; digest->len == 32 && i < n; i++) {
-        if (memcmp(s->sessions[i].digest, digest->data, 32) == 0) {
-            return &s->sessions[i];
-        }
-    }
-    return NULL;
-}
-
-void csl_story_learn(struct csl_story *s, const csl_leaf *leaf) {
-    Csl__Audit__SessionStatement *m = NULL;
-    if (leaf->body_case != CSL__AUDIT__LEAF__BODY_SESSION ||
-        csl_session_statement_decode(&m, leaf->session->statement.data, leaf->session->statement.len, NULL) !=
-            CSL_OK) {
-        return;
-    }
-    struct csl_story_session *to = &s->sessions[s->n_sessions % CSL_STORY_SESSIONS];
-    if (csl_sha256_once(to->digest, leaf->session->statement.data, leaf->session->statement.len) == CSL_OK) {
-        memcpy(to->id, m->session_id.data, sizeof to->id);
-        memcpy(to->package, m->package_digest.data, sizeof to->package);
-        s->n_sessions++;
-    }
-    csl_statement_free(m);
-}
-
-static const uint8_t *keep(struct csl_story *s, const ProtobufCBinaryData *id) {
-    memcpy(s->kept, id->data, sizeof s->kept);
-    return s->kept;
-}
-
-static const uint8_t *of_statement(struct csl_story *s, const csl_leaf *leaf) {
-    const uint8_t *id = NULL;
-    if (leaf->body_case == CSL__AUDIT__LEAF__BODY_SESSION) {
-        Csl__Audit__SessionStatement *m = NULL;
-        const ProtobufCBinaryData *p = &leaf->session->statement;
-        id = csl_session_statement_decode(&m, p->data, p->len, NULL) == CSL_OK ? keep(s, &m->session_id)
-                                                                               : NULL;
-        csl_statement_free(m);
-    } else if (leaf->body_case == CSL__AUDIT__LEAF__BODY_DEALT) {
-        Csl__Audit__DealtStatement *m = NULL;
-        const ProtobufCBinaryData *p = &leaf->dealt->dealt->statement;
-        id = csl_dealt_statement_decode(&m, p->data, p->len, NULL) == CSL_OK ? keep(s, &m->session_id) : NULL;
-        csl_statement_free(m);
-    } else if (leaf->body_case == CSL__AUDIT__LEAF__BODY_CONSENT) {
-        Csl__Audit__ConsentStatement *m = NULL;
-        const ProtobufCBinaryData *p = &leaf->consent->consent->statement;
-        id = csl_consent_statement_decode(&m, p->data, p->len, NULL) == CSL_OK ? keep(s, &m->session_id)
-                                                                               : NULL;
-        csl_statement_free(m);
-    }
-    return id;
-}
-
-const uint8_t *csl_story_session_of(struct csl_story *s, const csl_leaf *leaf) {
-    const ProtobufCBinaryData *digest = NULL;
-    switch (leaf->body_case) {
-    case CSL__AUDIT__LEAF__BODY_INPUT:
-        digest = &leaf->input->session;
-        break;
-    case CSL__AUDIT__LEAF__BODY_HEADS:
-        digest = &leaf->heads->session;
-        break;
-    case CSL__AUDIT__LEAF__BODY_OUTPUT:
-        digest = &leaf->output->session;
-        break;
-    case CSL__AUDIT__LEAF__BODY_CLOSE:
-        return leaf->close->session_id.data;
-    case CSL__AUDIT__LEAF__BODY_OPENING:
-        return leaf->opening->session_id.data;
-    default:
-        return of_statement(s, leaf);
-    }
-    const struct csl_story_session *known = by_digest(s, digest);
-    return known == NULL ? NULL : known->id;
-}
-
-/* ---- The facts of an entry, as a JSON object; people are told from it ---- */
 
 static json_t *hex(const ProtobufCBinaryData *d) {
     char *text = malloc(2 * d->len + 1);
@@ -365,91 +282,4 @@ json_t *csl_story_json(struct csl_story *s, const csl_leaf *l) {
         other_facts(o, l);
     }
     return o;
-}
-
-/* ---- For people ---- */
-
-/* A value as people are shown it: hashes cut to a few digits. */
-static void tell_value(char *out, size_t room, const json_t *v) {
-    const char *text = json_string_value(v);
-    if (json_is_integer(v)) {
-        (void)snprintf(out, room, "%lld", (long long)json_integer_value(v));
-    } else if (json_is_boolean(v)) {
-        (void)snprintf(out, room, "%s", json_is_true(v) ? "yes" : "no");
-    } else if (text != NULL && (strlen(text) == 64 || strlen(text) == 32) &&
-               strspn(text, "0123456789abcdef") == strlen(text)) {
-        (void)snprintf(out, room, "%.*s", 2 * SHORT, text);
-    } else {
-        (void)snprintf(out, room, "%s", text == NULL ? "" : text);
-    }
-}
-
-static void add(char out[CSL_STORY_MAX], const char *text) {
-    size_t n = strlen(out);
-    (void)snprintf(out + n, CSL_STORY_MAX - n, "%s", text);
-}
-
-/* In lists each line begins with who it is about. */
-static const char *const heads_line[] = {"name", "party", "owner", NULL};
-
-static bool begins_line(const char *key) {
-    for (size_t i = 0; heads_line[i] != NULL; i++) {
-        if (strcmp(key, heads_line[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void tell_object(char out[CSL_STORY_MAX], const json_t *o, bool in_list) {
-    const char *key;
-    json_t *v;
-    const char *between = "";
-    json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-        char value[CSL_STORY_MAX / 4], word[CSL_STORY_MAX / 4 + 64];
-        if (json_is_array(v) || strcmp(key, "kind") == 0 || strcmp(key, "session") == 0) {
-            continue;
-        }
-        tell_value(value, sizeof value, v);
-        if (value[0] == '\0') {
-            continue;
-        }
-        if (in_list && begins_line(key)) {
-            (void)snprintf(word, sizeof word, "%-16s", value);
-        } else {
-            (void)snprintf(word, sizeof word, "%s%s %s", between, key, value);
-            between = "; ";
-        }
-        add(out, word);
-    }
-}
-
-static void tell_array(char out[CSL_STORY_MAX], const char *key, const json_t *all) {
-    size_t i;
-    json_t *v;
-    json_array_foreach((json_t *)(uintptr_t)all, i, v) {
-        char value[128] = "";
-        add(out, json_is_object(v) || i == 0 ? "\n" : "; ");
-        if (json_is_object(v)) {
-            tell_object(out, v, true);
-        } else {
-            tell_value(value, sizeof value, v);
-            add(out, key);
-            add(out, " ");
-            add(out, value);
-        }
-    }
-}
-
-void csl_story_tell(char out[CSL_STORY_MAX], struct csl_story *s, const csl_leaf *leaf) {
-    const char *key;
-    json_t *v, *o = csl_story_json(s, leaf);
-    out[0] = '\0';
-    tell_object(out, o, false);
-    json_object_foreach(o, key, v) {
-        if (json_is_array(v)) {
-            tell_array(out, key, v);
-        }
-    }
-    json_decref(o);
 }
