@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../nn/graph_build.h"
 #include "../nn/graph_ref.h"
+#include "nn/network.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -111,25 +113,92 @@ static unsigned inputs_of_norm(struct maker *m, struct csl_attributes *a, uint32
     return 5;
 }
 
-/* The operator's other inputs and attributes; returns how many inputs. */
-static unsigned fill(struct maker *m, enum csl_op op, struct csl_attributes *a, uint32_t *in) {
+static unsigned inputs_of_gemm(struct maker *m, struct csl_attributes *a, uint32_t *in) {
+    a->trans_a = next(m, 4) == 0;
+    a->trans_b = next(m, 2) == 0;
+    in[2] = next(m, 2) == 0 ? CSL_NO_TENSOR : constant(m, -1, 1, next(m, 3));
+    in[1] = constant(m, -1, 1, 2);
+    return 3;
+}
+
+/* The constant on either side. */
+static unsigned inputs_of_binary(struct maker *m, uint32_t *in) {
+    in[1] = next(m, 3) == 0 ? operand(m) : constant(m, 0.5, 2, next(m, 4));
+    if (next(m, 4) == 0) {
+        uint32_t t = in[0];
+        in[0] = in[1];
+        in[1] = t;
+    }
+    return 2;
+}
+
+static unsigned inputs_of_join(struct maker *m, struct csl_attributes *a, uint32_t *in) {
+    in[1] = operand(m);
+    in[2] = operand(m);
+    a->axis = number(m, -1, 3);
+    return 1 + next(m, 3);
+}
+
+static unsigned inputs_with_axes(struct maker *m, struct csl_attributes *a, uint32_t *in) {
+    in[1] = integers(m, 1 + next(m, 2), -2, 4);
+    a->keepdims = next(m, 2) == 0;
+    return 2;
+}
+
+static void bounds(struct maker *m, struct csl_attributes *a) {
+    a->has_min = next(m, 2) == 0;
+    a->has_max = next(m, 2) == 0;
+    a->min = (float)number(m, -1, 1);
+    a->max = (float)number(m, 0, 3);
+}
+
+static void padding(struct maker *m, struct csl_attributes *a) {
+    a->n_pads = 2 * (2 + next(m, 3));
+    for (unsigned i = 0; i < a->n_pads; i++) {
+        a->pads[i] = next(m, 3) == 0 ? number(m, 0, 2) : 0;
+    }
+}
+
+/* The attributes of an operator that has one input. */
+static void attributes(struct maker *m, enum csl_op op, struct csl_attributes *a) {
     switch (op) {
-    case CSL_OP_CONV:
-        return inputs_of_conv(m, a, in);
     case CSL_OP_MAX_POOL:
     case CSL_OP_AVERAGE_POOL:
     case CSL_OP_GLOBAL_AVERAGE_POOL:
     case CSL_OP_GLOBAL_MAX_POOL:
         window(m, a);
-        return 1;
+        break;
+    case CSL_OP_CLIP:
+        bounds(m, a);
+        break;
+    case CSL_OP_PAD:
+        padding(m, a);
+        break;
+    case CSL_OP_TRANSPOSE:
+        permutation(m, a);
+        break;
+    case CSL_OP_FLATTEN:
+    case CSL_OP_SOFTMAX:
+    case CSL_OP_LOGSOFTMAX:
+        a->axis = number(m, -1, 2);
+        break;
+    case CSL_OP_CAST:
+        a->cast_to = (int)next(m, 12);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The operator's other inputs and attributes; returns how many inputs. */
+static unsigned fill(struct maker *m, enum csl_op op, struct csl_attributes *a, uint32_t *in) {
+    switch (op) {
+    case CSL_OP_CONV:
+        return inputs_of_conv(m, a, in);
     case CSL_OP_BATCH_NORMALIZATION:
         return inputs_of_norm(m, a, in);
     case CSL_OP_GEMM:
-        a->trans_a = next(m, 4) == 0;
-        a->trans_b = next(m, 2) == 0;
-        in[2] = next(m, 2) == 0 ? CSL_NO_TENSOR : constant(m, -1, 1, next(m, 3));
-        in[1] = constant(m, -1, 1, 2);
-        return 3;
+        return inputs_of_gemm(m, a, in);
     case CSL_OP_MATMUL:
         in[1] = constant(m, -1, 1, 2);
         return 2;
@@ -137,55 +206,22 @@ static unsigned fill(struct maker *m, enum csl_op op, struct csl_attributes *a, 
     case CSL_OP_SUB:
     case CSL_OP_MUL:
     case CSL_OP_DIV:
-        in[1] = next(m, 3) == 0 ? operand(m) : constant(m, 0.5, 2, next(m, 4));
-        if (next(m, 4) == 0) {
-            uint32_t t = in[0];
-            in[0] = in[1];
-            in[1] = t;
-        }
-        return 2;
+        return inputs_of_binary(m, in);
     case CSL_OP_PRELU:
         in[1] = build_floats(&m->b, 0.25, 0.25, next(m, 2), (const int64_t[]){3});
         return 2;
-    case CSL_OP_CLIP:
-        a->has_min = next(m, 2) == 0;
-        a->has_max = next(m, 2) == 0;
-        a->min = (float)number(m, -1, 1);
-        a->max = (float)number(m, 0, 3);
-        return 1;
     case CSL_OP_SUM:
     case CSL_OP_CONCAT:
-        in[1] = operand(m);
-        in[2] = operand(m);
-        a->axis = number(m, -1, 3);
-        return 1 + next(m, 3);
-    case CSL_OP_PAD:
-        a->n_pads = 2 * (2 + next(m, 3));
-        for (unsigned i = 0; i < a->n_pads; i++) {
-            a->pads[i] = next(m, 3) == 0 ? number(m, 0, 2) : 0;
-        }
-        return 1;
+        return inputs_of_join(m, a, in);
     case CSL_OP_RESHAPE:
         in[1] = integers(m, 1 + next(m, 5), -1, 8);
         return 2;
     case CSL_OP_REDUCE_MEAN:
     case CSL_OP_SQUEEZE:
     case CSL_OP_UNSQUEEZE:
-        in[1] = integers(m, 1 + next(m, 2), -2, 4);
-        a->keepdims = next(m, 2) == 0;
-        return 2;
-    case CSL_OP_TRANSPOSE:
-        permutation(m, a);
-        return 1;
-    case CSL_OP_FLATTEN:
-    case CSL_OP_SOFTMAX:
-    case CSL_OP_LOGSOFTMAX:
-        a->axis = number(m, -1, 2);
-        return 1;
-    case CSL_OP_CAST:
-        a->cast_to = (int)next(m, 12);
-        return 1;
+        return inputs_with_axes(m, a, in);
     default:
+        attributes(m, op, a);
         return 1;
     }
 }

@@ -277,3 +277,22 @@ struct csl_network *cnn(int number) {
     }
     return net;
 }
+
+struct csl_network *net_two_layers(double gain, double gain2, bool relu) {
+    struct csl_network *net = net_new(1, 1, 6);
+    uint32_t x = net_dense(net, 0, 5, gain, 1);
+    strcpy(net->nodes[0].name, "first");
+    net_dense(net, relu ? net_relu(net, x) : x, 3, gain2, 2);
+    strcpy(net->nodes[net->n_nodes - 1].name, "second");
+    return net;
+}
+
+const struct csl_step *plan_step(const struct csl_plan *plan, enum csl_step_kind kind) {
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        if (plan->steps[i].kind == kind) {
+            return &plan->steps[i];
+        }
+    }
+    fail_msg("no such step");
+    return NULL;
+}

@@ -27,6 +27,8 @@ uint32_t net_pool(struct csl_network *net, uint32_t in, enum csl_op_kind kind, s
 uint32_t net_join(struct csl_network *net, enum csl_op_kind kind, uint32_t a, uint32_t b);
 uint32_t net_pad(struct csl_network *net, uint32_t in, uint32_t top, uint32_t left, uint32_t bottom,
                  uint32_t right);
+/* 6 -> 5 ("first"), ReLU or nothing, 5 -> 3 ("second"). */
+struct csl_network *net_two_layers(double gain, double gain2, bool relu);
 
 struct built {
     struct csl_network *net;
@@ -38,6 +40,8 @@ struct built {
 /* Takes net; its last node is the output. Inputs -1..1 at 16 bits when opt is NULL. */
 struct built *build(struct csl_network *net, const struct csl_plan_options *opt);
 void built_free(struct built *b);
+/* The first step of that kind; there must be one. */
+const struct csl_step *plan_step(const struct csl_plan *plan, enum csl_step_kind kind);
 
 /* batch random inputs of the plan's interval, its ends among them, in the order of input_shape. */
 float *random_inputs(const struct csl_plan *plan, uint32_t batch, uint32_t salt);

@@ -2,6 +2,7 @@
 #ifndef CSL_TESTS_NN_LOWER_CHECK_H
 #define CSL_TESTS_NN_LOWER_CHECK_H
 
+#include "graph_build.h"
 #include "graph_ref.h"
 
 #include <setjmp.h>
