@@ -6,22 +6,8 @@
 # Exit codes: 0 the same (or written), 1 another, 77 skipped: no npm here, or it reaches no registry.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-work=$1/cas-vectors
-skip() {
-    echo "skipped: $1"
-    exit 77
-}
-command -v node >/dev/null 2>&1 || skip "node is not installed"
-command -v npm >/dev/null 2>&1 || skip "npm is not installed"
-[ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 20 ] || skip "node is older than 20"
-mkdir -p "$work"
-cp "$here/package.json" "$here/package-lock.json" "$here/vectors.mjs" "$work"
-cd "$work"
-if ! cmp -s package-lock.json installed; then
-    timeout 100 npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 ||
-        skip "npm cannot fetch ipfs-unixfs-importer: $(tail -n 3 npm.log | tr '\n' ' ')"
-    cp package-lock.json installed
-fi
+. "$here/../npm.sh"
+npm_packages "$here" "$1/cas-vectors" 20 ipfs-unixfs-importer
 node vectors.mjs >vectors.txt
 if [ "${2-}" = --write ]; then
     cp vectors.txt "$here/vectors.txt"
