@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "nn/image.h"
+#include "cli/images.h"
 #include "roles/client/contributor.h"
 
 struct options {
@@ -20,8 +20,8 @@ static const struct csl_opt opts[] = {
                "the session's id, as `consilium infer --part` printed it"),
     CSL_LIST(struct options, images, "images", "FILE", true,
              "our box of each input, as an image or .npy of that size, in the session's order"),
-    CSL_STRING(struct options, npy, "npy", "images|features", false, "how a two-dimensional .npy is meant"),
-    CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N"),
+    CSL_OPT_NPY(struct options),
+    CSL_OPT_COUNT(struct options),
     CSL_OPTS_END};
 static const struct csl_spec spec = {.name = "contribute",
                                      .synopsis = "--site DIR --session ID --images FILE... [--count N]",
@@ -78,12 +78,8 @@ static enum csl_err run(struct csl_cli *cli, const struct options *o, struct csl
     if (!parse_id(id, o->session)) {
         return csl_fail(&cli->diag, CSL_EUSAGE, "--session is %d hex digits", 2 * CSL_SESSION_ID_BYTES);
     }
-    struct csl_image_options io = {.max_count = o->count, .npy_shape = CSL_NPY_IMAGES};
-    if (o->npy != NULL && strcmp(o->npy, "features") == 0) {
-        io.npy_shape = CSL_NPY_FEATURES;
-    } else if (o->npy != NULL && strcmp(o->npy, "images") != 0) {
-        return csl_fail(&cli->diag, CSL_EUSAGE, "--npy is images or features, not \"%.40s\"", o->npy);
-    }
+    struct csl_image_options io;
+    TRY(csl_images_options(&io, o->npy, o->count, &cli->diag));
     TRY(csl_context_load(ctx, o->site, o->roster, &cli->diag));
     TRY(csl_images_load(images, o->images.items, o->images.n, &io, &cli->diag));
     struct csl_contributor *c;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/images.h"
 #include "cli/infer_run.h"
 #include "cli/picture.h"
 #include "crypto/secret.h"
@@ -22,16 +23,15 @@ static const struct csl_opt opts[] = {
     CSL_STRING(struct options, site, "site", "DIR", true, "the client's site folder"),
     CSL_STRING(struct options, roster, "roster", "FILE", false, "default: roster.yaml in the folder"),
     CSL_STRING(struct options, model, "model", "NAME", true, "the model's name in the roster"),
-    CSL_LIST(struct options, images, "images", "FILE", false,
-             "IDX, PGM, PPM, PNG, .npy (repeatable; gzip too)"),
+    CSL_OPT_IMAGES(struct options, false),
     CSL_LIST(
         struct options, parts, "part", "OWNER=A:B,...", false,
         "who owns which box of the input, one range an axis, \":\" for all of it; together they cover it"),
     CSL_STRING(struct options, reveal, "reveal", "logits|label", false,
                "label: learn the class and nothing else; default: what the roster allows"),
-    CSL_STRING(struct options, npy, "npy", "images|features", false, "how a two-dimensional .npy is meant"),
-    CSL_STRING(struct options, labels, "labels", "FILE", false, "IDX labels, to count what is right"),
-    CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N images"),
+    CSL_OPT_NPY(struct options),
+    CSL_OPT_LABELS(struct options),
+    CSL_OPT_COUNT(struct options),
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_FLAG(struct options, shared, "shared",
              "join the session that the parties keep for several clients: no wait for correlations"),
@@ -84,12 +84,8 @@ static enum csl_err copy_images(struct csl_images *to, const struct csl_images *
 }
 
 static enum csl_err load_inputs(struct run *x) {
-    struct csl_image_options io = {.max_count = x->o.count, .npy_shape = CSL_NPY_IMAGES};
-    if (x->o.npy != NULL && strcmp(x->o.npy, "features") == 0) {
-        io.npy_shape = CSL_NPY_FEATURES;
-    } else if (x->o.npy != NULL && strcmp(x->o.npy, "images") != 0) {
-        return csl_fail(&x->cli->diag, CSL_EUSAGE, "--npy is images or features, not \"%.40s\"", x->o.npy);
-    }
+    struct csl_image_options io;
+    TRY(csl_images_options(&io, x->o.npy, x->o.count, &x->cli->diag));
     if (x->o.images.n == 0) {
         size_t n = strlen(x->ctx.self->name);
         for (size_t i = 0; i < x->o.parts.n; i++) {

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/federation.h"
+#include "cli/images.h"
 #include "cli/run_args.h"
 #include "mpc/threads.h"
 #include "nn/plan.h"
@@ -101,16 +102,15 @@ static const struct csl_opt simulate_opts[] = {
     CSL_UINT(struct options, parties, "parties", "N", 2, 16, "computing parties; default 3"),
     CSL_STRING(struct options, model, "model", "MODEL", true,
                "the network: ONNX, or Keras where that is built in"),
-    CSL_LIST(struct options, images, "images", "FILE", true,
-             "IDX, PGM, PPM, PNG, .npy (repeatable; gzip too)"),
-    CSL_STRING(struct options, npy, "npy", "images|features", false, "how a two-dimensional .npy is meant"),
-    CSL_STRING(struct options, labels, "labels", "FILE", false, "IDX labels"),
+    CSL_OPT_IMAGES(struct options, true),
+    CSL_OPT_NPY(struct options),
+    CSL_OPT_LABELS(struct options),
     CSL_STRING(struct options, normalize, "normalize", "HOW", false,
                "raw, unit, centered, mnist, or none with --interval; default: unit"),
     CSL_STRING(struct options, interval, "interval", "LO:HI", false, "range of the inputs, with none"),
     CSL_STRING(struct options, reveal, "reveal", "logits|label", false,
                "label: the client learns the class and nothing else; default: logits"),
-    CSL_UINT(struct options, count, "count", "N", 1, 1u << 24, "only the first N images"),
+    CSL_OPT_COUNT(struct options),
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_UINT(struct options, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
     CSL_STRING(struct options, wait, "wait", "auto|spin|block", false, "how parties wait; default: auto"),

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli/bench/infer.h"
-#include "cli/commands.h"
+#include "cli/bench/options.h"
 #include "cli/infer_run.h"
 
 enum { PASSES_MAX = 9, MODES = 3 };
@@ -17,12 +17,11 @@ struct options {
 static const struct csl_opt opts[] = {
     CSL_STRING(struct options, work.model, "model", "MODEL", true, "the network"),
     CSL_STRING(struct options, work.normalize, "normalize", "HOW", false, "as in simulate; default: unit"),
-    CSL_UINT(struct options, work.parties, "parties", "N", 2, 16, "computing parties; default 2"),
+    CSL_BENCH_PARTIES(struct options, work.parties),
     CSL_UINT(struct options, work.batch, "batch", "N", 1, 65536, "images in one batch; default 1"),
     CSL_UINT(struct options, work.count, "count", "N", 1, 1u << 20, "batches a pass; default 100"),
-    CSL_STRING(struct options, work.wait, "wait", "spin|block", false, "how parties wait; default: block"),
-    CSL_STRING(struct options, work.keys, "keys", "DIR", false,
-               "keep the sites' keys there, for the next run"),
+    CSL_BENCH_WAIT(struct options, work.wait, "spin|block", "block"),
+    CSL_BENCH_KEYS(struct options, work.keys),
     CSL_UINT(struct options, passes, "passes", "N", 1, PASSES_MAX, "times that each way is run; default 3"),
     CSL_OPTS_END};
 static const struct csl_spec spec = {

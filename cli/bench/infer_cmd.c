@@ -3,32 +3,23 @@
 #include <stdlib.h>
 
 #include "cli/bench/infer.h"
-#include "cli/commands.h"
+#include "cli/bench/options.h"
 #include "mpc/threads.h"
 
 static const struct csl_opt opts[] = {
     CSL_STRING(struct csl_bench_infer, model, "model", "MODEL", true, "the network, ONNX or Keras"),
-    CSL_UINT(struct csl_bench_infer, parties, "parties", "N", 2, 16, "computing parties; default 2"),
+    CSL_BENCH_PARTIES(struct csl_bench_infer, parties),
     CSL_UINT(struct csl_bench_infer, batch, "batch", "B", 1, 65536, "inputs in one pass; default 1"),
     CSL_UINT(struct csl_bench_infer, count, "count", "C", 1, 1u << 20, "batches; default by their size"),
     CSL_STRING(struct csl_bench_infer, net, "net", "loopback|lan|wan", false,
                "lan: 0.5 ms RTT, 1 Gb/s; wan: 40 ms, 400 Mb/s; default: loopback"),
-    CSL_STRING(struct csl_bench_infer, wait, "wait", "spin|auto|block", false,
-               "how parties wait for each other; default: spin"),
+    CSL_BENCH_WAIT(struct csl_bench_infer, wait, "spin|auto|block", "spin"),
     CSL_UINT(struct csl_bench_infer, threads, "threads", "N", 1, CSL_MAX_THREADS,
              "of each daemon, for large layers; default: the cores, divided by the daemons"),
-    CSL_STRING(struct csl_bench_infer, profile, "profile", "auto|lan|wan", false,
-               "fewest bytes, fewest rounds, or by the measured round trip; default: auto"),
-    CSL_STRING(struct csl_bench_infer, sign, "sign", "WHEN", false,
-               "after-output, before-output or off; default: after-output"),
+    CSL_BENCH_SESSION(struct csl_bench_infer),
     CSL_LIST(struct csl_bench_infer, images, "images", "FILE", false, "inputs; default: random ones"),
-    CSL_STRING(struct csl_bench_infer, normalize, "normalize", "HOW", false,
-               "raw, unit, centered, mnist, or none with --interval; default: unit"),
-    CSL_STRING(struct csl_bench_infer, interval, "interval", "LO:HI", false,
-               "range of the inputs, with none"),
-    CSL_UINT(struct csl_bench_infer, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
-    CSL_STRING(struct csl_bench_infer, keys, "keys", "DIR", false,
-               "keep the sites' keys here for the next run (drawing them takes seconds)"),
+    CSL_BENCH_READING(struct csl_bench_infer),
+    CSL_BENCH_KEYS(struct csl_bench_infer, keys),
     CSL_FLAG(struct csl_bench_infer, quick, "quick", "a few batches and a tenth of the probes, for a try"),
     CSL_OPTS_END};
 static const struct csl_spec spec = {

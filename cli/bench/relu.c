@@ -6,8 +6,8 @@
 
 #include "cli/bench/bound.h"
 #include "cli/bench/links.h"
+#include "cli/bench/options.h"
 #include "cli/bench/relu.h"
-#include "cli/commands.h"
 #include "crypto/prg.h"
 #include "mpc/dealer.h"
 #include "mpc/relu.h"
@@ -246,14 +246,13 @@ static void print(const json_t *doc) {
 
 static const struct csl_opt opts[] = {
     CSL_UINT(struct csl_bench_relu, count, "count", "K", 1, 1u << 24, "ReLUs; default 100000"),
-    CSL_UINT(struct csl_bench_relu, parties, "parties", "N", 2, 16, "computing parties; default 2"),
+    CSL_BENCH_PARTIES(struct csl_bench_relu, parties),
     CSL_UINT(struct csl_bench_relu, k, "k", "BITS", 2, 37, "compared bits; default 24"),
     CSL_UINT(struct csl_bench_relu, f, "f", "BITS", 1, 20, "bits that are cut off; default 16"),
     CSL_UINT(struct csl_bench_relu, runs, "runs", "R", 1, RUNS_MAX, "default by their size"),
     CSL_FLAG(struct csl_bench_relu, max, "max", "max(a, b) instead, as pooling takes it: nothing is cut off"),
     CSL_FLAG(struct csl_bench_relu, wan, "wan", "the wan form: two rounds, and more corrections"),
-    CSL_STRING(struct csl_bench_relu, wait, "wait", "spin|auto|block", false,
-               "how parties wait; default: spin"),
+    CSL_BENCH_WAIT(struct csl_bench_relu, wait, "spin|auto|block", "spin"),
     CSL_FLAG(struct csl_bench_relu, quick, "quick", "two runs and a tenth of the probes, for a try"),
     CSL_OPTS_END};
 static const struct csl_spec spec = {

@@ -1,8 +1,8 @@
 /* The command line of bench serve. */
 #include <stdio.h>
 
+#include "cli/bench/options.h"
 #include "cli/bench/serve.h"
-#include "cli/commands.h"
 
 static const struct csl_opt opts[] = {
     CSL_STRING(struct csl_bench_serve, model, "model", "MODEL", true,
@@ -20,20 +20,11 @@ static const struct csl_opt opts[] = {
              "of each client in a step, instead of seconds"),
     CSL_FLAG(struct csl_bench_serve, shared, "shared", "clients share one session: the default"),
     CSL_FLAG(struct csl_bench_serve, own, "own", "each client has a session of its own"),
-    CSL_UINT(struct csl_bench_serve, parties, "parties", "N", 2, 16, "computing parties; default 2"),
-    CSL_STRING(struct csl_bench_serve, wait, "wait", "spin|block", false,
-               "how parties wait for each other; default: block"),
-    CSL_STRING(struct csl_bench_serve, profile, "profile", "auto|lan|wan", false,
-               "fewest bytes, fewest rounds, or by the measured round trip; default: auto"),
-    CSL_STRING(struct csl_bench_serve, sign, "sign", "WHEN", false,
-               "after-output, before-output or off; default: after-output"),
-    CSL_STRING(struct csl_bench_serve, normalize, "normalize", "HOW", false,
-               "raw, unit, centered, mnist, or none with --interval; default: unit"),
-    CSL_STRING(struct csl_bench_serve, interval, "interval", "LO:HI", false,
-               "range of the inputs, with none"),
-    CSL_UINT(struct csl_bench_serve, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
-    CSL_STRING(struct csl_bench_serve, keys, "keys", "DIR", false,
-               "keep the sites' keys here for the next run (drawing them takes seconds)"),
+    CSL_BENCH_PARTIES(struct csl_bench_serve, parties),
+    CSL_BENCH_WAIT(struct csl_bench_serve, wait, "spin|block", "block"),
+    CSL_BENCH_SESSION(struct csl_bench_serve),
+    CSL_BENCH_READING(struct csl_bench_serve),
+    CSL_BENCH_KEYS(struct csl_bench_serve, keys),
     CSL_FLAG(struct csl_bench_serve, quick, "quick", "a second a step, for a try"),
     CSL_OPTS_END};
 static const struct csl_spec spec = {

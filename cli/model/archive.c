@@ -139,7 +139,7 @@ int csl_model_archive(struct csl_cli *cli, int argc, char **argv) {
         CSL_STRING(struct csl_model_opts, roster, "roster", "FILE", false,
                    "default: roster.yaml in the folder"),
         CSL_STRING(struct csl_model_opts, name, "name", "NAME", false, "default: the file's name"),
-        CSL_UINT(struct csl_model_opts, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),
+        CSL_MODEL_FRAC_BITS,
         CSL_MODEL_NORMALIZE(true),
         CSL_OPTS_END};
     static const struct csl_spec spec = {

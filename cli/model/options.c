@@ -11,12 +11,8 @@ void csl_model_clear(struct csl_model *m) {
 
 enum csl_err csl_model_load_samples(struct csl_model *m, const struct csl_model_opts *o,
                                     struct csl_diag *diag) {
-    struct csl_image_options io = {.max_count = o->count, .npy_shape = CSL_NPY_IMAGES};
-    if (o->npy != NULL && strcmp(o->npy, "features") == 0) {
-        io.npy_shape = CSL_NPY_FEATURES;
-    } else if (o->npy != NULL && strcmp(o->npy, "images") != 0) {
-        return csl_fail(diag, CSL_EUSAGE, "--npy is images or features, not \"%.40s\"", o->npy);
-    }
+    struct csl_image_options io;
+    TRY(csl_images_options(&io, o->npy, o->count, diag));
     if (o->images.n != 0) {
         TRY(csl_images_load(&m->images, o->images.items, o->images.n, &io, diag));
     }

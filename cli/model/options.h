@@ -2,7 +2,7 @@
 #ifndef CSL_CLI_MODEL_OPTIONS_H
 #define CSL_CLI_MODEL_OPTIONS_H
 
-#include "cli/commands.h"
+#include "cli/images.h"
 #include "cli/model/file.h"
 #include "roles/daemon/logbook.h"
 
@@ -21,13 +21,12 @@ struct csl_model_opts {
                "raw (0..255), unit (/255), centered, mnist, or none with --interval"),                       \
         CSL_STRING(struct csl_model_opts, interval, "interval", "LO:HI", false,                              \
                    "range of the inputs, with none")
+#define CSL_MODEL_FRAC_BITS                                                                                  \
+    CSL_UINT(struct csl_model_opts, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16")
 #define CSL_MODEL_OPTIONS(required)                                                                          \
-    CSL_MODEL_NORMALIZE(required),                                                                           \
-        CSL_UINT(struct csl_model_opts, frac_bits, "frac-bits", "N", 4, 20, "fractional bits; default 16"),  \
+    CSL_MODEL_NORMALIZE(required), CSL_MODEL_FRAC_BITS,                                                      \
         CSL_LIST(struct csl_model_opts, images, "images", "FILE", false, "sample inputs"),                   \
-        CSL_STRING(struct csl_model_opts, npy, "npy", "images|features", false,                              \
-                   "how a two-dimensional .npy is meant"),                                                   \
-        CSL_UINT(struct csl_model_opts, count, "count", "N", 1, 1u << 24, "only the first N of them"),       \
+        CSL_OPT_NPY(struct csl_model_opts), CSL_OPT_COUNT(struct csl_model_opts),                            \
         CSL_FLAG(struct csl_model_opts, sample_ranges, "sample-ranges",                                      \
                  "narrow the ranges by the samples, with 2 bits of margin: an assumption")
 

@@ -134,13 +134,10 @@ int csl_model_run(struct csl_cli *cli, int argc, char **argv) {
         CSL_STRING(struct csl_model_opts, key, "key", "DIR", false, "folder of the wrap.key, for an archive"),
         CSL_STRING(struct csl_model_opts, roster, "roster", "FILE", false,
                    "verify who sealed the archive by this roster"),
-        CSL_LIST(struct csl_model_opts, images, "images", "FILE", true,
-                 "IDX, PGM, PPM, PNG, .npy (repeatable; gzip too)"),
-        CSL_STRING(struct csl_model_opts, npy, "npy", "images|features", false,
-                   "how a two-dimensional .npy is meant"),
-        CSL_STRING(struct csl_model_opts, labels, "labels", "FILE", false,
-                   "IDX labels, to count what is right"),
-        CSL_UINT(struct csl_model_opts, count, "count", "N", 1, 1u << 24, "only the first N images"),
+        CSL_OPT_IMAGES(struct csl_model_opts, true),
+        CSL_OPT_NPY(struct csl_model_opts),
+        CSL_OPT_LABELS(struct csl_model_opts),
+        CSL_OPT_COUNT(struct csl_model_opts),
         CSL_MODEL_NORMALIZE(false),
         CSL_OPTS_END};
     static const struct csl_spec spec = {
