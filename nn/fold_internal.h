@@ -70,6 +70,23 @@ CSL_MUST_CHECK enum csl_err csl__fold_output(struct csl__fold *f, struct csl_ten
 CSL_MUST_CHECK enum csl_err csl__fold_new(struct csl__fold *f, uint32_t *tensor, enum csl_dtype dtype,
                                           unsigned rank, const int64_t *dims, struct csl_diag *diag);
 
+/* An operator that the graph has no name for. */
+bool csl__fold_is(const struct csl_node *node, const char *op);
+
+/* fold_view.c */
+/* A way to read a constant: element (i0, i1, ...) of dims stands at base + sum i * stride. */
+struct csl__view {
+    unsigned rank;
+    int64_t dims[CSL_MAX_RANK];
+    int64_t stride[CSL_MAX_RANK];
+    int64_t base;
+};
+/* False when the node is none that only reads its first input in another way, or does not fit it. */
+bool csl__fold_view(const struct csl__fold *f, struct csl__view *v, const struct csl_node *node,
+                    const struct csl_tensor *x);
+/* The constant list input i as int64, of at most CSL_MAX_RANK entries., or NULL. */
+const struct csl_tensor *csl__fold_list(const struct csl__fold *f, const struct csl_node *node, unsigned i);
+
 /* fold_const.c, fold_math.c: all inputs are constant. Evaluates the node into its first output, or leaves it
  * alone. */
 CSL_MUST_CHECK enum csl_err csl__fold_evaluate(struct csl__fold *f, const struct csl_node *node,

@@ -8,10 +8,6 @@
 
 #include "nn/fold_internal.h"
 
-static bool is(const struct csl_node *node, const char *op) {
-    return node->op == CSL_OP_UNKNOWN && strcmp(node->op_name, op) == 0;
-}
-
 /* The one number that input i holds; false when it holds none or more. */
 static bool number(const struct csl__fold *f, double *out, const struct csl_node *node, unsigned i) {
     const struct csl_tensor *t = csl__fold_constant(f, node, i);
@@ -245,19 +241,19 @@ static enum csl_err rewrite_unknown(struct csl__fold *f, uint32_t at, struct csl
     struct csl_node *node = &f->graph->nodes[at];
     bool activation = node->n_inputs > 0 && csl__fold_input(f, node, 0) != NULL &&
                       csl__fold_constant(f, node, 0) == NULL && !csl__fold_ints(f, node, 0).known;
-    if (is(node, "Min") || is(node, "Max")) {
+    if (csl__fold_is(node, "Min") || csl__fold_is(node, "Max")) {
         min_max(f, node);
-    } else if (is(node, "CastLike") && csl__fold_constant(f, node, 0) != NULL) {
+    } else if (csl__fold_is(node, "CastLike") && csl__fold_constant(f, node, 0) != NULL) {
         cast_like(f, node);
     } else if (!activation) {
         return CSL_OK;
-    } else if (is(node, "Neg")) {
+    } else if (csl__fold_is(node, "Neg")) {
         return scale(f, at, node->inputs[0], -1.0F, diag);
-    } else if (is(node, "Selu")) {
+    } else if (csl__fold_is(node, "Selu")) {
         return selu(f, at, diag);
-    } else if (is(node, "Celu") && node->attr.alpha == 1.0F) {
+    } else if (csl__fold_is(node, "Celu") && node->attr.alpha == 1.0F) {
         node->op = CSL_OP_ELU;
-    } else if (is(node, "CastLike") &&
+    } else if (csl__fold_is(node, "CastLike") &&
                (csl__fold_constant(f, node, 1) == NULL || csl__fold_constant(f, node, 1)->f32 != NULL)) {
         node->op = CSL_OP_IDENTITY;
         node->n_inputs = 1;
