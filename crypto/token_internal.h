@@ -49,7 +49,7 @@ void csl__module_close(struct csl__module *m);
 /* In the child of a fork: no module is initialised. */
 void csl__module_forked(void);
 
-/* ---- Tokens and calls (crypto/token.c) ---- */
+/* ---- Tokens and calls (crypto/token.c, crypto/token_call.c) ---- */
 
 struct csl__token;
 

@@ -1,4 +1,4 @@
-/* A token's state, for crypto/token.c and crypto/token_session.c alone. */
+/* A token's state, for crypto/token.c, crypto/token_call.c and crypto/token_session.c alone. */
 #ifndef CSL_CRYPTO_TOKEN_STATE_INTERNAL_H
 #define CSL_CRYPTO_TOKEN_STATE_INTERNAL_H
 
@@ -31,6 +31,12 @@ struct csl__token {
 /* The timeout, and the PIN from where the URI or the site says. */
 CSL_MUST_CHECK enum csl_err csl__token_settings(struct csl__token *t, const char *path,
                                                 struct csl_diag *diag);
+
+/* Of a token that is in no list any more and has no worker left. */
+void csl__token_free(struct csl__token *t);
+
+/* Of the monotonic clock, which the conditions wait by. */
+struct timespec csl__from_now(unsigned ms);
 
 /* In the child of a fork. */
 void csl__pins_forked(void);
