@@ -1,4 +1,5 @@
-/* Shared by federation.c (folders, keys, roster) and federation_process.c (processes). */
+/* Shared by federation.c (members, sockets, roster), federation_site.c (folders, keys) and
+ * federation_process.c (processes). */
 #ifndef CSL_CLI_FEDERATION_INTERNAL_H
 #define CSL_CLI_FEDERATION_INTERNAL_H
 
@@ -34,6 +35,14 @@ struct csl_federation {
 
 /* A listening socket on the member's port, which is chosen at the first call. */
 CSL_MUST_CHECK enum csl_err csl__federation_listen(struct csl_fed_member *m, struct csl_diag *diag);
+/* The members' folders with their keys; of an earlier federation, where `keys` is a folder that has them, and
+ * kept there for the next. */
+CSL_MUST_CHECK enum csl_err csl__federation_keys(struct csl_federation *fed, const char *keys,
+                                                 struct csl_diag *diag);
+/* A CA in the folder "ca", and certificates by it. */
+CSL_MUST_CHECK enum csl_err csl__federation_certify(struct csl_federation *fed, struct csl_diag *diag);
+/* Into a new file. */
+CSL_MUST_CHECK enum csl_err csl__federation_write(const char *path, const char *text, struct csl_diag *diag);
 /* NULL: no such member. */
 struct csl_fed_member *csl__federation_member(const struct csl_federation *fed, const char *name);
 void csl__federation_stop_daemons(struct csl_federation *fed, json_t *rss);
