@@ -85,10 +85,15 @@ void csl__conn_stop_poll(struct csl_conn *c);
 void csl__conn_update_poll(struct csl_conn *c);
 void csl__conn_arm(struct csl_conn *c);
 
-/* conn_io.c */
+/* conn_send.c */
+/* Queues a frame and flushes. The part of the payload that the socket does not take stays borrowed. */
+enum csl_err csl__conn_put_frame(struct csl_conn *c, unsigned type, uint32_t seq, const uint8_t *payload,
+                                 size_t n);
 void csl__conn_flush(struct csl_conn *c);
-bool csl__conn_pump(struct csl_conn *c);
 void csl__conn_bye(struct csl_conn *c, enum csl_err err);
+
+/* conn_receive.c */
+bool csl__conn_pump(struct csl_conn *c);
 
 /* conn_dial.c */
 void csl__dial_writable(struct csl_conn *c);
