@@ -85,6 +85,18 @@ struct rw_verdict {
 };
 struct rw_verdict rw_replay(const struct rw_session *s, unsigned p, unsigned without);
 
+/* ---- What is expected (replay_check.c) ---- */
+
+void rw_consistent(const struct rw_session *s, unsigned p);
+void rw_all_consistent(const struct rw_session *s, int but); /* -1: all */
+/* ATTRIBUTABLE to the party of the fault, there. round 0: the output. */
+struct rw_verdict rw_named(const struct rw_session *s, uint32_t round);
+void rw_accuses_nobody(struct rw_verdict v, enum csl_verdict want, const char *word);
+
+struct csl_record *rw_first(struct rw_session *s, unsigned p);
+/* Party p signs another commitment to output i of batch b: its ledger says so, its view the first one. */
+void rw_commit_otherwise(struct rw_session *s, unsigned p, uint32_t b, size_t i);
+
 /* Shared by replay_session.c and replay_judge.c. */
 void rw__statement(struct rw_session *s);
 void rw__deal(struct rw_session *s, uint32_t b);

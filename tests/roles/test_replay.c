@@ -6,45 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/secret.h"
-
-static void consistent(const struct rw_session *s, unsigned p) {
-    struct rw_verdict v = rw_replay(s, p, 0);
-    if (v.verdict != CSL_VERDICT_CONSISTENT || v.batches != RW_BATCHES) {
-        fail_msg("party %u: verdict %d after %zu batches: %s", p, (int)v.verdict, v.batches, v.text);
-    }
-}
-
-static void all_consistent(const struct rw_session *s, int but) {
-    for (unsigned p = 0; p < s->w->n; p++) {
-        if ((int)p != but) {
-            consistent(s, p);
-        }
-    }
-}
-
-/* ATTRIBUTABLE to the party of the fault, there. round 0: the output. */
-static struct rw_verdict named(const struct rw_session *s, uint32_t round) {
-    const struct rw_fault *f = &s->fault;
-    struct rw_verdict v = rw_replay(s, (unsigned)f->party, 0);
-    if (v.verdict != CSL_VERDICT_ATTRIBUTABLE) {
-        fail_msg("party %d, batch %u, round %u: verdict %d: %s", f->party, f->batch, round, (int)v.verdict,
-                 v.text);
-    }
-    assert_string_equal(v.who, s->w->roster.members[f->party].name);
-    assert_true(v.fault.found);
-    assert_int_equal(v.batch, f->batch);
-    assert_int_equal(v.fault.batch, f->batch);
-    assert_int_equal(v.fault.round, round);
-    return v;
-}
-
-static void accuses_nobody(struct rw_verdict v, enum csl_verdict want, const char *word) {
-    if (v.verdict != want || strstr(v.text, word) == NULL) {
-        fail_msg("verdict %d instead of %d (\"%s\"): %s", (int)v.verdict, (int)want, word, v.text);
-    }
-}
-
 static const unsigned sizes[] = {2, 3, 5};
 enum { N_SIZES = 3 };
 
@@ -58,12 +19,12 @@ static void honest_parties_are_consistent(void **state) {
             rw_open(&w, sizes[i], (form & 1) != 0, (form & 2) != 0);
             for (uint8_t id = 0; id < 2; id++) {
                 struct rw_session *s = rw_run(&w, RW_HONEST, id);
-                all_consistent(s, -1);
+                rw_all_consistent(s, -1);
                 rw_session_free(s);
             }
             w.sign = CSL_SIGN_AFTER_OUTPUT;
             struct rw_session *s = rw_run(&w, RW_HONEST, 9);
-            all_consistent(s, -1);
+            rw_all_consistent(s, -1);
             rw_session_free(s);
             rw_close(&w);
         }
@@ -80,18 +41,18 @@ static void profiles_are_replayed(void **state) {
         rw_set_profile(&w, CSL_PROFILE_WAN);
         assert_true(w.openings < lan);
         struct rw_session *s = rw_run(&w, RW_HONEST, 1);
-        all_consistent(s, -1);
+        rw_all_consistent(s, -1);
         rw_session_free(s);
         for (uint32_t round = 1; round <= w.openings; round++) {
             struct rw_fault f = {.party = (int)(round % w.n), .batch = 1 + round % 2, .round = round};
             s = rw_run(&w, f, (uint8_t)round);
-            (void)named(s, round);
-            all_consistent(s, f.party);
+            (void)rw_named(s, round);
+            rw_all_consistent(s, f.party);
             rw_session_free(s);
         }
         rw_set_profile(&w, CSL_PROFILE_LAN);
         s = rw_run(&w, RW_HONEST, 200);
-        all_consistent(s, -1);
+        rw_all_consistent(s, -1);
         rw_session_free(s);
         rw_close(&w);
     }
@@ -140,12 +101,12 @@ static void wrong_openings_are_named(void **state) {
             for (unsigned p = 0; p < w.n; p++) {
                 struct rw_fault f = {.party = (int)p, .batch = 1 + round % 2, .round = round};
                 struct rw_session *s = rw_run(&w, f, (uint8_t)round);
-                struct rw_verdict v = named(s, round);
+                struct rw_verdict v = rw_named(s, round);
                 assert_int_equal(v.fault.inference, 1);
                 assert_int_equal(v.fault.element, 0);
                 check_names(&w, round, &v.fault);
                 if (p == round % w.n) { /* the others' replays are slow to repeat each time */
-                    all_consistent(s, (int)p);
+                    rw_all_consistent(s, (int)p);
                 }
                 rw_session_free(s);
             }
@@ -165,7 +126,7 @@ static void the_element_is_found(void **state) {
         size_t bit = (each + element) * bits, byte = (bit + 7) / 8; /* its first whole byte */
         struct rw_fault f = {.party = 1, .batch = 2, .round = 1, .byte = (unsigned)byte};
         struct rw_session *s = rw_run(&w, f, 1);
-        struct rw_verdict v = named(s, 1);
+        struct rw_verdict v = rw_named(s, 1);
         assert_int_equal(v.fault.inference, 2);
         assert_int_equal(v.fault.element, element);
         assert_int_equal(strncmp(v.fault.step, "conv", 4), 0);
@@ -182,13 +143,13 @@ static void other_shares_are_named(void **state) {
         for (unsigned p = 0; p < w.n; p++) {
             struct rw_session *s =
                 rw_run(&w, (struct rw_fault){.party = (int)p, .batch = 2, .input = true}, 1);
-            named(s, 1); /* the first thing that an input goes into */
-            all_consistent(s, (int)p);
+            rw_named(s, 1); /* the first thing that an input goes into */
+            rw_all_consistent(s, (int)p);
             rw_session_free(s);
             s = rw_run(&w, (struct rw_fault){.party = (int)p, .batch = 1, .output = true}, 2);
-            struct rw_verdict v = named(s, 0);
+            struct rw_verdict v = rw_named(s, 0);
             assert_string_equal(v.fault.step, "output");
-            all_consistent(s, (int)p);
+            rw_all_consistent(s, (int)p);
             rw_session_free(s);
             for (int layer = 0; layer < (int)w.net->plan.n_layers; layer++) {
                 struct rw_fault f = {.party = (int)p, .batch = 1, .weights = true, .layer = layer};
@@ -217,15 +178,15 @@ static void another_row_is_named(void **state) {
         rw_open(&w, sizes[i / 2], false, false);
         w.sign = forms[i % 2];
         struct rw_session *s = rw_run(&w, (struct rw_fault){.party = 0, .batch = 2, .row = true}, 4);
-        assert_int_equal(named(s, 1).fault.inference, 2);
-        all_consistent(s, 0);
+        assert_int_equal(rw_named(s, 1).fault.inference, 2);
+        rw_all_consistent(s, 0);
         struct csl_record *r = &s->batches[0][1];
         r->counters[1] = r->first + 1;
         assert_int_equal(csl_index_seed(r->seeds + CSL_INDEX_SEED_BYTES, &w.epoch_keys[0], 3, r->counters[1]),
                          CSL_OK);
-        accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "not what it signed");
+        rw_accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "not what it signed");
         rw_sign_heads(s, 0, 0); /* its own anew: the others' are not of these rows */
-        accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "is not what");
+        rw_accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "is not what");
         rw_session_free(s);
         rw_close(&w);
     }
@@ -238,160 +199,10 @@ static void a_cheating_dealer_accuses_nobody(void **state) {
         struct rw w;
         rw_open(&w, sizes[i], false, false);
         struct rw_session *s = rw_run(&w, (struct rw_fault){.party = -1, .batch = 1, .dealer = true}, 1);
-        all_consistent(s, -1);
+        rw_all_consistent(s, -1);
         rw_session_free(s);
         rw_close(&w);
     }
-}
-
-/* ---- Changed views ---- */
-
-struct change {
-    const char *what, *word;
-    void (*make)(struct rw_session *s, unsigned p);
-};
-
-static struct csl_record *first(struct rw_session *s, unsigned p) {
-    return &s->batches[p][0];
-}
-static void received(struct rw_session *s, unsigned p) {
-    first(s, p)->rounds[2].messages[(p + 1) % s->w->n][0] ^= 1;
-}
-static void sent(struct rw_session *s, unsigned p) {
-    first(s, p)->rounds[2].messages[p][0] ^= 1;
-}
-static void seed(struct rw_session *s, unsigned p) {
-    first(s, p)->seeds[70] ^= 1;
-}
-static void seed_leaf(struct rw_session *s, unsigned p) {
-    first(s, p)->seed_leaves[33] ^= 1;
-}
-static void counter(struct rw_session *s, unsigned p) {
-    first(s, p)->counters[1]--;
-}
-static void first_counter(struct rw_session *s, unsigned p) {
-    first(s, p)->first--;
-    first(s, p)->counters[0]--;
-    first(s, p)->counters[1]--;
-}
-static void correction(struct rw_session *s, unsigned p) {
-    if (p + 1 == s->w->n) {
-        first(s, p)->corrections[3] ^= 1;
-    } else {
-        seed(s, p);
-    }
-}
-static void dealt(struct rw_session *s, unsigned p) {
-    first(s, p)->dealt.signature[5] ^= 1;
-}
-static void input(struct rw_session *s, unsigned p) {
-    first(s, p)->inputs[0].share[1] ^= 1;
-}
-static void salt(struct rw_session *s, unsigned p) {
-    first(s, p)->inputs[0].salt[1] ^= 1;
-}
-static void input_statement(struct rw_session *s, unsigned p) {
-    first(s, p)->inputs[0].statement.signature[1] ^= 1;
-}
-static void head(struct rw_session *s, unsigned p) {
-    first(s, p)->heads[(p + 1) % s->w->n].signature[1] ^= 1;
-}
-static void own_head(struct rw_session *s, unsigned p) {
-    first(s, p)->heads[p].signature[1] ^= 1;
-}
-static void output(struct rw_session *s, unsigned p) {
-    first(s, p)->outputs[0].share[0] ^= 1;
-}
-static void output_salt(struct rw_session *s, unsigned p) {
-    first(s, p)->outputs[0].salt[0] ^= 1;
-}
-static void output_signature(struct rw_session *s, unsigned p) {
-    first(s, p)->outputs[0].statement.signature[0] ^= 1;
-}
-static void output_statement(struct rw_session *s, unsigned p) { /* another one, that nobody signed */
-    first(s, p)->outputs[0].statement.statement[first(s, p)->outputs[0].statement.n - 1] ^= 1;
-}
-static void larger(struct rw_session *s, unsigned p) {
-    first(s, p)->count = RW_COUNT + 1; /* nothing of the size is read */
-}
-static void fewer_rounds(struct rw_session *s, unsigned p) {
-    free(first(s, p)->rounds[--first(s, p)->n_rounds].messages[0]);
-}
-static void batches(struct rw_session *s, unsigned p) {
-    struct csl_record swapped = s->batches[p][0];
-    s->batches[p][0] = s->batches[p][1];
-    s->batches[p][1] = swapped;
-}
-static void nonces(struct rw_session *s, unsigned p) {
-    s->views[p].record.nonces[1] ^= 1;
-}
-static void session_signature(struct rw_session *s, unsigned p) {
-    s->views[p].record.signatures[(p + 1) % s->w->n][1] ^= 1;
-}
-static void statement(struct rw_session *s, unsigned p) {
-    s->views[p].record.statement[s->views[p].record.n_statement - 1] ^= 3;
-}
-static void manifest(struct rw_session *s, unsigned p) {
-    s->views[p].manifest_signature[1] ^= 1;
-}
-static void model_part(struct rw_session *s, unsigned p) {
-    s->views[p].part[40] ^= 1;
-}
-static void masked_weights(struct rw_session *s, unsigned p) {
-    s->views[p].e[1][0] ^= 1;
-}
-static void request(struct rw_session *s, unsigned p) {
-    s->views[p].request.max_batch++;
-}
-
-static const struct change changes[] = {
-    {"a received message", "is not what", received},
-    {"a sent message", "not what it signed", sent},
-    {"a seed", "seed", seed},
-    {"a leaf of a seed", "seeds", seed_leaf},
-    {"a counter", "seed of inference 2", counter},
-    {"the first counter", "first counter", first_counter},
-    {"a correction", "inference", correction},
-    {"the dealer's signature", "dealer signed", dealt},
-    {"the input share", "committed to", input},
-    {"its salt", "committed to", salt},
-    {"the input's signature", "not signed by clinic", input_statement},
-    {"a peer's signature", "does not carry its signature", head},
-    {"its own signature", "does not carry its signature", own_head},
-    {"the output share", "output share", output},
-    {"its salt", "output share", output_salt},
-    {"its signature", "output share", output_signature},
-    {"its statement", "output share", output_statement},
-    {"a larger count", "session allows 2", larger},
-    {"a message less", "not what", fewer_rounds},
-    {"batches swapped", "where 1 is due", batches},
-    {"the nonces", "nonces", nonces},
-    {"a session signature", "not signed by", session_signature},
-    {"the statement", "", statement},
-    {"the manifest's signature", "not signed by the model's owner", manifest},
-    {"the share of the model", "share of the model", model_part},
-    {"the masked weights", "masked weights", masked_weights},
-    {"the request", "request", request},
-};
-
-/* A party that lies about what it received, or anybody who changes a view: nobody is accused. */
-static void changed_views_accuse_nobody(void **state) {
-    (void)state;
-    struct rw w;
-    rw_open(&w, 3, false, false);
-    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-        for (unsigned p = 0; p < w.n; p += 2) {
-            struct rw_session *s = rw_run(&w, RW_HONEST, 1);
-            changes[i].make(s, p);
-            struct rw_verdict v = rw_replay(s, p, 0);
-            if (v.verdict != CSL_VERDICT_MISMATCH || strstr(v.text, changes[i].word) == NULL) {
-                fail_msg("%s of party %u: verdict %d: %s", changes[i].what, p, (int)v.verdict, v.text);
-            }
-            assert_false(v.fault.found);
-            rw_session_free(s);
-        }
-    }
-    rw_close(&w);
 }
 
 /* ---- Framing ---- */
@@ -404,12 +215,12 @@ static void a_receiver_cannot_frame(void **state) {
     rw_open(&w, 3, false, false);
     struct rw_session *s = rw_run(&w, RW_HONEST, 1);
     EVP_PKEY *honest = w.keys[0];
-    first(s, 1)->rounds[3].messages[0][0] ^= 1;
+    rw_first(s, 1)->rounds[3].messages[0][0] ^= 1;
     w.keys[0] = w.keys[1];
     rw_sign_heads(s, 1, 0);
     w.keys[0] = honest;
     rw_bundles(s);
-    accuses_nobody(rw_replay(s, 1, 0), CSL_VERDICT_MISMATCH, "does not carry its signature");
+    rw_accuses_nobody(rw_replay(s, 1, 0), CSL_VERDICT_MISMATCH, "does not carry its signature");
     struct rw_verdict v = rw_replay(s, 0, 0); /* the ledger of hospital-b holds the forgery now */
     assert_int_equal(v.verdict, CSL_VERDICT_CONSISTENT);
     rw_session_free(s);
@@ -423,15 +234,15 @@ static void a_second_history_is_a_proof(void **state) {
     struct rw w;
     rw_open(&w, 3, false, false);
     struct rw_session *s = rw_run(&w, (struct rw_fault){.party = 1, .batch = 1, .round = 4}, 1);
-    first(s, 1)->rounds[3].messages[1][0] ^= 1; /* what it should have sent */
+    rw_first(s, 1)->rounds[3].messages[1][0] ^= 1; /* what it should have sent */
     rw_sign_heads(s, 1, 1);
     struct rw_verdict v = rw_replay(s, 1, 0);
     assert_int_equal(v.verdict, CSL_VERDICT_ATTRIBUTABLE);
     assert_string_equal(v.who, "hospital-b");
     assert_non_null(strstr(v.text, "two different heads"));
-    accuses_nobody(rw_replay(s, 1, 7), CSL_VERDICT_INCOMPLETE, "no other site's bundle");
-    accuses_nobody(rw_replay(s, 1, 5), CSL_VERDICT_ATTRIBUTABLE,
-                   "two different heads"); /* its own ledger's */
+    rw_accuses_nobody(rw_replay(s, 1, 7), CSL_VERDICT_INCOMPLETE, "no other site's bundle");
+    rw_accuses_nobody(rw_replay(s, 1, 5), CSL_VERDICT_ATTRIBUTABLE,
+                      "two different heads"); /* its own ledger's */
     rw_session_free(s);
     rw_close(&w);
 }
@@ -442,7 +253,7 @@ static void a_peer_with_two_heads_is_named(void **state) {
     struct rw w;
     rw_open(&w, 3, false, false);
     struct rw_session *s = rw_run(&w, RW_HONEST, 1);
-    first(s, 2)->rounds[0].messages[0][0] ^= 1;
+    rw_first(s, 2)->rounds[0].messages[0][0] ^= 1;
     rw_sign_heads(s, 2, 0); /* hospital-a told hospital-c something else, and signed it */
     rw_bundles(s);
     struct rw_verdict v = rw_replay(s, 1, 0);
@@ -456,23 +267,12 @@ static void two_outputs_are_a_proof(void **state) {
     (void)state;
     struct rw w;
     rw_open(&w, 2, false, false);
-    struct rw_session *s = rw_run(&w, RW_HONEST, 1), *t = rw_run(&w, RW_HONEST, 1);
-    struct csl_record *r = first(s, 0);
-    Csl__Audit__OutputStatement *m = NULL;
-    struct csl_signed other, mine = r->outputs[0].statement;
-    assert_int_equal(csl_output_statement_decode(&m, mine.statement, mine.n, NULL), CSL_OK);
-    m->commitment.data[0] ^= 1;
-    assert_int_equal(csl_statement_sign(&other, CSL_STATEMENT_OUTPUT, &m->base, w.keys[0], NULL), CSL_OK);
-    csl_statement_free(m);
-    r->outputs[0].statement = other;
-    rw_bundles(s); /* its ledger says so, its view the other */
-    r->outputs[0].statement = mine;
-    csl_signed_clear(&other);
+    struct rw_session *s = rw_run(&w, RW_HONEST, 1);
+    rw_commit_otherwise(s, 0, 0, 0);
     struct rw_verdict v = rw_replay(s, 0, 0);
     assert_int_equal(v.verdict, CSL_VERDICT_ATTRIBUTABLE);
     assert_non_null(strstr(v.text, "two different commitments"));
     rw_session_free(s);
-    rw_session_free(t);
     rw_close(&w);
 }
 
@@ -484,19 +284,19 @@ static void heads_of_another_session_do_not_serve(void **state) {
     rw_open(&w, 3, false, false);
     struct rw_session *s = rw_run(&w, RW_HONEST, 1), *t = rw_run(&w, RW_HONEST, 2);
     for (unsigned p = 0; p < w.n; p++) {
-        struct csl_signed swapped = first(s, 0)->heads[p];
-        first(s, 0)->heads[p] = first(t, 0)->heads[p];
-        accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "not what");
-        first(s, 0)->heads[p] = swapped;
+        struct csl_signed swapped = rw_first(s, 0)->heads[p];
+        rw_first(s, 0)->heads[p] = rw_first(t, 0)->heads[p];
+        rw_accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "not what");
+        rw_first(s, 0)->heads[p] = swapped;
     }
-    struct csl_record mine = *first(s, 0); /* a whole batch of another session */
-    *first(s, 0) = *first(t, 0);
-    accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "another session");
-    *first(s, 0) = mine;
-    consistent(s, 0);
+    struct csl_record mine = *rw_first(s, 0); /* a whole batch of another session */
+    *rw_first(s, 0) = *rw_first(t, 0);
+    rw_accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_MISMATCH, "another session");
+    *rw_first(s, 0) = mine;
+    rw_consistent(s, 0);
     csl_bundle *bundle = s->bundles[1]; /* bundles of another session say nothing of this one */
     s->bundles[1] = t->bundles[1];
-    accuses_nobody(rw_replay(s, 0, 4), CSL_VERDICT_INCOMPLETE, "no other site's bundle");
+    rw_accuses_nobody(rw_replay(s, 0, 4), CSL_VERDICT_INCOMPLETE, "no other site's bundle");
     s->bundles[1] = bundle;
     rw_session_free(s);
     rw_session_free(t);
@@ -508,13 +308,13 @@ static void silence_is_incomplete(void **state) {
     struct rw w;
     rw_open(&w, 3, false, false);
     struct rw_session *s = rw_run(&w, RW_HONEST, 1);
-    csl_signed_clear(&first(s, 0)->heads[2]);
+    csl_signed_clear(&rw_first(s, 0)->heads[2]);
     struct rw_verdict v = rw_replay(s, 0, 0);
-    accuses_nobody(v, CSL_VERDICT_INCOMPLETE, "hospital-c signed nothing");
+    rw_accuses_nobody(v, CSL_VERDICT_INCOMPLETE, "hospital-c signed nothing");
     rw_session_free(s);
     w.sign = CSL_SIGN_OFF;
     s = rw_run(&w, RW_HONEST, 1);
-    accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_INCOMPLETE, "audit.sign");
+    rw_accuses_nobody(rw_replay(s, 0, 0), CSL_VERDICT_INCOMPLETE, "audit.sign");
     rw_session_free(s);
     rw_close(&w);
 }
@@ -534,7 +334,7 @@ static void missing_batches_are_incomplete(void **state) {
                                      .n_bundles = 2};
     struct csl_replay *r = NULL;
     assert_int_equal(csl_replay_begin(&r, &opt, &s->views[0], &report, NULL), CSL_OK);
-    assert_int_equal(csl_replay_batch(r, first(s, 0), NULL), CSL_OK);
+    assert_int_equal(csl_replay_batch(r, rw_first(s, 0), NULL), CSL_OK);
     assert_int_equal(csl_replay_end(r, false, "no room", NULL), CSL_OK);
     assert_int_equal(report.verdict, CSL_VERDICT_INCOMPLETE);
     assert_non_null(strstr(report.findings[0].text, "no room"));
@@ -553,7 +353,6 @@ int main(void) {
         cmocka_unit_test(other_shares_are_named),
         cmocka_unit_test(another_row_is_named),
         cmocka_unit_test(a_cheating_dealer_accuses_nobody),
-        cmocka_unit_test(changed_views_accuse_nobody),
         cmocka_unit_test(a_receiver_cannot_frame),
         cmocka_unit_test(a_second_history_is_a_proof),
         cmocka_unit_test(a_peer_with_two_heads_is_named),
