@@ -1,17 +1,9 @@
 #include "tests/audit/shared.h"
+#include "tests/audit/must.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MUST(x)                                                                                              \
-    do {                                                                                                     \
-        enum csl_err must_ = (x);                                                                            \
-        if (must_ != CSL_OK) {                                                                               \
-            (void)fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #x, csl_err_name(must_));           \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static unsigned client_of(const struct world *w, const struct sh_request *r) {
     return r->ward ? w_ward(w) : w_client(w);
