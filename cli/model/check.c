@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/check_audit.h"
 #include "cli/model/accuracy.h"
+#include "cli/model/check_audit.h"
 #include "cli/model/options.h"
 
 static const struct csl_opt check_opts[] = {

@@ -1,4 +1,4 @@
-#include "cli/check_audit.h"
+#include "cli/model/check_audit.h"
 
 #include <stdio.h>
 #include <stdlib.h>

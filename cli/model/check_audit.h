@@ -1,6 +1,6 @@
 /* What `model check` says about the audit's part of the cost. */
-#ifndef CSL_CLI_CHECK_AUDIT_H
-#define CSL_CLI_CHECK_AUDIT_H
+#ifndef CSL_CLI_MODEL_CHECK_AUDIT_H
+#define CSL_CLI_MODEL_CHECK_AUDIT_H
 
 #include <jansson.h>
 
