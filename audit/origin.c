@@ -1,3 +1,4 @@
+/* The name of a site's ledger. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* A federation's daemons and commands as child processes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,3 +1,4 @@
+/* The consortium's CA: made, and signing requests. */
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* A site's request to the CA: written, read and verified. */
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdlib.h>

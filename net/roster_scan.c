@@ -1,3 +1,4 @@
+/* A roster's text before libcyaml reads it: what its schema cannot refuse, and the lines of all fields. */
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>

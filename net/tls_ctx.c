@@ -1,3 +1,4 @@
+/* TLS contexts: a site's certificate and key, the CA it trusts, TLS 1.3 alone. */
 #include "net/tls_internal.h"
 
 #include <errno.h>

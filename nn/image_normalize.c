@@ -1,3 +1,4 @@
+/* How raw pixels become the network's inputs. */
 #include "nn/image.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* What is wrong with a network, as a list for its owner. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

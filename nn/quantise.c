@@ -1,3 +1,4 @@
+/* Weights in fixed point, as the plan says. */
 #include <math.h>
 #include <stdlib.h>
 

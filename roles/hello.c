@@ -1,3 +1,4 @@
+/* HELLO and its answer, and the clocks. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

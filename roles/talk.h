@@ -67,7 +67,7 @@ struct csl_talk {
     bool paused;
 };
 
-/* Starts to dial a member and to say HELLO; wait with csl_talk_wait. session_id may be NULL. */
+/* Starts to dial a member and to say HELLO; wait with csl_talk_wait_ready. session_id may be NULL. */
 CSL_MUST_CHECK enum csl_err csl_talk_dial(struct csl_talk *t, struct csl_worker *w,
                                           const struct csl_member *member, Csl__Pb__Purpose purpose,
                                           const uint8_t *session_id, struct csl_diag *diag);

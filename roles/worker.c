@@ -1,3 +1,4 @@
+/* What a thread needs that talks: its loop, its interrupts. */
 #include <string.h>
 
 #include "roles/talk.h"

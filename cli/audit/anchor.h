@@ -1,4 +1,4 @@
-/* Shared by audit_anchor.c (anchoring, deploying) and audit_account.c (who signs). */
+/* Shared by anchor.c (anchoring, deploying) and account.c (who signs). */
 #ifndef CSL_CLI_AUDIT_ANCHOR_H
 #define CSL_CLI_AUDIT_ANCHOR_H
 

@@ -1,4 +1,4 @@
-/* The child process of bench_net.c. */
+/* The child process of net.c, which is in net_forward.c. */
 #ifndef CSL_CLI_BENCH_NET_INTERNAL_H
 #define CSL_CLI_BENCH_NET_INTERNAL_H
 

@@ -1,3 +1,4 @@
+/* Control connections to the other daemons: dialled again when lost, with heartbeats. */
 #include "roles/daemon/daemon_internal.h"
 
 #include <stdio.h>

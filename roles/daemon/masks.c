@@ -1,3 +1,4 @@
+/* Sums of the weights' masks, kept at the dealer for the models in use. */
 #include <stdlib.h>
 #include <string.h>
 
