@@ -17,6 +17,7 @@
 #include "roles/talk.h"
 
 #define MODEL "network"
+enum { WORLD_MAX_BATCH = 16 };
 
 struct world {
     struct csl_federation *fed;
@@ -25,8 +26,7 @@ struct world {
     unsigned n;
 };
 
-/* Fills in what all tests have in common: program, keys, model, max_batch 16,
- * profile lan. */
+/* Fills in what all tests have in common: program, keys, model, WORLD_MAX_BATCH, profile lan. */
 struct csl_federation_options world_options(unsigned n_parties);
 /* Timeouts for tests that wait for a peer to be taken for dead: silence of a second. */
 struct csl_timeouts quick_timeouts(void);
