@@ -26,7 +26,7 @@ static char *note_of(struct world *w, unsigned site, size_t n) {
 }
 
 static ProtobufCBinaryData copy(const void *p, size_t n) {
-    ProtobufCBinaryData d = w_data(malloc(n + 1), n);
+    ProtobufCBinaryData d = {.len = n, .data = malloc(n + 1)};
     memcpy(d.data, p, n);
     return d;
 }
