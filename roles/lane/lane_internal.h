@@ -262,6 +262,9 @@ CSL_MUST_CHECK enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__
 /* Not all outputs could be signed, and some may be out: what there is of the batch is entered all the same.
  */
 void csl__lane_log_cut(struct csl_lane *l, struct csl__batch *b);
+/* A batch without an output, whose inputs were verified (csl_audit_link_options.on_cut): these are entered.
+ */
+void csl__lane_keep_inputs(void *lane, const struct csl_record *r);
 /* The session ended, whatever way. */
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err);
 
