@@ -229,7 +229,7 @@ static void no_signature_no_output(void **state) {
     }
     char session[SESSION_TEXT]; /* what the client signed is kept, and is the same at all */
     judge_export(&w, session);
-    judge_accuses(&w, 1, NULL, "hospital-a's ledger, batch 1: the entry of its heads is missing");
+    judge_accuses(&w, -1, NULL, "hospital-a's ledger, batch 1: the entry of its heads is missing");
     world_close(&w);
 }
 
