@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/bundle.h"
+#include "audit/bundle_internal.h"
 #include "audit/check_internal.h"
 #include "audit/leaf.h"
 #include "audit/statement.h"
 
-enum { HISTORY_MAX = 256, IDENTITIES_MAX = 16 };
+enum { IDENTITIES_MAX = 16 };
 
 struct export {
     csl_bundle *b;
@@ -21,8 +21,8 @@ struct export {
     uint64_t *indices;
     size_t n, room;
     bool found;
-    struct csl_note *notes; /* the chain, HISTORY_MAX + 1 at most unless all */
-    size_t n_notes, room_notes;
+    const struct csl_bundle_roster *of;
+    struct csl__bundle_notes notes; /* the chain */
 };
 
 static enum csl_err no_memory(struct csl_diag *diag) {
@@ -182,7 +182,7 @@ static enum csl_err pass(struct export *e, uint64_t size, bool taking) {
 }
 
 static enum csl_err take_all(struct export *e) {
-    uint64_t size = e->n_notes == 0 ? 0 : e->notes[e->n_notes - 1].checkpoint.size;
+    uint64_t size = e->notes.n == 0 ? 0 : e->notes.at[e->notes.n - 1].checkpoint.size;
     e->n = 0;
     for (uint64_t i = 0; i < size; i++) {
         TRY(take_index(e, i));
@@ -201,72 +201,6 @@ static enum csl_err choose_leaves(struct export *e) {
                         "this ledger knows no such session; `consilium audit show` lists them");
     }
     return pass(e, size, true);
-}
-
-/* ---- Checkpoints ---- */
-
-static size_t cosignatures(const struct csl_note *n) {
-    size_t count = 0;
-    for (size_t i = 0; i < n->n_signatures; i++) {
-        count += n->signatures[i].cosignature ? 1 : 0;
-    }
-    return count;
-}
-
-/* Keeps sizes rising; of two notes of one size the one that more have cosigned. */
-static enum csl_err take_note(struct export *e, const struct csl_note *note) {
-    if (e->n_notes != 0 && e->notes[e->n_notes - 1].checkpoint.size >= note->checkpoint.size) {
-        struct csl_note *last = &e->notes[e->n_notes - 1];
-        if (last->checkpoint.size == note->checkpoint.size && cosignatures(note) > cosignatures(last)) {
-            *last = *note;
-        }
-        return CSL_OK;
-    }
-    if (e->n_notes == HISTORY_MAX && e->session_id != NULL) { /* the oldest is of no use for a session */
-        memmove(e->notes, e->notes + 1, (HISTORY_MAX - 1) * sizeof *e->notes);
-        e->n_notes--;
-    }
-    if (e->n_notes == e->room_notes) {
-        size_t room = e->room_notes == 0 ? 16 : 2 * e->room_notes;
-        struct csl_note *more = reallocarray(e->notes, room, sizeof *more);
-        if (more == NULL) {
-            return no_memory(e->diag);
-        }
-        e->notes = more;
-        e->room_notes = room;
-    }
-    e->notes[e->n_notes++] = *note;
-    return CSL_OK;
-}
-
-/* The history, and a last checkpoint that covers the leaves: the newest one, unless the one before covers
- * them too and more members have cosigned it. */
-static enum csl_err choose_notes(struct export *e) {
-    uint64_t covers = e->n == 0 ? 0 : e->indices[e->n - 1] + 1;
-    struct csl_note *note = calloc(1, sizeof *note);
-    enum csl_err err = note == NULL ? no_memory(e->diag) : CSL_OK;
-    for (size_t i = 0; err == CSL_OK; i++) {
-        struct csl_diag ignored;
-        err = csl_ledger_history(e->l, note, i, &ignored);
-        if (err == CSL_OK) {
-            err = take_note(e, note);
-        }
-    }
-    if (err == CSL_ENOINPUT) {
-        struct csl_diag ignored;
-        err = csl_ledger_newest(e->l, note, &ignored);
-        if (err == CSL_ENOINPUT || (err == CSL_OK && note->checkpoint.size < covers)) {
-            err = csl_ledger_checkpoint(e->l, note, e->diag);
-        }
-    }
-    if (err == CSL_OK) {
-        const struct csl_note *last = e->n_notes == 0 ? NULL : &e->notes[e->n_notes - 1];
-        bool enough = e->session_id != NULL && last != NULL && last->checkpoint.size >= covers &&
-                      cosignatures(last) > cosignatures(note);
-        err = enough ? CSL_OK : take_note(e, note);
-    }
-    free(note);
-    return err;
 }
 
 /* ---- Filling the message; everything by malloc, as protobuf-c frees it ---- */
@@ -303,13 +237,13 @@ static enum csl_err put_checkpoint(struct export *e, size_t i) {
     }
     csl__audit__bundle_checkpoint__init(c);
     e->b->checkpoints[e->b->n_checkpoints++] = c;
-    c->note = strdup(e->notes[i].text);
+    c->note = strdup(e->notes.at[i].text);
     if (c->note == NULL) {
         return no_memory(e->diag);
     }
-    if (i + 1 < e->n_notes) {
-        TRY(csl_ledger_consistency(e->l, proof, &n_proof, e->notes[i].checkpoint.size,
-                                   e->notes[i + 1].checkpoint.size));
+    if (i + 1 < e->notes.n) {
+        TRY(csl_ledger_consistency(e->l, proof, &n_proof, e->notes.at[i].checkpoint.size,
+                                   e->notes.at[i + 1].checkpoint.size));
     }
     return copy_proof(&c->proof, &c->n_proof, (const uint8_t(*)[CSL_MERKLE_BYTES])proof, n_proof, e->diag);
 }
@@ -341,47 +275,53 @@ static enum csl_err put_seen(struct export *e, const char *who, const struct csl
     return s->who == NULL || s->note == NULL ? no_memory(e->diag) : CSL_OK;
 }
 
-static enum csl_err put_all_seen(struct export *e, const char *const *members, size_t n_members) {
+/* Whether this member's key in the roster made it. */
+static bool is_of(const struct csl_note *note, const struct csl_note_signer *m) {
+    return m->key == NULL || csl_note_verify(note, m->name, m->key, NULL) == CSL_OK;
+}
+
+static enum csl_err put_all_seen(struct export *e) {
     struct csl_note *note = calloc(1, sizeof *note);
     enum csl_err err = note == NULL ? no_memory(e->diag) : CSL_OK;
-    for (size_t i = 0; err == CSL_OK && i < n_members; i++) {
-        err = csl_ledger_seen(e->l, note, members[i], e->diag);
-        if (err == CSL_OK && note->checkpoint.size != 0) {
-            err = put_seen(e, members[i], note);
+    for (size_t i = 0; err == CSL_OK && i < e->of->n; i++) {
+        const struct csl_note_signer *m = &e->of->members[i];
+        err = csl_ledger_seen(e->l, note, m->name, e->diag);
+        if (err == CSL_OK && note->checkpoint.size != 0 && is_of(note, m)) {
+            err = put_seen(e, m->name, note);
         }
     }
     free(note);
     return err;
 }
 
-static enum csl_err fill(struct export *e, const char *site, const uint8_t roster_digest[32],
-                         const char *const *members, size_t n_members) {
+static enum csl_err fill(struct export *e, const char *site) {
     csl_bundle *b = e->b;
     b->version = 1;
     b->site = strdup(site);
-    b->checkpoints = calloc(e->n_notes + 1, sizeof *b->checkpoints);
+    b->checkpoints = calloc(e->notes.n + 1, sizeof *b->checkpoints);
     b->leaves = calloc(e->n + 1, sizeof(Csl__Audit__BundleLeaf *));
-    b->seen = calloc(n_members + 1, sizeof *b->seen);
+    b->seen = calloc(e->of->n + 1, sizeof *b->seen);
     if (b->site == NULL || b->checkpoints == NULL || b->leaves == NULL || b->seen == NULL ||
-        !copy_bytes(&b->roster_digest, roster_digest, 32) ||
+        !copy_bytes(&b->roster_digest, e->of->digest, 32) ||
         (e->session_id != NULL && !copy_bytes(&b->session_id, e->session_id, CSL__SESSION_ID_BYTES))) {
         return no_memory(e->diag);
     }
-    for (size_t i = 0; i < e->n_notes; i++) {
+    for (size_t i = 0; i < e->notes.n; i++) {
         TRY(put_checkpoint(e, i));
     }
-    uint64_t size = e->n_notes == 0 ? 0 : e->notes[e->n_notes - 1].checkpoint.size;
+    uint64_t size = e->notes.n == 0 ? 0 : e->notes.at[e->notes.n - 1].checkpoint.size;
     for (size_t i = 0; i < e->n && e->indices[i] < size; i++) {
         TRY(put_leaf(e, e->indices[i], size));
     }
-    return put_all_seen(e, members, n_members);
+    return put_all_seen(e);
 }
 
-enum csl_err csl_bundle_export(csl_bundle **out, struct csl_ledger *l, const char *site,
-                               const uint8_t roster_digest[32], const uint8_t *session_id,
-                               const char *const *members, size_t n_members, struct csl_diag *diag) {
+enum csl_err csl_bundle_export_under(csl_bundle **out, struct csl_ledger *l, const char *site,
+                                     const struct csl_bundle_roster *roster, const uint8_t *session_id,
+                                     struct csl_diag *diag) {
     enum csl_err err;
-    struct export e = {.l = l, .session_id = session_id, .diag = diag, .b = malloc(sizeof *e.b)};
+    struct export e = {
+        .l = l, .session_id = session_id, .of = roster, .diag = diag, .b = malloc(sizeof *e.b)};
     *out = NULL;
     if (e.b == NULL) {
         return no_memory(diag);
@@ -389,16 +329,34 @@ enum csl_err csl_bundle_export(csl_bundle **out, struct csl_ledger *l, const cha
     csl__audit__bundle__init(e.b);
     TRY_OUT(csl_ledger_refresh(l, diag));
     TRY_OUT(choose_leaves(&e));
-    TRY_OUT(choose_notes(&e));
+    TRY_OUT(csl__bundle_choose_notes(&e.notes, l, roster, session_id != NULL,
+                                     e.n == 0 ? 0 : e.indices[e.n - 1] + 1, diag));
     if (session_id == NULL) {
         TRY_OUT(take_all(&e));
     }
-    TRY_OUT(fill(&e, site, roster_digest, members, n_members));
+    TRY_OUT(fill(&e, site));
     *out = e.b;
     e.b = NULL;
 out:
     csl_bundle_free(e.b);
     free(e.indices);
-    free(e.notes);
+    free(e.notes.at);
+    return err;
+}
+
+enum csl_err csl_bundle_export(csl_bundle **out, struct csl_ledger *l, const char *site,
+                               const uint8_t roster_digest[32], const uint8_t *session_id,
+                               const char *const *members, size_t n_members, struct csl_diag *diag) {
+    struct csl_note_signer *any = calloc(n_members + 1, sizeof *any);
+    *out = NULL;
+    if (any == NULL) {
+        return no_memory(diag);
+    }
+    for (size_t i = 0; i < n_members; i++) {
+        any[i].name = members[i];
+    }
+    struct csl_bundle_roster of = {.digest = roster_digest, .members = any, .n = n_members};
+    enum csl_err err = csl_bundle_export_under(out, l, site, &of, session_id, diag);
+    free(any);
     return err;
 }

@@ -390,6 +390,31 @@ void csl_note_only(struct csl_note *note, const char *signer, const char *cosign
     (void)!render(note, NULL); /* shorter than it was */
 }
 
+static bool made_by(const struct csl_note_signature *s, const struct csl_note_signer *by) {
+    uint8_t id[KEY_ID];
+    return strcmp(s->name, by->name) == 0 &&
+           (by->key == NULL || (key_id(id, by->name, TYPE_COSIGNATURE, by->key, NULL) == CSL_OK &&
+                                memcmp(id, s->key_id, KEY_ID) == 0));
+}
+
+void csl_note_keep_cosigners(struct csl_note *note, const struct csl_note_signer *signers, size_t n) {
+    size_t kept = 0;
+    for (size_t i = 0; i < note->n_signatures; i++) {
+        const struct csl_note_signature *s = &note->signatures[i];
+        bool keep = !s->cosignature || n == 0;
+        for (size_t k = 0; !keep && k < n; k++) {
+            keep = made_by(s, &signers[k]);
+        }
+        if (keep) {
+            note->signatures[kept++] = *s;
+        }
+    }
+    if (kept != note->n_signatures) {
+        note->n_signatures = kept;
+        (void)!render(note, NULL); /* shorter than it was */
+    }
+}
+
 size_t csl_note_cosignatures(const struct csl_note *note) {
     size_t n = 0;
     for (size_t i = 0; i < note->n_signatures; i++) {

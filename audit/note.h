@@ -66,6 +66,13 @@ CSL_MUST_CHECK enum csl_err csl_note_merge(struct csl_note *note, const struct c
 
 /* Drops all signatures but signer's own and cosigner's cosignature (NULL: none of that kind). */
 void csl_note_only(struct csl_note *note, const char *signer, const char *cosigner);
+/* Drops the cosignatures that none of these keys made, as the lines' key ids say; nothing is verified. A key
+ * NULL stands for every key of that name; n 0: nothing is dropped. */
+struct csl_note_signer {
+    const char *name;
+    EVP_PKEY *key; /* public; borrowed */
+};
+void csl_note_keep_cosigners(struct csl_note *note, const struct csl_note_signer *signers, size_t n);
 size_t csl_note_cosignatures(const struct csl_note *note);
 
 #endif

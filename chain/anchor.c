@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "chain/anchor_internal.h"
-#include "net/http/http.h"
 
 const struct csl_anchor_limits csl_anchor_limits_default = {
     .max_fee = 100000000000, .max_priority = 3000000000, .gas_limit = 200000, .resend_s = 60, .reverts = 3};
@@ -173,108 +172,4 @@ void csl_anchor_progress(const struct csl_anchor *a, struct csl_anchor_progress 
                                         .anchored = csl_outbox_last(o)->size,
                                         .waiting = o->n - k,
                                         .outbox = o};
-}
-
-/* ---- Deploying ---- */
-
-enum { POLL_MS = 250, DEPLOY_GAS_MAX = 3000000 };
-
-static void nap(void) {
-    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
-    (void)nanosleep(&pause, NULL);
-}
-
-static int64_t clock_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Before each error from the signature on: else somebody pays for a second contract. */
-static enum csl_err may_be_sent(const uint8_t hash[CSL_HASH_BYTES], enum csl_err err, struct csl_diag *diag) {
-    char text[CSL_HASH_ROOM];
-    csl_hex0x_text(text, hash, CSL_HASH_BYTES);
-    return csl_fail_context(diag, err,
-                            "transaction %s may have been sent: look for it before deploying again", text);
-}
-
-/* tx is filled but for the fees. */
-static enum csl_err send_deploy(uint8_t hash[CSL_HASH_BYTES], struct csl_tx *tx, struct csl_rpc *rpc,
-                                const struct csl_signer *signer, const struct csl_anchor_limits *limits,
-                                struct csl_diag *diag) {
-    uint8_t *raw = NULL;
-    size_t n = 0;
-    struct csl_call call = {.from = signer->address, .data = tx->data, .n_data = tx->n_data};
-    TRY(csl_rpc_estimate_gas(rpc, &tx->gas_limit, &call, diag));
-    if (tx->gas_limit > DEPLOY_GAS_MAX) {
-        return csl_fail(diag, CSL_EPROTO, "the node says that the contract takes %llu gas: nothing is sent",
-                        (unsigned long long)tx->gas_limit);
-    }
-    tx->gas_limit += tx->gas_limit / 8;
-    TRY(csl_rpc_nonce(rpc, &tx->nonce, signer->address, CSL_PENDING, diag));
-    TRY(csl__anchor_fees(tx, rpc, limits, diag));
-    TRY(csl__anchor_funds(rpc, signer->address, tx, diag));
-    TRY(csl_signer_sign(&raw, &n, hash, signer, tx, diag));
-    enum csl_err err = csl_rpc_send(rpc, raw, n, diag);
-    free(raw);
-    err = err == CSL_EPEER && rpc->refused == CSL_REFUSED_KNOWN ? CSL_OK : err;
-    return err == CSL_OK ? CSL_OK : may_be_sent(hash, err, diag);
-}
-
-/* Until its block comes. A node that is in trouble meanwhile is asked again. */
-static enum csl_err await_deploy(struct csl_receipt *r, struct csl_rpc *rpc,
-                                 const uint8_t hash[CSL_HASH_BYTES], uint32_t wait_ms,
-                                 struct csl_diag *diag) {
-    int64_t until = clock_ms() + wait_ms;
-    for (bool found = false;;) {
-        enum csl_err err = csl_rpc_receipt(rpc, r, &found, hash, diag);
-        if (err == CSL_OK && found) {
-            return CSL_OK;
-        }
-        if (err != CSL_OK && !csl_anchor_again(err)) {
-            return may_be_sent(hash, err, diag);
-        }
-        if (clock_ms() >= until) {
-            err = err != CSL_OK ? err
-                                : csl_fail(diag, CSL_ETIMEOUT,
-                                           "it is not in a block yet; its receipt will have the contract's "
-                                           "address");
-            return may_be_sent(hash, err, diag);
-        }
-        nap();
-    }
-}
-
-enum csl_err csl_anchor_deploy(uint8_t contract[CSL_ADDRESS_BYTES], uint8_t tx_hash[CSL_HASH_BYTES],
-                               uint64_t *gas_used, struct csl_rpc *rpc, uint64_t chain_id,
-                               const struct csl_signer *signer, const struct csl_anchor_limits *limits,
-                               uint32_t wait_ms, struct csl_diag *diag) {
-    uint64_t id = 0;
-    char text[CSL_HASH_ROOM], place[280];
-    struct csl_tx tx = {.chain_id = chain_id,
-                        .creates = true,
-                        .data = csl_contract_creation,
-                        .n_data = CSL_CONTRACT_CREATION_BYTES};
-    csl_http_place(place, sizeof place, rpc->url);
-    TRY(csl_rpc_chain_id(rpc, &id, diag));
-    if (id != chain_id) {
-        return csl_fail(diag, CSL_ECONFIG, "%s is a node of chain %llu, not of --chain-id %llu", place,
-                        (unsigned long long)id, (unsigned long long)chain_id);
-    }
-    TRY(send_deploy(tx_hash, &tx, rpc, signer, limits, diag));
-    csl_hex0x_text(text, tx_hash, CSL_HASH_BYTES);
-    struct csl_receipt r;
-    TRY(await_deploy(&r, rpc, tx_hash, wait_ms, diag));
-    if (!r.succeeded || !r.created) {
-        return csl_fail(diag, CSL_EPEER, "transaction %s was mined and has made no contract", text);
-    }
-    memcpy(contract, r.contract, CSL_ADDRESS_BYTES);
-    *gas_used = r.gas_used;
-    struct csl_contract c = {.rpc = rpc, .chain_id = chain_id};
-    memcpy(c.address, contract, CSL_ADDRESS_BYTES);
-    enum csl_err err = csl_contract_check(&c, diag);
-    return err == CSL_OK
-               ? CSL_OK
-               : csl_fail_context(diag, err,
-                                  "transaction %s has made the contract, and it cannot be checked now", text);
 }

@@ -81,12 +81,17 @@ struct csl_anchor_progress {
 void csl_anchor_progress(const struct csl_anchor *a, struct csl_anchor_progress *out);
 
 /* Puts the contract on the chain with a transaction of the signer's account, waits for its block until
- * wait_ms have passed, and checks its code. Limits as above, gas_limit apart. CSL_ETIMEOUT: it may still come
- * (the sentence has the transaction). */
+ * wait_ms have passed, and checks its code. Limits as above, gas_limit apart. kept: a file that gets the
+ * signed bytes
+ * ("0x", hex digits, end of line) before they are sent, and stays; where it is there already, with this
+ * contract's creation by this account on this chain, that transaction's receipt is looked for, or it is sent
+ * again: nothing is signed anew. Its folder must exist. CSL_ETIMEOUT: it may still come; CSL_ESTALE: another
+ * transaction took its nonce; CSL_EDATA: the file is of something else, or damaged; CSL_EBUSY: another
+ * process is at it. */
 CSL_MUST_CHECK enum csl_err csl_anchor_deploy(uint8_t contract[CSL_ADDRESS_BYTES], uint8_t tx[CSL_HASH_BYTES],
                                               uint64_t *gas_used, struct csl_rpc *rpc, uint64_t chain_id,
                                               const struct csl_signer *signer,
                                               const struct csl_anchor_limits *limits, uint32_t wait_ms,
-                                              struct csl_diag *diag);
+                                              const char *kept, struct csl_diag *diag);
 
 #endif

@@ -1,4 +1,5 @@
-/* Shared by anchor.c (steps), anchor_settle.c (what became of it), anchor_send.c (fees, signing, sending). */
+/* Shared by anchor.c (steps), anchor_settle.c (what became of it), anchor_send.c (fees, signing, sending),
+ * anchor_deploy.c. */
 #ifndef CSL_CHAIN_ANCHOR_INTERNAL_H
 #define CSL_CHAIN_ANCHOR_INTERNAL_H
 

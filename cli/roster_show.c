@@ -53,7 +53,8 @@ static void print_rest(const struct csl_roster *r) {
     (void)printf(
         "timeouts (ms)\n  connect %u, handshake %u, heartbeat %u, dead %u, round %u, session idle %u\n",
         t->connect_ms, t->handshake_ms, t->heartbeat_ms, t->dead_ms, t->round_ms, t->session_idle_ms);
-    (void)printf("limits\n  lanes %u, max batch %u\n", r->limits.lanes, r->limits.max_batch);
+    (void)printf("limits\n  lanes %u, max batch %u, places of a client in a shared session %u\n",
+                 r->limits.lanes, r->limits.max_batch, r->limits.session_places_per_client);
     (void)printf("audit\n  sign %s, check rows %u, views %u MiB, colluding %u\n",
                  csl_roster_sign_name((enum csl_roster_sign)r->audit.sign), r->audit.check_rows,
                  r->audit.views_mib, r->audit.colluding);
@@ -128,8 +129,9 @@ static json_t *roster_json(const struct csl_roster *r, const char *digest) {
                                  "handshake_ms", (json_int_t)t->handshake_ms, "heartbeat_ms",
                                  (json_int_t)t->heartbeat_ms, "dead_ms", (json_int_t)t->dead_ms, "round_ms",
                                  (json_int_t)t->round_ms, "session_idle_ms", (json_int_t)t->session_idle_ms);
-    json_t *limits = json_pack("{s:I, s:I}", "lanes", (json_int_t)r->limits.lanes, "max_batch",
-                               (json_int_t)r->limits.max_batch);
+    json_t *limits = json_pack("{s:I, s:I, s:I}", "lanes", (json_int_t)r->limits.lanes, "max_batch",
+                               (json_int_t)r->limits.max_batch, "session_places_per_client",
+                               (json_int_t)r->limits.session_places_per_client);
     json_t *audit =
         json_pack("{s:s, s:I, s:I, s:I}", "sign", csl_roster_sign_name((enum csl_roster_sign)r->audit.sign),
                   "check_rows", (json_int_t)r->audit.check_rows, "views_mib", (json_int_t)r->audit.views_mib,

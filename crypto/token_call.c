@@ -179,13 +179,18 @@ static void abandon(struct csl__token *t, struct csl__token_call *c) {
     t->probe_after = csl__from_now(PROBE_AGAIN_S * 1000);
 }
 
+/* With the lock. There is no thread left that could ask. */
+static bool all_hang(const struct csl__token *t) {
+    return t->stuck && t->n_idle == 0 && t->n_workers == CSL__TOKEN_WORKERS;
+}
+
 /* With the lock. A token that did not answer is asked again from time to time only. */
 static bool may_ask(struct csl__token *t) {
     struct timespec now = csl__from_now(0);
     if (!t->stuck) {
         return true;
     }
-    if (now.tv_sec < t->probe_after.tv_sec || (t->n_idle == 0 && t->n_workers == CSL__TOKEN_WORKERS)) {
+    if (now.tv_sec < t->probe_after.tv_sec) {
         return false;
     }
     t->probe_after = csl__from_now(PROBE_AGAIN_S * 1000);
@@ -195,6 +200,12 @@ static bool may_ask(struct csl__token *t) {
 static enum csl_err run(struct csl__token *t, struct csl__token_call *c, unsigned timeout_ms,
                         struct csl_diag *diag) {
     struct timespec until = csl__from_now(timeout_ms);
+    if (all_hang(t)) {
+        return csl_fail(diag, CSL_ETIMEOUT,
+                        "does not answer: all %d threads that may call its module hang in it and cannot be "
+                        "ended; see to the token, then restart this program",
+                        (int)CSL__TOKEN_WORKERS);
+    }
     if (!may_ask(t)) {
         return csl_fail(
             diag, CSL_ETIMEOUT,

@@ -272,11 +272,20 @@ static size_t block_rows(size_t k, size_t positions) {
     return rows < positions ? rows : positions;
 }
 
+static size_t unfolded_words(const struct csl_conv_shape *s, size_t rows) {
+    return rows * kernel_rows(s) + COPY_WORDS;
+}
+
+static size_t grouped_words(const struct csl_conv_shape *s, size_t rows) {
+    size_t k = kernel_rows(s), n = s->out_c / s->groups;
+    return rows * (k + n) + k * n + COPY_WORDS;
+}
+
 static enum csl_err acc_unfolded(uint64_t *y, const uint64_t *d, const uint64_t *w,
                                  const struct csl_conv_shape *s, size_t batch, unsigned bits, bool secret_d) {
     size_t k = kernel_rows(s), n = s->out_c, positions = batch * s->out_h * s->out_w;
     size_t rows = block_rows(k, positions);
-    uint64_t *unfolded = csl__conv_scratch(rows * k + COPY_WORDS, secret_d);
+    uint64_t *unfolded = csl__conv_scratch_alloc(unfolded_words(s, rows), secret_d);
     if (unfolded == NULL) {
         return CSL_ENOMEM;
     }
@@ -297,7 +306,7 @@ static enum csl_err acc_groups(uint64_t *y, const uint64_t *d, const uint64_t *w
                                const struct csl_conv_shape *s, size_t batch, unsigned bits) {
     size_t k = kernel_rows(s), n = s->out_c / s->groups, positions = batch * s->out_h * s->out_w;
     size_t rows = block_rows(k, positions);
-    uint64_t *unfolded = csl_secret_alloc(rows * (k + n) + k * n + COPY_WORDS, sizeof *unfolded);
+    uint64_t *unfolded = csl_secret_alloc(grouped_words(s, rows), sizeof *unfolded);
     if (unfolded == NULL) {
         return CSL_ENOMEM;
     }
@@ -361,19 +370,45 @@ static void acc_depthwise(uint64_t *y, const uint64_t *d, const uint64_t *w, con
     }
 }
 
+/* The ways to a convolution. */
+enum way { PLAIN, DIRECT, UNFOLDED, DEPTHWISE, GROUPS };
+
+static enum way way_of(const struct csl_conv_shape *s) {
+    return is_plain_product(s)      ? PLAIN
+           : csl__conv_is_direct(s) ? DIRECT
+           : s->groups == 1         ? UNFOLDED
+           : s->groups == s->in_c   ? DEPTHWISE
+                                    : GROUPS;
+}
+
+size_t csl_conv_scratch(const struct csl_conv_shape *s, size_t batch, size_t threads) {
+    size_t rows = block_rows(kernel_rows(s), batch * s->out_h * s->out_w);
+    enum way way = way_of(s);
+    return way == DIRECT     ? csl__conv_direct_scratch(s, batch, threads)
+           : way == UNFOLDED ? unfolded_words(s, rows)
+           : way == GROUPS   ? grouped_words(s, rows)
+                             : 0;
+}
+
 enum csl_err csl_conv_acc(uint64_t *y, const uint64_t *d, const uint64_t *w, const struct csl_conv_shape *s,
                           size_t batch, unsigned bits, bool secret_d) {
     enum csl_err err = CSL_OK;
-    if (is_plain_product(s)) {
+    switch (way_of(s)) {
+    case PLAIN:
         csl_gemm_acc_mod(y, d, w, batch * s->out_h * s->out_w, kernel_rows(s), s->out_c, bits);
-    } else if (csl__conv_is_direct(s)) {
+        break;
+    case DIRECT:
         err = csl__conv_direct(y, d, w, s, batch, bits, secret_d);
-    } else if (s->groups == 1) {
+        break;
+    case UNFOLDED:
         err = acc_unfolded(y, d, w, s, batch, bits, secret_d);
-    } else if (s->groups == s->in_c) {
+        break;
+    case DEPTHWISE:
         acc_depthwise(y, d, w, s, batch, bits);
-    } else {
+        break;
+    case GROUPS:
         err = acc_groups(y, d, w, s, batch, bits);
+        break;
     }
     if (err != CSL_OK) {
         csl_wipe(y, batch * csl_conv_outputs(s) * sizeof *y);

@@ -34,11 +34,16 @@ size_t csl_conv_outputs(const struct csl_conv_shape *s); /* out_h * out_w * out_
 size_t csl_conv_weights(const struct csl_conv_shape *s); /* kernel_h * kernel_w * in_c / groups * out_c */
 
 /* y (batch x outputs) += conv(d, w) mod 2^bits (below 2^bits after it). d: batch x inputs. Either operand may
- * be the secret one. Scratch for pictures with zeros around, or for unfolded rows, of d is taken inside: 256
- * KB a thread, or four times one picture or 48 rows where those are more; it is wiped when `secret_d`. y
+ * be the secret one. Scratch (csl_conv_scratch) is taken inside; it is wiped when `secret_d`. y
  * overlaps neither operand. CSL_ENOMEM; then y is zero. */
 CSL_MUST_CHECK enum csl_err csl_conv_acc(uint64_t *y, const uint64_t *d, const uint64_t *w,
                                          const struct csl_conv_shape *s, size_t batch, unsigned bits,
                                          bool secret_d);
+
+/* The words of scratch that csl_conv_acc takes for a checked shape with so many threads: pictures with zeros
+ * around, or unfolded rows, of d. None where windows can be read where they stand; otherwise at most 256 KB a
+ * thread, or four times one picture or 48 rows where those are more (with groups, their products and a
+ * group's weights, too). */
+size_t csl_conv_scratch(const struct csl_conv_shape *s, size_t batch, size_t threads);
 
 #endif

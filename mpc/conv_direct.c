@@ -67,13 +67,27 @@ static struct csl__windows windows_of(const struct csl_conv_shape *s, size_t wid
 }
 
 /* As many pictures at a time as fit in the scratch, and at least one. */
+static size_t pictures_together(size_t size, size_t batch, size_t threads) {
+    size_t together = CSL__CONV_SCRATCH_WORDS * threads / size;
+    return together < 1 ? 1 : together < batch ? together : batch;
+}
+
+static size_t padded_size(const struct csl_conv_shape *s, const struct extent *e) {
+    return e->h * e->w * s->in_c;
+}
+
+size_t csl__conv_direct_scratch(const struct csl_conv_shape *s, size_t batch, size_t threads) {
+    const struct extent e = extent_of(s);
+    size_t size = padded_size(s, &e);
+    return e.padded ? pictures_together(size, batch, threads) * size : 0;
+}
+
 static enum csl_err acc_padded(uint64_t *y, const uint64_t *d, const uint64_t *w,
                                const struct csl_conv_shape *s, const struct extent *e, size_t batch,
                                unsigned bits, bool secret_d) {
-    size_t size = e->h * e->w * s->in_c, n_in = csl_conv_inputs(s), n_out = csl_conv_outputs(s);
-    size_t together = CSL__CONV_SCRATCH_WORDS * csl_threads() / size;
-    together = together < 1 ? 1 : together < batch ? together : batch;
-    uint64_t *padded = csl__conv_scratch(together * size, secret_d);
+    size_t size = padded_size(s, e), n_in = csl_conv_inputs(s), n_out = csl_conv_outputs(s);
+    size_t together = pictures_together(size, batch, csl_threads());
+    uint64_t *padded = csl__conv_scratch_alloc(together * size, secret_d);
     if (padded == NULL) {
         return CSL_ENOMEM;
     }

@@ -21,6 +21,7 @@ const struct csl__roster_number csl__timeouts[CSL__N_TIMEOUTS] = {
 const struct csl__roster_number csl__limits[CSL__N_LIMITS] = {
     ROW(struct csl_limits, lanes, 4, 1, 256),
     ROW(struct csl_limits, max_batch, 256, 1, 65536),
+    ROW(struct csl_limits, session_places_per_client, 8, 1, 32),
 };
 
 const struct csl__roster_number csl__audit[CSL__N_AUDIT] = {

@@ -27,7 +27,7 @@
  *   connections:                           optional; overrides who dials whom
  *     - {from: hospital-b, to: hospital-a} `to` needs an address
  *   timeouts: {connect_ms: 5000, ...}      optional, each field too; see struct csl_timeouts
- *   limits: {lanes: 4, max_batch: 256}     optional, each field too
+ *   limits: {lanes: 4, max_batch: 256}     optional, each field too; see struct csl_limits
  *   audit:                                 optional, each field too; see struct csl_audit_policy
  *     sign: before-output                  or after-output, or off
  *     check_rows: 0
@@ -105,8 +105,9 @@ struct csl_timeouts {         /* default, allowed range */
 };
 
 struct csl_limits {
-    uint32_t lanes;     /*   4, 1..256: sessions that a party runs side by side */
-    uint32_t max_batch; /* 256, 1..65536: inferences in one batch */
+    uint32_t lanes;                     /*   4, 1..256: sessions that a party runs side by side */
+    uint32_t max_batch;                 /* 256, 1..65536: inferences in one batch */
+    uint32_t session_places_per_client; /* 8, 1..32: guests of one client in a shared session at a party */
 };
 
 enum csl_roster_sign { CSL_ROSTER_SIGN_OFF, CSL_ROSTER_SIGN_AFTER, CSL_ROSTER_SIGN_BEFORE };

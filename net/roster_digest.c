@@ -2,10 +2,12 @@
  *   "consilium/roster/1", consortium, CA certificate (DER),
  *   members: count, each name, roles, host, port, the three key fingerprints,
  *   models: count, each name, owner, label only (0, 1), clients: count, each index,
- *   connections: count, each from, to; timeouts and limits in the order of their structs,
+ *   connections: count, each from, to; timeouts, lanes, max_batch,
  *   audit: sign (0 off, 1 after the output, 2 before it), check_rows, views_mib, colluding;
  *   where there is a chain or a member with an account: "chain", id (two numbers, the lower first), contract,
  *   confirmations, and the account of each member (empty when it has none).
+ *   where session_places_per_client is not 8 (it is newer than the others, and rosters keep their digests):
+ *   "session places", its number.
  * Texts and blobs are preceded by their length; numbers and lengths are 32 bits, little-endian; lists keep
  * the file's order. */
 #include <openssl/evp.h>
@@ -57,6 +59,14 @@ static bool put_numbers(EVP_MD_CTX *md, const void *base, const struct csl__rost
     return ok;
 }
 
+enum { IN_EVERY_DIGEST = 2 }; /* of the limits: the first ones */
+
+static bool put_newer_limits(EVP_MD_CTX *md, const struct csl_limits *l) {
+    const struct csl__roster_number *row = &csl__limits[IN_EVERY_DIGEST];
+    uint32_t places = csl__number_get(l, row);
+    return places == row->standard || (put_text(md, "session places") && put_u32(md, places));
+}
+
 static bool put_chain(EVP_MD_CTX *md, const struct csl_roster *r) {
     bool any = r->chain.id != 0;
     for (size_t i = 0; i < r->n_members; i++) {
@@ -91,8 +101,9 @@ static bool put_roster(EVP_MD_CTX *md, const struct csl_roster *r) {
         ok = put_u32(md, r->connections[i].from) && put_u32(md, r->connections[i].to);
     }
     return ok && put_numbers(md, &r->timeouts, csl__timeouts, CSL__N_TIMEOUTS) &&
-           put_numbers(md, &r->limits, csl__limits, CSL__N_LIMITS) && put_u32(md, r->audit.sign) &&
-           put_numbers(md, &r->audit, csl__audit, CSL__N_AUDIT) && put_chain(md, r);
+           put_numbers(md, &r->limits, csl__limits, IN_EVERY_DIGEST) && put_u32(md, r->audit.sign) &&
+           put_numbers(md, &r->audit, csl__audit, CSL__N_AUDIT) && put_chain(md, r) &&
+           put_newer_limits(md, &r->limits);
 }
 
 enum csl_err csl_roster_digest(uint8_t out[32], const struct csl_roster *r) {

@@ -44,7 +44,7 @@ struct csl__roster_number {
     size_t offset; /* in the struct of its section */
     uint32_t standard, min, max;
 };
-enum { CSL__N_TIMEOUTS = 6, CSL__N_LIMITS = 2, CSL__N_AUDIT = 3, CSL__N_CHAIN = 1 };
+enum { CSL__N_TIMEOUTS = 6, CSL__N_LIMITS = 3, CSL__N_AUDIT = 3, CSL__N_CHAIN = 1 };
 extern const struct csl__roster_number csl__timeouts[CSL__N_TIMEOUTS];
 extern const struct csl__roster_number csl__limits[CSL__N_LIMITS];
 extern const struct csl__roster_number csl__audit[CSL__N_AUDIT];

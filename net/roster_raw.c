@@ -46,6 +46,7 @@ static const cyaml_schema_field_t timeout_fields[] = {
 static const cyaml_schema_field_t limit_fields[] = {
     NUMBER("lanes", 0),
     NUMBER("max_batch", 1),
+    NUMBER("session_places_per_client", 2),
     CYAML_FIELD_END,
 };
 #define AUDIT(key, i) WORD(key, MAY, struct csl__raw_audit, numbers.value[i])

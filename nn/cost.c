@@ -37,24 +37,26 @@ static uint64_t add_demand(struct csl_cost *cost, const struct csl_demand *d, ui
     return bytes;
 }
 
-/* Elements beside its result that a step needs at its peak: windows, arms. */
-static uint64_t step_scratch(const struct csl_plan *plan, uint32_t i) {
+/* Elements beside its result that a step needs at its peak for a batch: windows, arms; pictures with zeros
+ * around, or unfolded rows, which are of a part of the batch only. */
+static uint64_t step_scratch(const struct csl_plan *plan, uint32_t i, uint64_t batch) {
     const struct csl_step *step = &plan->steps[i];
-    uint64_t n = csl__elements(&plan->values[i + 1]);
-    return step->kind == CSL_STEP_MAX   ? 3 * n * csl__taps(&step->shape)
-           : step->kind == CSL_STEP_PWL ? 2 * n * step->n_arms
-                                        : n;
+    uint64_t n = batch * csl__elements(&plan->values[i + 1]);
+    return step->kind == CSL_STEP_MAX      ? 3 * n * csl__taps(&step->shape)
+           : step->kind == CSL_STEP_PWL    ? 2 * n * step->n_arms
+           : step->kind == CSL_STEP_LINEAR ? n + csl_conv_scratch(&step->shape, (size_t)batch, 1)
+                                           : n;
 }
 
-/* The most elements that are there at once. */
-static uint64_t peak_elements(const struct csl_plan *plan) {
+/* The most elements that are there at once, for a batch. */
+static uint64_t peak_elements(const struct csl_plan *plan, uint64_t batch) {
     uint32_t last[CSL_PLAN_MAX_VALUES];
     csl__last_uses(last, plan);
     uint64_t live = csl__elements(&plan->values[0]);
     uint64_t peak = 0;
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         live += csl__elements(&plan->values[i + 1]);
-        uint64_t here = live + step_scratch(plan, i);
+        uint64_t here = batch * live + step_scratch(plan, i, batch);
         peak = here > peak ? here : peak;
         for (uint32_t v = 0; v <= i; v++) {
             live -= last[v] == i ? csl__elements(&plan->values[v]) : 0;
@@ -73,7 +75,7 @@ static uint64_t memory(const struct csl_plan *plan, const struct csl_demand *dem
             weights += 2 * (uint64_t)csl_conv_weights(&demands[i].conv) + demands[i].conv.out_c;
         }
     }
-    return weights * 8 + csl_corr_bytes(demands, n_demands, (size_t)batch) + batch * peak_elements(plan) * 8 +
+    return weights * 8 + csl_corr_bytes(demands, n_demands, (size_t)batch) + peak_elements(plan, batch) * 8 +
            largest * (n_parties + 8);
 }
 

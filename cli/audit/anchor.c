@@ -42,29 +42,43 @@ static struct csl_anchor_limits limits_of(const struct csl_anchor_words *o) {
 
 /* ---- Deploying ---- */
 
+/* The file that keeps the transaction, by chain and account. */
+static enum csl_err kept_in(char path[CSL__PATH_MAX], const struct csl_anchor_job *j, struct csl_diag *diag) {
+    char dir[CSL__PATH_MAX], name[40 + CSL_ADDRESS_ROOM], account[CSL_ADDRESS_ROOM];
+    TRY(csl__path(dir, j->o->site, "state", diag));
+    TRY(csl__make_dir(dir, diag));
+    TRY(csl__path(dir, j->o->site, "state/anchor", diag));
+    TRY(csl__make_dir(dir, diag));
+    csl_hex0x_text(account, j->signer.address, CSL_ADDRESS_BYTES);
+    (void)snprintf(name, sizeof name, "deploy-%llu-%s.tx", (unsigned long long)j->o->chain_id, account);
+    return csl__path(path, dir, name, diag);
+}
+
 static enum csl_err deploy(struct csl_anchor_job *j, struct csl_diag *diag) {
     const struct csl_anchor_words *o = j->o;
     uint8_t contract[CSL_ADDRESS_BYTES], tx[CSL_HASH_BYTES];
-    char text[CSL_ADDRESS_ROOM], hash[CSL_HASH_ROOM];
+    char text[CSL_ADDRESS_ROOM], hash[CSL_HASH_ROOM], kept[CSL__PATH_MAX];
     uint64_t gas = 0;
     struct csl_anchor_limits limits = limits_of(o);
     if (o->chain_id == 0) {
         return csl_fail(diag, CSL_EUSAGE,
                         "--deploy needs --chain-id: what is signed is for that chain alone");
     }
+    TRY(kept_in(kept, j, diag));
     TRY(csl_anchor_deploy(contract, tx, &gas, &j->rpc, o->chain_id, &j->signer, &limits,
-                          (uint32_t)(o->wait * 1000), diag));
+                          (uint32_t)(o->wait * 1000), kept, diag));
     csl_address_text(text, contract);
     csl_hex0x_text(hash, tx, sizeof tx);
     if (j->cli->json) {
-        return csl_cli_print_json(j->cli, json_pack("{s:s, s:I, s:s, s:I}", "contract", text, "chain_id",
+        return csl_cli_print_json(j->cli, json_pack("{s:s, s:I, s:s, s:I, s:s}", "contract", text, "chain_id",
                                                     (json_int_t)o->chain_id, "transaction", hash, "gas_used",
-                                                    (json_int_t)gas));
+                                                    (json_int_t)gas, "kept", kept));
     }
     (void)printf("contract      %s on chain %llu\ntransaction   %s, %llu gas\n"
+                 "kept          %s: run again, this shows the same contract; without it, it makes another\n"
                  "Next: consilium roster chain ROSTER --id %llu --contract %s --account NAME:ADDRESS... "
                  "--out ROSTER\n",
-                 text, (unsigned long long)o->chain_id, hash, (unsigned long long)gas,
+                 text, (unsigned long long)o->chain_id, hash, (unsigned long long)gas, kept,
                  (unsigned long long)o->chain_id, text);
     return CSL_OK;
 }

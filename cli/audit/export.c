@@ -13,7 +13,7 @@
 enum { ID_BYTES = 16, POLL_MS = 100 };
 
 struct options {
-    const char *site, *session, *out;
+    const char *site, *session, *out, *roster;
     bool last;
     uint64_t wait_ms;
 };
@@ -21,13 +21,16 @@ struct options {
 struct job {
     struct csl_context ctx;
     struct csl_logbook book;
-    const char *members[CSL_ROSTER_MEMBERS_MAX];
+    bool earlier; /* a roster that was given, instead of the site's own */
+    struct csl_note_signer members[CSL_ROSTER_MEMBERS_MAX];
     uint8_t id[ID_BYTES];
     bool of_session;
     uint64_t scanned, covers; /* entries looked at; those that the bundle must cover */
     bool found, closed;
-    bool *cosigned;          /* by members[i] */
-    size_t others, n_signed; /* daemons that should cosign; that did */
+    bool under_this, under_another; /* roster the statements of the session were made */
+    uint8_t another[32];            /* its digest */
+    bool *cosigned;                 /* by members[i] */
+    size_t others, n_signed;        /* daemons that should cosign; that did */
     uint64_t size;
 };
 
@@ -93,6 +96,37 @@ static enum csl_err find_last(struct job *j, struct csl_diag *diag) {
                : csl_fail(diag, CSL_ENOINPUT, "the ledger of %s holds no session", j->ctx.self->name);
 }
 
+/* Parties have the statement; the dealer knows of no roster. */
+static void note_roster(struct job *j, const csl_leaf *leaf) {
+    Csl__Audit__SessionStatement *m = NULL;
+    const ProtobufCBinaryData *s =
+        leaf->body_case == CSL__AUDIT__LEAF__BODY_SESSION ? &leaf->session->statement : NULL;
+    if (s == NULL || csl_session_statement_decode(&m, s->data, s->len, NULL) != CSL_OK) {
+        return;
+    }
+    bool this_one = memcmp(m->roster_digest.data, j->ctx.roster_digest, 32) == 0;
+    j->under_this |= this_one;
+    if (!this_one) {
+        j->under_another = true;
+        memcpy(j->another, m->roster_digest.data, 32);
+    }
+    csl_statement_free(m);
+}
+
+/* Whoever has this bundle verifies the session with one roster. (A client can use an id twice.) */
+static enum csl_err check_roster(const struct job *j, struct csl_diag *diag) {
+    char hex[2 * 32 + 1];
+    if (j->under_this || !j->under_another) {
+        return CSL_OK;
+    }
+    csl_hex_write(hex, j->another, 32);
+    return csl_fail(diag, CSL_EUSAGE,
+                    j->earlier ? "the session ran under a roster of digest %s, which is not that of --roster"
+                               : "the session ran under an earlier roster, of digest %s: give its file with "
+                                 "--roster, here and to audit verify",
+                    hex);
+}
+
 static enum csl_err scan(struct job *j, struct csl_diag *diag) {
     TRY(csl_ledger_refresh(j->book.ledger, diag));
     uint64_t size = csl_ledger_size(j->book.ledger);
@@ -106,13 +140,14 @@ static enum csl_err scan(struct job *j, struct csl_diag *diag) {
         bool closes = false;
         TRY(leaf_at(&leaf, j->book.ledger, j->scanned, diag));
         if (id_of(id, leaf, &closes) && memcmp(id, j->id, sizeof id) == 0) {
+            note_roster(j, leaf);
             j->found = true;
             j->closed |= closes;
             j->covers = j->scanned + 1;
         }
         csl_leaf_free(leaf);
     }
-    return CSL_OK;
+    return check_roster(j, diag);
 }
 
 /* ---- Who has cosigned ---- */
@@ -136,7 +171,8 @@ static void count(struct job *j, const struct csl_note *note) {
     }
 }
 
-/* Whether there is nothing to wait for any more. */
+/* Whether there is nothing to wait for any more. Of an earlier roster some may have left: nobody waits for
+ * them. */
 static enum csl_err complete(bool *done, struct job *j, struct csl_diag *diag) {
     struct csl_note *note = calloc(1, sizeof *note);
     *done = false;
@@ -151,7 +187,7 @@ static enum csl_err complete(bool *done, struct job *j, struct csl_diag *diag) {
         if (err == CSL_OK) {
             count(j, note);
             bool covered = j->covers != 0 && note->checkpoint.size >= j->covers;
-            *done = (!j->of_session || j->closed) && covered && j->n_signed == j->others;
+            *done = (!j->of_session || j->closed) && covered && (j->earlier || j->n_signed == j->others);
         }
     }
     free(note);
@@ -186,11 +222,14 @@ static enum csl_err write_bundle(struct job *j, const char *out, size_t *n_leave
     size_t n = 0;
     for (size_t i = 0; i < r->n_members; i++) {
         if (&r->members[i] != j->ctx.self) {
-            j->members[n++] = r->members[i].name;
+            j->members[n++] =
+                (struct csl_note_signer){.name = r->members[i].name, .key = r->members[i].sign_key};
         }
     }
-    TRY(csl_bundle_export(&b, j->book.ledger, j->ctx.self->name, j->ctx.roster_digest,
-                          j->of_session ? j->id : NULL, j->members, n, diag));
+    struct csl_bundle_roster of = {
+        .digest = j->ctx.roster_digest, .members = j->members, .n = n, .earlier = j->earlier};
+    TRY(csl_bundle_export_under(&b, j->book.ledger, j->ctx.self->name, &of, j->of_session ? j->id : NULL,
+                                diag));
     *n_leaves = b->n_leaves;
     struct csl_note *note = calloc(1, sizeof *note);
     enum csl_err err = note == NULL ? CSL_ENOMEM : CSL_OK;
@@ -207,7 +246,8 @@ static enum csl_err write_bundle(struct job *j, const char *out, size_t *n_leave
     return err;
 }
 
-static enum csl_err say(struct csl_cli *cli, const struct job *j, const char *out, size_t n_leaves) {
+static enum csl_err say(struct csl_cli *cli, const struct job *j, const char *out, const char *roster,
+                        size_t n_leaves) {
     char hex[2 * ID_BYTES + 1] = "";
     if (j->of_session) {
         csl_hex_write(hex, j->id, ID_BYTES);
@@ -232,8 +272,8 @@ static enum csl_err say(struct csl_cli *cli, const struct job *j, const char *ou
         }
     }
     if (!cli->json) {
-        (void)printf(
-            "\nNext: consilium audit verify --roster roster.yaml BUNDLE... with those of the other sites\n");
+        (void)printf("\nNext: consilium audit verify --roster %s BUNDLE... with those of the other sites\n",
+                     roster);
         json_decref(names);
         return CSL_OK;
     }
@@ -242,6 +282,36 @@ static enum csl_err say(struct csl_cli *cli, const struct job *j, const char *ou
                        "session", j->of_session ? json_string(hex) : json_null(), "closed", (int)j->closed,
                        "leaves", (json_int_t)n_leaves, "checkpoint", (json_int_t)j->size, "cosigned", names,
                        "daemons", (int)j->others));
+}
+
+/* The site as a member of an earlier roster: of its keys the signing key counts, which its checkpoints verify
+ * with; TLS and wrapping keys, certificates and the CA may be others by now. */
+static enum csl_err load_earlier(struct csl_context *ctx, const char *dir, const char *roster,
+                                 struct csl_diag *diag) {
+    ctx->dir = strdup(dir);
+    if (ctx->dir == NULL) {
+        return CSL_ENOMEM;
+    }
+    TRY(csl_site_load_keys(&ctx->site, dir, diag));
+    TRY(csl_roster_load(&ctx->roster, roster, diag));
+    TRY(csl_roster_digest(ctx->roster_digest, &ctx->roster));
+    ctx->self = csl_roster_member(&ctx->roster, ctx->site.name);
+    if (ctx->self == NULL) {
+        return csl_fail(diag, CSL_ECONFIG, "%s: %s is not in this roster", roster, ctx->site.name);
+    }
+    return memcmp(ctx->self->sign_spki, ctx->site.sign_spki, CSL_SPKI_BYTES) == 0
+               ? CSL_OK
+               : csl_fail(
+                     diag, CSL_ECONFIG,
+                     "%s: the signing key of %s is another one there, and nobody who has that roster can "
+                     "verify what this site signs now; bundles for it had to be made before the key changed",
+                     roster, ctx->site.name);
+}
+
+static enum csl_err load(struct job *j, const struct options *o, struct csl_diag *diag) {
+    j->earlier = o->roster != NULL;
+    return j->earlier ? load_earlier(&j->ctx, o->site, o->roster, diag)
+                      : csl_context_load(&j->ctx, o->site, NULL, diag);
 }
 
 static enum csl_err export_bundle(struct csl_cli *cli, const struct options *o) {
@@ -256,7 +326,7 @@ static enum csl_err export_bundle(struct csl_cli *cli, const struct options *o) 
         err = csl_fail(&cli->diag, CSL_EUSAGE, "--session: not 32 lower-case hex digits");
         goto out;
     }
-    TRY_OUT(csl_context_load(&j->ctx, o->site, NULL, &cli->diag));
+    TRY_OUT(load(j, o, &cli->diag));
     j->cosigned = calloc(j->ctx.roster.n_members, sizeof *j->cosigned);
     err = j->cosigned == NULL ? CSL_ENOMEM : CSL_OK;
     TRY_OUT(err);
@@ -266,7 +336,7 @@ static enum csl_err export_bundle(struct csl_cli *cli, const struct options *o) 
     }
     TRY_OUT(wait_for_all(j, o->wait_ms, &cli->diag));
     TRY_OUT(write_bundle(j, o->out, &n_leaves, &cli->diag));
-    TRY_OUT(say(cli, j, o->out, n_leaves));
+    TRY_OUT(say(cli, j, o->out, o->roster != NULL ? o->roster : "roster.yaml", n_leaves));
 out:
     if (j->book.ledger != NULL) {
         csl_logbook_close(&j->book);
@@ -282,18 +352,21 @@ int cmd_audit_export(struct csl_cli *cli, int argc, char **argv) {
         CSL_STRING(struct options, site, "site", "DIR", true, "the site's folder; its daemon may run"),
         CSL_STRING(struct options, session, "session", "ID", false, "one session; default: the whole ledger"),
         CSL_FLAG(struct options, last, "last", "the newest session"),
+        CSL_STRING(struct options, roster, "roster", "FILE", false,
+                   "the earlier roster under which the session ran"),
         CSL_STRING(struct options, out, "out", "FILE", true, "the bundle"),
         CSL_UINT(struct options, wait_ms, "wait-ms", "N", 0, 600000,
                  "how long to wait for cosignatures (5000)"),
         CSL_OPTS_END};
     static const struct csl_spec spec = {
         .name = "audit export",
-        .synopsis = "--site DIR [--session ID | --last] --out FILE [--wait-ms N] [--json]",
+        .synopsis = "--site DIR [--session ID | --last] [--roster FILE] --out FILE [--wait-ms N] [--json]",
         .text = "Writes what this site's ledger holds of a session, with proofs and the cosigned checkpoint, "
                 "for an\n"
                 "auditor: hashes and signatures, never a message. Waits until the session is closed and all "
                 "other\n"
-                "daemons have cosigned; after --wait-ms it writes what there is, and says who did not.",
+                "daemons have cosigned; after --wait-ms it writes what there is, and says who did not.\n"
+                "A session of an earlier roster needs that roster, here and at audit verify.",
         .has_json = true,
         .opts = opts};
     struct options o = {.wait_ms = 5000};
@@ -303,6 +376,10 @@ int cmd_audit_export(struct csl_cli *cli, int argc, char **argv) {
     }
     if (o.last && o.session != NULL) {
         return csl_cli_usage(cli, "--last and --session exclude each other");
+    }
+    if (o.last && o.roster != NULL) {
+        return csl_cli_usage(cli,
+                             "--roster: say which session with --session (consilium audit show lists them)");
     }
     return csl_cli_finish(cli, export_bundle(cli, &o));
 }

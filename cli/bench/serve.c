@@ -82,7 +82,30 @@ static enum csl_err check(struct run *x) {
     return parse_clients(x);
 }
 
+/* In a federation that runs, whose roster says how many places one client has. */
+static enum csl_err fit_places(struct run *x) {
+    uint32_t places = x->ctx.roster.limits.session_places_per_client;
+    size_t n = 0;
+    while (n < x->n_clients && (x->o->own || x->clients[n] <= places)) {
+        n++;
+    }
+    if (n < x->n_clients && (x->o->clients != NULL || n == 0)) {
+        return csl_fail(x->diag, CSL_EUSAGE,
+                        "--clients %u: the roster gives one client %u places in a shared session "
+                        "(limits.session_places_per_client); ask for fewer, or --own",
+                        x->clients[n], places);
+    }
+    x->n_clients = n;
+    return CSL_OK;
+}
+
 /* ---- The federation ---- */
+
+static enum csl_err all_places(void *arg, struct csl_roster *r, const char *dir, struct csl_diag *diag) {
+    (void)arg, (void)dir, (void)diag;
+    r->limits.session_places_per_client = CSL_GUESTS_MAX;
+    return CSL_OK;
+}
 
 static unsigned most_clients(const struct run *x) {
     unsigned most = 1;
@@ -111,6 +134,7 @@ static enum csl_err start(struct run *x) {
                                         .wait = o->wait,
                                         .profile = o->profile,
                                         .keys = o->keys,
+                                        .roster = all_places,
                                         .audit = &audit};
     TRY(csl_federation_start(&x->fed, &fo, x->diag));
     TRY(share(x));
@@ -306,6 +330,7 @@ static enum csl_err run_all(struct run *x) {
     const struct csl_bench_serve *o = x->o;
     TRY(check(x));
     TRY(o->site != NULL ? csl_context_load(&x->ctx, o->site, o->roster, x->diag) : start(x));
+    TRY(fit_places(x));
     TRY(look(x));
     TRY(idle(x, &x->idle_own, false));
     TRY(idle(x, &x->idle_shared, true));

@@ -270,7 +270,7 @@ static void join_first(struct csl_lane *lane, const struct csl_waiting *w, struc
     struct csl_diag why;
     csl_log("session %02x%02x%02x%02x: shared, opened by %s", w->session_id[0], w->session_id[1],
             w->session_id[2], w->session_id[3], w->client->name);
-    if (csl_lane_reserve(lane, &w->request, &why) == CSL_OK) {
+    if (csl_lane_reserve(lane, w->client, &w->request, &why) == CSL_OK) {
         csl_lane_join(lane, w->client, &w->request, parts);
     } else {
         csl_conn_parts_free(parts);

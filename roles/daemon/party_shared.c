@@ -60,7 +60,7 @@ bool csl__party_join(struct csl_party *p, struct csl_waiting *w) {
     }
     enum csl_err err =
         csl_lane_is_shared(lane, &w->request, NULL, NULL)
-            ? csl_lane_reserve(lane, &w->request, &why)
+            ? csl_lane_reserve(lane, w->client, &w->request, &why)
             : csl_fail(&why, CSL_ESTALE, "the session of this id is for something else; try again");
     if (err == CSL_ESTALE && first) {
         return false; /* it ended just now: another one */

@@ -18,6 +18,8 @@ struct csl_audit_link {
     const struct csl_context *ctx;
     enum csl_audit_sign sign;
     bool keep_messages;
+    void (*on_cut)(void *arg, const struct csl_record *r);
+    void *on_cut_arg;
     bool broken; /* nothing passes any more */
     uint8_t session[CSL_DIGEST_BYTES];
     struct csl_transcript chains[CSL_MAX_PARTIES]; /* of what each party sent */
@@ -135,6 +137,10 @@ static enum csl_err sign_head(struct csl_audit_link *a, struct csl_diag *diag) {
                                     a->ctx->site.sign_key, diag);
 }
 
+static const char *owner_of(const struct csl_record *r) {
+    return r->n_inputs == 1 ? r->inputs[0].owner->name : "an owner of the input";
+}
+
 static enum csl_err verify_head(struct csl_audit_link *a, unsigned party,
                                 const uint8_t signature[CSL_SIGNATURE_BYTES], struct csl_diag *diag) {
     const struct csl_member *m = member_of(a, party);
@@ -148,10 +154,11 @@ static enum csl_err verify_head(struct csl_audit_link *a, unsigned party,
     }
     return err == CSL_EAUTH
                ? csl_fail(diag, err,
-                          "the signature of %s does not fit what it sent us in batch %u, or an "
-                          "owner of the input signed something else for it than for us; our "
-                          "share of the output %s released",
-                          m->name, a->record->batch, a->sign == CSL_SIGN_AFTER_OUTPUT ? "was" : "is not")
+                          "the signature of %s does not fit what it sent us in batch %u, or %s signed "
+                          "something else of its input for it than for us, which audit verify tells from the "
+                          "ledgers of both; our share of the output %s released",
+                          m->name, a->record->batch, owner_of(a->record),
+                          a->sign == CSL_SIGN_AFTER_OUTPUT ? "was" : "is not")
                : err;
 }
 
@@ -168,6 +175,21 @@ static enum csl_err catch_up(void *arg, struct csl_diag *diag) {
         TRY(chain(a, a->round, a->base.self, own, a->own_n));
     }
     return check != NULL ? check(a->check_arg, diag) : CSL_OK;
+}
+
+/* Of n bytes and a signature each, from into[self]. */
+static enum csl_err exchange_heads(struct csl_audit_link *a, uint8_t *const in[CSL_MAX_PARTIES],
+                                   uint8_t *const into[CSL_MAX_PARTIES], uint32_t round, size_t n,
+                                   struct csl_diag *diag) {
+    TRY(a->below->ops->exchange(a->below, into, round, into[a->base.self], n + CSL_SIGNATURE_BYTES, diag));
+    TRY(chain_peers(a, a->rounds, into, n));
+    for (unsigned p = 0; p < a->base.n_parties; p++) {
+        if (p != a->base.self) {
+            TRY(verify_head(a, p, into[p] + n, diag));
+            memcpy(in[p], into[p], n);
+        }
+    }
+    return CSL_OK;
 }
 
 /* The last opening with the signature behind it. */
@@ -193,15 +215,11 @@ static enum csl_err exchange_signed(struct csl_audit_link *a, uint8_t *const in[
     TRY(sign_head(a, diag));
     memcpy(ours, out, n);
     memcpy(ours + n, a->record->heads[a->base.self].signature, CSL_SIGNATURE_BYTES);
-    TRY(a->below->ops->exchange(a->below, into, round, ours, each, diag));
-    TRY(chain_peers(a, a->rounds, into, n));
-    for (unsigned p = 0; p < a->base.n_parties; p++) {
-        if (p != a->base.self) {
-            TRY(verify_head(a, p, into[p] + n, diag));
-            memcpy(in[p], into[p], n);
-        }
+    enum csl_err err = exchange_heads(a, in, into, round, n, diag);
+    if (err != CSL_OK && a->on_cut != NULL) {
+        a->on_cut(a->on_cut_arg, a->record);
     }
-    return CSL_OK;
+    return err;
 }
 
 static enum csl_err exchange_in_batch(struct csl_audit_link *a, uint8_t *const in[CSL_MAX_PARTIES],
@@ -252,6 +270,8 @@ enum csl_err csl_audit_link_new(struct csl_audit_link **out, const struct csl_au
     a->ctx = opt->ctx;
     a->sign = opt->sign;
     a->keep_messages = opt->keep_messages;
+    a->on_cut = opt->on_cut;
+    a->on_cut_arg = opt->on_cut_arg;
     *out = a;
     return CSL_OK;
 }

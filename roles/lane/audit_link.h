@@ -21,6 +21,10 @@ struct csl_audit_link_options {
     const struct csl_context *ctx;
     enum csl_audit_sign sign;
     bool keep_messages; /* into the record, for a view */
+    /* `before output`: the batch of this record broke off when our head was signed already, so with its
+     * inputs verified. May be NULL. */
+    void (*on_cut)(void *arg, const struct csl_record *r);
+    void *on_cut_arg;
 };
 CSL_MUST_CHECK enum csl_err csl_audit_link_new(struct csl_audit_link **out,
                                                const struct csl_audit_link_options *opt);

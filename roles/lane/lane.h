@@ -60,10 +60,11 @@ bool csl_lane_takes_guests(const struct csl_lane *lane);
 /* rows: of csl_lane_shared_rows. CSL_EUSAGE. */
 CSL_MUST_CHECK enum csl_err csl_lane_check_rows(uint32_t rows, const struct csl_request *q,
                                                 struct csl_diag *diag);
-/* Keeps a place for a guest. CSL_EBUSY: there are CSL_GUESTS_MAX; CSL_ESTALE: it takes no more; CSL_EUSAGE:
- * its requests would be too large. */
-CSL_MUST_CHECK enum csl_err csl_lane_reserve(struct csl_lane *lane, const struct csl_request *q,
-                                             struct csl_diag *diag);
+/* Keeps a place for a guest, a member of the context's roster. CSL_EBUSY: there are CSL_GUESTS_MAX, or as
+ * many of this client as the roster allows; CSL_ESTALE: it takes no more; CSL_EUSAGE: its requests would be
+ * too large. */
+CSL_MUST_CHECK enum csl_err csl_lane_reserve(struct csl_lane *lane, const struct csl_member *guest,
+                                             const struct csl_request *q, struct csl_diag *diag);
 /* The guest that a place was kept for. parts are taken over; NULL: it does not come, after all. */
 void csl_lane_join(struct csl_lane *lane, const struct csl_member *guest, const struct csl_request *q,
                    struct csl_conn_parts *parts);

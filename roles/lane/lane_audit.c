@@ -163,8 +163,7 @@ static void fill_signed(Csl__Audit__Signed *out, const struct csl_signed *s, con
     out->signer = (char *)(uintptr_t)signer;
 }
 
-static enum csl_err log_inputs(struct csl_lane *l, struct csl__batch *b) {
-    struct csl_record *r = &b->record;
+static enum csl_err log_inputs(struct csl_lane *l, const struct csl_record *r) {
     Csl__Audit__Signed pb[CSL_RECORD_INPUTS_MAX], *list[CSL_RECORD_INPUTS_MAX];
     size_t n = 0, at = 0;
     for (size_t i = 0; i < r->n_inputs; i++) {
@@ -184,7 +183,7 @@ static enum csl_err log_inputs(struct csl_lane *l, struct csl__batch *b) {
     }
     CSL_LEAF(leaf, body, InputLeaf, INPUT_LEAF, INPUT, input);
     body.session = csl_bytes(l->agreed.digest, CSL_DIGEST_BYTES);
-    body.batch = b->number;
+    body.batch = r->batch;
     body.n_inputs = r->n_inputs;
     body.inputs = list;
     body.n_commitments = n;
@@ -237,7 +236,7 @@ static enum csl_err log_output(struct csl_lane *l, struct csl__batch *b) {
 /* The entries of inputs that were not verified would say nothing. */
 static enum csl_err log_leaves(struct csl_lane *l, struct csl__batch *b, bool inputs) {
     if (inputs) {
-        TRY(log_inputs(l, b));
+        TRY(log_inputs(l, &b->record));
         TRY(log_heads(l, b));
     }
     return log_output(l, b);
@@ -279,6 +278,17 @@ enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__batch *b) {
     return CSL_OK;
 }
 
+/* What the owners signed for us: one of them may have signed something else for a peer, and only both ledgers
+ * show it. */
+void csl__lane_keep_inputs(void *lane, const struct csl_record *r) {
+    struct csl_lane *l = lane;
+    struct csl_diag why = l->diag;
+    if (log_inputs(l, r) != CSL_OK) {
+        csl_log("the inputs of a batch that broke off are not in the ledger: %s", l->diag.text);
+    }
+    l->diag = why;
+}
+
 void csl__lane_log_cut(struct csl_lane *l, struct csl__batch *b) {
     struct csl_record *r = &b->record;
     struct csl_diag why = l->diag;
@@ -288,7 +298,7 @@ void csl__lane_log_cut(struct csl_lane *l, struct csl__batch *b) {
     }
     r->n_outputs = n;
     bool verified = l->sign == CSL_SIGN_BEFORE_OUTPUT || l->opt.request.shared;
-    enum csl_err err = l->sign == CSL_SIGN_OFF ? CSL_OK : verified ? log_inputs(l, b) : CSL_OK;
+    enum csl_err err = l->sign == CSL_SIGN_OFF ? CSL_OK : verified ? log_inputs(l, r) : CSL_OK;
     if (err == CSL_OK && l->sign == CSL_SIGN_BEFORE_OUTPUT) {
         err = log_heads(l, b);
     }

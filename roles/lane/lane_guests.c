@@ -51,17 +51,45 @@ bool csl_lane_takes_guests(const struct csl_lane *l) {
     return takes;
 }
 
-enum csl_err csl_lane_reserve(struct csl_lane *l, const struct csl_request *q, struct csl_diag *diag) {
+static size_t client_of(const struct csl_lane *l, const struct csl_member *guest) {
+    return (size_t)(guest - l->opt.ctx->roster.members);
+}
+
+/* Under lock. */
+static enum csl_err has_place(const struct csl_lane *l, const struct csl_member *guest,
+                              const struct csl_request *q, struct csl_diag *diag) {
+    const struct csl__shared *s = l->shared;
+    uint32_t most = l->opt.ctx->roster.limits.session_places_per_client;
+    if (s->over || s->drain) {
+        return csl_fail(diag, CSL_ESTALE, "the shared session takes no more clients; try again");
+    }
+    if (s->places[client_of(l, guest)] >= most) {
+        return csl_fail(
+            diag, CSL_EBUSY,
+            "%s has %u places in the shared session of model %s already, as many as the roster's "
+            "limits.session_places_per_client gives one client: try again when one of its runs has "
+            "ended",
+            guest->name, most, q->model);
+    }
+    return s->n_guests < CSL_GUESTS_MAX
+               ? CSL_OK
+               : csl_fail(diag, CSL_EBUSY,
+                          "all %d places of the shared session of model %s are taken; try again",
+                          CSL_GUESTS_MAX, q->model);
+}
+
+enum csl_err csl_lane_reserve(struct csl_lane *l, const struct csl_member *guest, const struct csl_request *q,
+                              struct csl_diag *diag) {
     struct csl__shared *s = l->shared;
     TRY(csl_lane_check_rows(l->opt.request.max_batch, q, diag));
     pthread_mutex_lock(&l->lock);
-    enum csl_err err = s->over || s->drain ? CSL_ESTALE : s->n_guests < CSL_GUESTS_MAX ? CSL_OK : CSL_EBUSY;
-    s->n_guests += err == CSL_OK ? 1 : 0;
+    enum csl_err err = has_place(l, guest, q, diag);
+    if (err == CSL_OK) {
+        s->n_guests++;
+        s->places[client_of(l, guest)]++;
+    }
     pthread_mutex_unlock(&l->lock);
-    return err == CSL_ESTALE  ? csl_fail(diag, err, "the shared session takes no more clients; try again")
-           : err == CSL_EBUSY ? csl_fail(diag, err, "the shared session of model %s has %d clients already",
-                                         q->model, CSL_GUESTS_MAX)
-                              : CSL_OK;
+    return err;
 }
 
 void csl_lane_join(struct csl_lane *l, const struct csl_member *guest, const struct csl_request *q,
@@ -74,6 +102,7 @@ void csl_lane_join(struct csl_lane *l, const struct csl_member *guest, const str
         parts = NULL;
     } else {
         s->n_guests--;
+        s->places[client_of(l, guest)]--;
     }
     pthread_mutex_unlock(&l->lock);
     csl_conn_parts_free(parts);
@@ -133,8 +162,9 @@ static struct csl__guest *place_for(struct csl__shared *s, const struct csl_requ
     return place;
 }
 
-static void give_back(struct csl_lane *l) {
+static void give_back(struct csl_lane *l, const struct csl_member *guest) {
     pthread_mutex_lock(&l->lock);
+    l->shared->places[client_of(l, guest)]--;
     bool last = --l->shared->n_guests == 0;
     pthread_mutex_unlock(&l->lock);
     if (last) {
@@ -151,10 +181,11 @@ static void take_in(struct csl_lane *l, const struct csl__joining *j) {
     if (g == NULL) {
         csl_talk_send_failure(talk, CSL_EPROTO, "another client of the session has this guest id");
         csl_talk_close(talk);
-        give_back(l);
+        give_back(l, j->member);
         return;
     }
     g->member = j->member;
+    g->client = client_of(l, j->member);
     g->request = j->request;
     g->active_ms = now_ms(l);
     if (err == CSL_OK) { /* else its talk says so: csl__guests_work */
@@ -192,10 +223,11 @@ void csl__guests_open(struct csl_lane *l) {
 
 /* Its request, where one waits, goes with it. */
 static void leave(struct csl_lane *l, struct csl__guest *g) {
+    const struct csl_member *who = g->member;
     csl_talk_close(&g->talk);
     csl_record_input_clear(&g->input);
     memset(g, 0, sizeof *g);
-    give_back(l);
+    give_back(l, who);
 }
 
 void csl__guest_refuse(struct csl_lane *l, struct csl__guest *g, enum csl_err err, const char *why) {

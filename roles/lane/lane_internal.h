@@ -35,6 +35,7 @@ enum csl__guest_state {
 
 struct csl__guest {
     const struct csl_member *member; /* NULL: a free place */
+    size_t client;                   /* its index in the roster */
     struct csl_request request;      /* what it joined with */
     struct csl_talk talk;
     bool told; /* SessionReady */
@@ -45,6 +46,7 @@ struct csl__guest {
     size_t due;         /* bytes of its vector */
     uint64_t input_ns;  /* when the request was complete */
     uint64_t arrival;   /* its number among all requests here */
+    unsigned turn;      /* how many of this client's requests wait before it (csl__tick_order) */
     uint64_t active_ms; /* loop time: its last message, or our last answer */
     bool said;          /* the request was in our last tick */
 };
@@ -61,6 +63,7 @@ struct csl__shared {
     struct csl__joining joining[CSL_GUESTS_MAX];
     unsigned n_joining;
     unsigned n_guests;                                   /* places kept or taken */
+    uint8_t places[CSL_ROSTER_MEMBERS_MAX];              /* the same, of each client */
     bool drain;                                          /* no new guests */
     bool over;                                           /* the session has ended, or is about to */
     struct csl_conn_parts *offline[CSL_MAX_PARTIES + 1]; /* for the pool, as long as there is none */
@@ -70,8 +73,9 @@ struct csl__shared {
     /* The lane's own. */
     struct csl__guest guests[CSL_GUESTS_MAX];
     uint64_t arrivals;
-    bool open;         /* guests may be told so */
-    uint64_t alone_ms; /* loop time: since when there is no guest */
+    uint32_t served[CSL_ROSTER_MEMBERS_MAX]; /* number of the batch that last had a request of this client */
+    bool open;                               /* guests may be told so */
+    uint64_t alone_ms;                       /* loop time: since when there is no guest */
     atomic_bool pool_changed;
     uint32_t said_chunks; /* in our last tick */
     bool said_closing, said_drain;
@@ -218,6 +222,11 @@ struct csl__agreed {
     struct csl__guest *guests[CSL_GUESTS_MAX]; /* whose requests all parties hold, in party 0's order */
     size_t n;
 };
+/* Those that wait, in their order: first every client's oldest request, those before all others whose client
+ * was served in the oldest batch, then every client's second, and so on. So whatever a client asks for, from
+ * however many places, between two batches another one that waits loses its turn to at most one request of
+ * it. */
+size_t csl__tick_order(struct csl__shared *s, struct csl__guest *out[CSL_GUESTS_MAX]);
 /* Whether there is something to say to the other parties. */
 bool csl__tick_due(struct csl_lane *l);
 CSL_MUST_CHECK enum csl_err csl__tick(struct csl_lane *l, struct csl__agreed *out);
@@ -253,6 +262,9 @@ CSL_MUST_CHECK enum csl_err csl__lane_log_batch(struct csl_lane *l, struct csl__
 /* Not all outputs could be signed, and some may be out: what there is of the batch is entered all the same.
  */
 void csl__lane_log_cut(struct csl_lane *l, struct csl__batch *b);
+/* A batch without an output, whose inputs were verified (csl_audit_link_options.on_cut): these are entered.
+ */
+void csl__lane_keep_inputs(void *lane, const struct csl_record *r);
 /* The session ended, whatever way. */
 void csl__lane_log_close(struct csl_lane *l, enum csl_err err);
 

@@ -286,7 +286,9 @@ static enum csl_err begin_session(struct csl_lane *l) {
     struct csl_audit_link_options ao = {.below = csl_mesh_link_base(l->link),
                                         .ctx = l->opt.ctx,
                                         .sign = l->sign,
-                                        .keep_messages = l->keep_views};
+                                        .keep_messages = l->keep_views,
+                                        .on_cut = csl__lane_keep_inputs,
+                                        .on_cut_arg = l};
     TRY(csl_audit_link_new(&l->audit, &ao));
     TRY(csl_session_init(&l->session, csl_audit_link_base(l->audit)));
     l->session_open = true;

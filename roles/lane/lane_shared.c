@@ -66,6 +66,7 @@ static enum csl_err gather(struct csl_lane *l, struct csl__batch *b, const struc
         r->inputs[i] = g->input;
         memset(&g->input, 0, sizeof g->input);
         g->state = CSL_GUEST_IDLE;
+        l->shared->served[g->client] = b->number;
         r->inputs[i].first = b->count;
         b->count += r->inputs[i].count;
         b->input_ns = g->input_ns > b->input_ns ? g->input_ns : b->input_ns;

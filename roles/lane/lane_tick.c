@@ -40,19 +40,38 @@ bool csl__tick_due(struct csl_lane *l) {
 
 /* ---- What we say ---- */
 
-/* Those that wait, oldest first. */
-static size_t waiting(struct csl__shared *s, struct csl__guest *out[CSL_GUESTS_MAX]) {
+static bool is_before(const struct csl__shared *s, const struct csl__guest *a, const struct csl__guest *b) {
+    uint32_t served_a = s->served[a->client], served_b = s->served[b->client];
+    return a->turn != b->turn     ? a->turn < b->turn
+           : served_a != served_b ? served_a < served_b
+                                  : a->arrival < b->arrival;
+}
+
+static unsigned turn_of(const struct csl__guest *g, struct csl__guest *const *waiting, size_t n) {
+    unsigned turn = 0;
+    for (size_t i = 0; i < n; i++) {
+        turn += waiting[i]->client == g->client && waiting[i]->arrival < g->arrival ? 1 : 0;
+    }
+    return turn;
+}
+
+size_t csl__tick_order(struct csl__shared *s, struct csl__guest *out[CSL_GUESTS_MAX]) {
+    struct csl__guest *waiting[CSL_GUESTS_MAX];
     size_t n = 0;
     for (unsigned i = 0; i < CSL_GUESTS_MAX; i++) {
-        struct csl__guest *g = &s->guests[i];
-        if (g->member == NULL || g->state != CSL_GUEST_WAITING) {
-            continue;
+        if (s->guests[i].member != NULL && s->guests[i].state == CSL_GUEST_WAITING) {
+            waiting[n++] = &s->guests[i];
         }
-        size_t at = n++;
-        for (; at > 0 && out[at - 1]->arrival > g->arrival; at--) {
+    }
+    for (size_t i = 0; i < n; i++) {
+        waiting[i]->turn = turn_of(waiting[i], waiting, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t at = i;
+        for (; at > 0 && is_before(s, waiting[i], out[at - 1]); at--) {
             out[at] = out[at - 1];
         }
-        out[at] = g;
+        out[at] = waiting[i];
     }
     return n;
 }
@@ -60,7 +79,7 @@ static size_t waiting(struct csl__shared *s, struct csl__guest *out[CSL_GUESTS_M
 static void write_tick(uint8_t out[CSL__TICK_BYTES], struct csl_lane *l) {
     struct csl__shared *s = l->shared;
     struct csl__guest *guests[CSL_GUESTS_MAX];
-    size_t n = waiting(s, guests);
+    size_t n = csl__tick_order(s, guests);
     struct csl_writer w = csl_writer_of(out, CSL__TICK_BYTES);
     memset(out, 0, CSL__TICK_BYTES);
     s->said_chunks = csl_pool_chunks(s->pool);

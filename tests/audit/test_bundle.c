@@ -146,6 +146,99 @@ static void test_which_checkpoint(void **state) {
     scene_close(&s);
 }
 
+/* ---- For a roster of earlier times ---- */
+
+static csl_bundle *export_under(struct scene *s, struct csl_ledger *l, unsigned site, const uint8_t *id,
+                                bool earlier) {
+    csl_bundle *b = NULL;
+    struct csl_note_signer members[W_SITES_MAX];
+    struct csl_bundle_roster of = {.digest = s->w.roster_digest, .members = members, .earlier = earlier};
+    struct csl_diag diag = {""};
+    for (unsigned i = 0; i < s->w.n_members; i++) {
+        if (i != site) {
+            members[of.n++] = (struct csl_note_signer){s->w.names[i], s->w.members[i].sign_key};
+        }
+    }
+    enum csl_err err = csl_bundle_export_under(&b, l, s->w.names[site], &of, id, &diag);
+    if (err != CSL_OK) {
+        fail_msg("%s: %s", csl_err_name(err), diag.text);
+    }
+    return b;
+}
+
+static struct csl_note last_note(const csl_bundle *b) {
+    struct csl_note note;
+    const char *text = b->checkpoints[b->n_checkpoints - 1]->note;
+    assert_int_equal(csl_note_parse(&note, text, strlen(text), NULL), CSL_OK);
+    return note;
+}
+
+static void cosign(struct csl_ledger *l, const char *name, EVP_PKEY *key) {
+    struct csl_note note;
+    assert_int_equal(csl_ledger_checkpoint(l, &note, NULL), CSL_OK);
+    assert_int_equal(csl_note_cosign(&note, name, key, 1700000000, NULL), CSL_OK);
+    assert_int_equal(csl_ledger_cosigned(l, &note, name, key, NULL), CSL_OK);
+}
+
+/* The site cosigns a checkpoint of `name`, which signs with this key. */
+static void witness(struct scene *s, struct csl_ledger *l, const char *name, EVP_PKEY *key) {
+    struct csl_note note;
+    struct csl_checkpoint c = {.size = 3, .root = {1}};
+    uint64_t have;
+    bool forked;
+    csl_audit_origin(c.origin, s->w.audit.consortium, name);
+    assert_int_equal(csl_note_sign(&note, &c, name, key, NULL), CSL_OK);
+    assert_int_equal(csl_ledger_witness(l, &note, name, key, c.origin, 0, NULL, 0, &have, &forked, NULL),
+                     CSL_OK);
+}
+
+/* After a session one member gets another key, another leaves, and somebody new comes; the ledger goes on. */
+static void test_earlier_roster(void **state) {
+    (void)state;
+    struct scene s;
+    EVP_PKEY *new = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    scene_open(&s, 3, CSL_SIGN_BEFORE_OUTPUT);
+    scene_play(&s);
+    size_t first = 1 + 1 + 6 + 1; /* model, opened, two batches, closed */
+    struct csl_ledger *l = ledger_of(&s, 0);
+    append(l, &s.w.logs[0], 0, first);
+    checkpoint(&s, l, 0, 3);
+    for (size_t i = first; i < s.w.logs[0].n; i++) { /* more than are kept for a session of now */
+        append(l, &s.w.logs[0], i, i + 1);
+        cosign(l, s.w.names[1], new);
+        cosign(l, s.w.names[3], s.w.members[3].sign_key);
+        cosign(l, "newcomer-1", new);
+        cosign(l, "newcomer-2", new);
+    }
+    witness(&s, l, s.w.names[1], new);
+    witness(&s, l, s.w.names[2], s.w.members[2].sign_key);
+
+    const uint8_t *id = s.sessions[0].m.session_id.data;
+    csl_bundle *b = export_under(&s, l, 0, id, true);
+    struct csl_note note = last_note(b);
+    assert_int_equal(note.checkpoint.size, first);
+    assert_int_equal(csl_note_cosignatures(&note), 3);
+    assert_int_equal(b->n_seen, 1);
+    assert_string_equal(b->seen[0]->who, s.w.names[2]);
+    s.bundles[s.n++] = b;
+    scene_expect(&s, CSL_VERDICT_CONSISTENT, NULL);
+
+    b = export_under(&s, l, 0, NULL, true); /* all of it: others' keys vouch for nothing there */
+    note = last_note(b);
+    assert_int_equal(note.checkpoint.size, s.w.logs[0].n);
+    assert_int_equal(csl_note_cosignatures(&note), 1);
+    s.bundles[s.n++] = b;
+    b = export_under(&s, l, 0, id, false); /* for the roster of now, the newest that most have cosigned */
+    assert_int_equal(last_note(b).checkpoint.size, s.w.logs[0].n);
+    s.bundles[s.n++] = b;
+    scene_expect(&s, CSL_VERDICT_CONSISTENT, NULL);
+    s.bundles[s.n++] = export_of(&s, l, 0, id); /* what it is good for */
+    scene_expect(&s, CSL_VERDICT_MISMATCH, NULL);
+    EVP_PKEY_free(new);
+    csl_ledger_close(l);
+    scene_close(&s);
+}
+
 static void test_no_such_session(void **state) {
     (void)state;
     struct scene s;
@@ -225,9 +318,9 @@ static void test_amplification(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_export),          cmocka_unit_test(test_which_checkpoint),
-        cmocka_unit_test(test_no_such_session), cmocka_unit_test(test_files),
-        cmocka_unit_test(test_amplification),
+        cmocka_unit_test(test_export),         cmocka_unit_test(test_which_checkpoint),
+        cmocka_unit_test(test_earlier_roster), cmocka_unit_test(test_no_such_session),
+        cmocka_unit_test(test_files),          cmocka_unit_test(test_amplification),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

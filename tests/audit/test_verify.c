@@ -157,6 +157,29 @@ static void test_stops_before_signing(void **state) {
     }
 }
 
+/* Inputs are kept of a batch that broke off: one more than was counted, in a session that an error ended. */
+static void test_broken_off(void **state) {
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct scene s;
+        scene_open(&s, 2, CSL_SIGN_BEFORE_OUTPUT);
+        w_session_enter(&s.w, &s.sessions[0]);
+        s.batches[0] = (struct w_batch){.number = 1, .count = 2};
+        w_batch(&s.w, &s.sessions[0], &s.batches[0]);
+        s.batches[1] = (struct w_batch){.number = 2, .count = 3, .inputs_only = true};
+        w_batch(&s.w, &s.sessions[0], &s.batches[1]);
+        enum csl_err err = how == 1 ? CSL_OK : CSL_EAUTH;
+        for (unsigned i = 0; i < 2; i++) {
+            w_close_leaf(&s.w, i, &s.sessions[0], err, how == 2 ? 0 : 1, how == 2 ? 0 : 2);
+        }
+        w_close_leaf(&s.w, 2, &s.sessions[0], err, 2, 5);
+        scene_export(&s);
+        scene_drop_empty(&s);
+        scene_expect(&s, how == 0 ? CSL_VERDICT_INCOMPLETE : CSL_VERDICT_MISMATCH, NULL);
+        scene_close(&s);
+    }
+}
+
 static void test_no_bundle(void **state) {
     (void)state;
     struct scene s;
@@ -212,17 +235,12 @@ static void test_removed_of_session(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_honest),
-        cmocka_unit_test(test_sign_modes),
-        cmocka_unit_test(test_one_session),
-        cmocka_unit_test(test_longer_history),
-        cmocka_unit_test(test_aborted),
-        cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_signs_nothing),
-        cmocka_unit_test(test_stops_before_signing),
-        cmocka_unit_test(test_no_bundle),
-        cmocka_unit_test(test_removed),
-        cmocka_unit_test(test_removed_of_session),
+        cmocka_unit_test(test_honest),        cmocka_unit_test(test_sign_modes),
+        cmocka_unit_test(test_one_session),   cmocka_unit_test(test_longer_history),
+        cmocka_unit_test(test_aborted),       cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_signs_nothing), cmocka_unit_test(test_stops_before_signing),
+        cmocka_unit_test(test_broken_off),    cmocka_unit_test(test_no_bundle),
+        cmocka_unit_test(test_removed),       cmocka_unit_test(test_removed_of_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,8 +346,10 @@ void w_batch(struct world *w, struct w_session *s, struct w_batch *b) {
     sign_heads(w, s, b, inputs);
     for (unsigned i = 0; i < (b->stop_after == 0 ? w->n_parties : b->stop_after); i++) {
         enter_input(w, i, s, b);
-        enter_heads(w, i, s, b);
-        enter_output(w, i, s, b);
+        if (!b->inputs_only) {
+            enter_heads(w, i, s, b);
+            enter_output(w, i, s, b);
+        }
     }
     s->batches++;
     s->inferences += b->count;

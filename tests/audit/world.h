@@ -45,6 +45,7 @@ struct w_batch {
     uint32_t number, count, first;
     bool sign_off;
     bool dealt_only;         /* it ends there */
+    bool inputs_only;        /* it broke off when the heads were exchanged */
     unsigned leave_out_head; /* 1 + party whose head nobody has; 0: none */
     unsigned stop_after;     /* parties from here on keep no entry (0: all keep) */
     uint32_t parts;          /* 0: one input by the client */

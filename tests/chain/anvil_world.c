@@ -110,6 +110,9 @@ void world_restart(const char *const *args) {
     struct csl_account *account = NULL;
     uint8_t tx[CSL_HASH_BYTES];
     uint64_t gas = 0;
+    static int number;
+    char kept[CSL__PATH_MAX];
+    (void)snprintf(kept, sizeof kept, "%s/deploy-%d.tx", base, number++);
     if (csl_anvil_start(&anvil, program, args, &diag) != CSL_OK) {
         printf("skipped: %s\n", diag.text);
         exit(77);
@@ -120,7 +123,7 @@ void world_restart(const char *const *args) {
     memcpy(signer.address, csl_account_address(account), CSL_ADDRESS_BYTES);
     fund(signer.address, "0xde0b6b3a7640000");
     enum csl_err err = csl_anchor_deploy(contract_address, tx, &gas, &rpc, CSL_ANVIL_CHAIN_ID, &signer,
-                                         &csl_anchor_limits_default, 5000, &diag);
+                                         &csl_anchor_limits_default, 5000, kept, &diag);
     if (err != CSL_OK) {
         print_error("%s\n", diag.text);
     }

@@ -381,11 +381,32 @@ static void roster(void **state) {
     csl_roster_free(&r);
 }
 
+/* ---- Deploying ---- */
+
+/* Not in a block in time: it is kept, and the next run goes on with it, and the one after that. */
+static void deploys_once(void **state) {
+    (void)state;
+    uint64_t nonce = nonce_of(account_a);
+    char words[80];
+    (void)snprintf(words, sizeof words, "audit anchor --deploy --wait 1 --chain-id %d", CSL_ANVIL_CHAIN_ID);
+    automine(false);
+    refuses(run_at("hospital-a", words), "state/anchor/deploy-");
+    refuses(run_at("hospital-a", words), "it is not in a block yet");
+    automine(true);
+    json_t *first = run_at("hospital-a", words), *second = run_at("hospital-a", words);
+    assert_non_null(first);
+    assert_true(json_equal(first, second));
+    assert_int_equal(strlen(json_string_value(json_object_get(first, "contract"))), 42);
+    assert_int_equal(nonce_of(account_a), nonce + 1);
+    json_decref(first);
+    json_decref(second);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals),        cmocka_unit_test(once),     cmocka_unit_test(a_remote_signer),
-        cmocka_unit_test(keeps_anchoring), cmocka_unit_test(verdicts), cmocka_unit_test(another_history),
-        cmocka_unit_test(roster),
+        cmocka_unit_test(refusals),        cmocka_unit_test(once),         cmocka_unit_test(a_remote_signer),
+        cmocka_unit_test(keeps_anchoring), cmocka_unit_test(verdicts),     cmocka_unit_test(another_history),
+        cmocka_unit_test(roster),          cmocka_unit_test(deploys_once),
     };
     need_anvil();
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,13 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "chain/account.h"
-#include "chain/anchor.h"
 #include "chain/anchored.h"
 #include "chain/contract.h"
 #include "chain/tx.h"
 #include "crypto/hash.h"
-#include "tests/net/http_server.h"
 
 static const uint8_t member[CSL_ADDRESS_BYTES] = {1, 2, 3}, origin[CSL_CONTRACT_ORIGIN_BYTES] = {4, 5};
 
@@ -215,121 +212,12 @@ static void forgetful_nodes(void **state) {
     assert_true(found);
 }
 
-/* ---- Deploying on a node in trouble ---- */
-
-struct deploying {
-    int asked, bad_receipts;
-    bool refuses;
-    char hash[CSL_HASH_ROOM];
-};
-
-static const char *says_of(struct deploying *d, const char *body) {
-    static char out[1024];
-    const char *raw = strstr(body, "[\"0x");
-    if (strstr(body, "eth_sendRawTransaction") != NULL) {
-        size_t n = strcspn(raw + 2, "\"") / 2 - 1;
-        uint8_t bytes[2 * CSL_CONTRACT_CREATION_BYTES], hash[CSL_HASH_BYTES];
-        char hex[sizeof bytes * 2 + 3];
-        if (n >= sizeof bytes) {
-            abort(); /* another thread than the test's */
-        }
-        (void)snprintf(hex, sizeof hex, "%.*s", (int)(2 * n + 2), raw + 2);
-        if (!csl_hex0x_parse(bytes, n, hex)) {
-            abort();
-        }
-        csl_tx_hash(hash, bytes, n);
-        csl_hex0x_text(d->hash, hash, sizeof hash);
-        (void)snprintf(out, sizeof out, "\"%s\"", d->hash);
-        return out;
-    }
-    if (strstr(body, "eth_getTransactionReceipt") != NULL) {
-        (void)snprintf(out, sizeof out,
-                       "{\"transactionHash\":\"%s\",\"blockHash\":\"" H1
-                       "\",\"blockNumber\":\"0x9\",\"from\":\"0x5fbdb2315678afecb367f032d93f642f64180aa3\","
-                       "\"gasUsed\":\"0x5208\",\"effectiveGasPrice\":\"0x1\",\"logs\":[],\"status\":\"0x1\","
-                       "\"to\":null,\"contractAddress\":\"0x00000000000000000000000000000000000000ff\"}",
-                       d->hash);
-        return out;
-    }
-    return strstr(body, "eth_chainId") != NULL            ? "\"0x7\""
-           : strstr(body, "eth_getBlockByNumber") != NULL ? LATEST
-           : strstr(body, "eth_getBalance") != NULL       ? "\"0xde0b6b3a7640000\""
-                                                          : "\"0x1000\"";
-}
-
-/* 502, or the result; answer is NULL where nothing good is said. */
-static const char *deploy_answer(struct deploying *d, const char *body) {
-    static char answer[sizeof code_answer + 1024];
-    bool receipt = strstr(body, "eth_getTransactionReceipt") != NULL;
-    if ((receipt && d->asked++ < d->bad_receipts) || (d->refuses && strstr(body, "eth_sendRaw") != NULL)) {
-        return NULL;
-    }
-    int number = atoi(strstr(body, "\"id\":") + 5);
-    if (strstr(body, "eth_getCode") != NULL) {
-        const char *at = strstr(code_answer, "$ID");
-        (void)snprintf(answer, sizeof answer, "%.*s%d%s", (int)(at - code_answer), code_answer, number,
-                       at + 3);
-    } else {
-        (void)snprintf(answer, sizeof answer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":%s}", number,
-                       says_of(d, body));
-    }
-    return answer;
-}
-
-static void deploy_script(void *arg, const struct test_http_request *q, struct test_http_conn *c) {
-    char *body = strndup((const char *)q->body, q->n_body);
-    const char *answer = body == NULL ? NULL : deploy_answer(arg, body);
-    if (answer == NULL) {
-        (void)test_http_answer(c, 502, "text/plain", "bad gateway", 11);
-    } else {
-        (void)test_http_answer(c, 200, "application/json", answer, strlen(answer));
-    }
-    free(body);
-}
-
-static enum csl_err deploy(struct deploying *d, uint32_t wait_ms, struct csl_diag *diag) {
-    uint8_t contract[CSL_ADDRESS_BYTES], tx[CSL_HASH_BYTES];
-    uint64_t gas = 0;
-    struct csl_account *account = NULL;
-    assert_int_equal(csl_account_new(&account, diag), CSL_OK);
-    struct csl_signer signer = {.kind = CSL_SIGNER_ACCOUNT, .account = account};
-    memcpy(signer.address, csl_account_address(account), CSL_ADDRESS_BYTES);
-    struct test_http *s = test_http_start(deploy_script, d, NULL);
-    struct csl_rpc rpc = {.url = test_http_url(s, "/")};
-    enum csl_err err =
-        csl_anchor_deploy(contract, tx, &gas, &rpc, 7, &signer, &csl_anchor_limits_default, wait_ms, diag);
-    test_http_stop(s);
-    csl_account_free(account);
-    if (err == CSL_OK) {
-        assert_int_equal(contract[CSL_ADDRESS_BYTES - 1], 0xff);
-    }
-    return err;
-}
-
-/* What was signed may have been sent: the sentence has the transaction, and trouble is waited out. */
-static void deploys(void **state) {
-    (void)state;
-    struct csl_diag diag = {""};
-    struct deploying d = {.bad_receipts = 1};
-    make_code_answer();
-    assert_int_equal(deploy(&d, 5000, &diag), CSL_OK);
-    d = (struct deploying){.bad_receipts = 1000};
-    assert_int_equal(deploy(&d, 1, &diag), CSL_EPROTO);
-    assert_non_null(strstr(diag.text, d.hash));
-    assert_non_null(strstr(diag.text, "before deploying again"));
-    d = (struct deploying){.refuses = true};
-    assert_int_equal(deploy(&d, 5000, &diag), CSL_EPROTO);
-    assert_non_null(strstr(diag.text, "transaction 0x"));
-    assert_non_null(strstr(diag.text, "before deploying again"));
-    assert_int_equal(d.asked, 0);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_call), cmocka_unit_test(the_origin), TEST(heads), TEST(lists), TEST(whose_chain),
-        TEST(forgetful_nodes),      cmocka_unit_test(deploys),
+        cmocka_unit_test(the_call), cmocka_unit_test(the_origin), TEST(heads), TEST(lists),
+        TEST(whose_chain),          TEST(forgetful_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

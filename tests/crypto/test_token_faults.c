@@ -386,6 +386,43 @@ static void slow_token(void **state) {
     csl_site_free(&s);
 }
 
+static void *sign_late(void *arg) {
+    const struct csl_site *s = arg;
+    uint8_t sig[CSL_SIGNATURE_BYTES];
+    struct csl_diag own;
+    enum csl_err err = csl_sign(sig, s->sign_key, "test", text, sizeof text, &own);
+    return err == CSL_ETIMEOUT ? NULL : arg;
+}
+
+/* Each call that hangs keeps its thread; when there is none left the sentence says what to do. */
+static void all_threads_hang(void **state) {
+    (void)state;
+    enum { ALL = 4 };
+    struct csl_site s;
+    pthread_t late[ALL];
+    assert_int_equal(setenv("CONSILIUM_TOKEN_TIMEOUT_MS", "2000", 1), 0);
+    load(&s);
+    fake->hang = true;
+    for (int i = 0; i < ALL; i++) { /* at the same time: after the first late one nobody else is let in */
+        assert_int_equal(pthread_create(&late[i], NULL, sign_late, &s), 0);
+    }
+    for (int i = 0; i < ALL; i++) {
+        void *wrong = &s;
+        assert_int_equal(pthread_join(late[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    assert_err(sign_once(&s), CSL_ETIMEOUT);
+    says("sign.key", "all 4 threads", "then restart");
+    fake->hang = false; /* it comes back after all */
+    enum csl_err err = CSL_ETIMEOUT;
+    while (err == CSL_ETIMEOUT) {
+        (void)sched_yield();
+        err = sign_once(&s);
+    }
+    assert_ok(err);
+    csl_site_free(&s);
+}
+
 /* Keys are freed while a worker hangs in the module: it cleans up when it comes back. */
 static void freed_while_it_hangs(void **state) {
     (void)state;
@@ -470,6 +507,7 @@ int main(void) {
         cmocka_unit_test_setup(request_without_token, good),
         cmocka_unit_test_setup(slow_token, good),
         cmocka_unit_test_setup(freed_while_it_hangs, good),
+        cmocka_unit_test_setup(all_threads_hang, good),
         cmocka_unit_test_setup(threads, good),
         cmocka_unit_test_setup(forks, good),
     };

@@ -166,6 +166,32 @@ static void windows_far_apart(void **state) {
     }
 }
 
+/* What is taken, by hand; beside the kernels themselves, which take as much as csl_conv_scratch says. */
+static void scratch(void **state) {
+    (void)state;
+    enum { WORDS = 1 << 15, SPARE = 8 };
+    const struct {
+        struct csl_conv_shape s;
+        size_t batch, threads, words;
+    } cases[] = {
+        {shape(8, 8, 64, 32, 1, 1, 0, 1, 1), 5, 1, 0},                /* pointwise: plain */
+        {shape(28, 28, 1, 16, 5, 1, 0, 1, 1), 5, 1, 0},               /* windows where they stand */
+        {shape(9, 7, 12, 12, 3, 2, 1, 1, 12), 5, 1, 0},               /* depthwise */
+        {shape(28, 28, 1, 6, 5, 1, 2, 1, 1), 5, 1, 5 * 32 * 32},      /* zeros around */
+        {shape(28, 28, 1, 6, 5, 1, 2, 1, 1), 50, 1, 32 * 32 * 32},    /* 32 pictures in 256 KB */
+        {shape(28, 28, 1, 6, 5, 1, 2, 1, 1), 50, 2, 50 * 32 * 32},    /* 64 */
+        {shape(200, 200, 3, 6, 3, 1, 1, 1, 1), 50, 2, 202 * 202 * 3}, /* one, which is more */
+        {shape(3, 3, 4, 6, 3, 1, 1, 2, 1), 1, 1, 1 * 36 + SPARE},     /* dilated: unfolded */
+        {shape(40, 40, 64, 6, 3, 1, 1, 2, 1), 9, 1, WORDS / 576 / 12 * 12 * 576 + SPARE},
+        {shape(40, 40, 640, 6, 3, 1, 1, 2, 1), 9, 1, 48 * 5760 + SPARE},         /* 48 rows, which is more */
+        {shape(3, 3, 4, 6, 3, 1, 0, 1, 2), 1, 1, 1 * (18 + 3) + 18 * 3 + SPARE}, /* groups */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(csl_conv_check(&cases[i].s, NULL), CSL_OK);
+        assert_int_equal(csl_conv_scratch(&cases[i].s, cases[i].batch, cases[i].threads), cases[i].words);
+    }
+}
+
 static uint32_t in_range(uint64_t random, uint32_t lo, uint32_t hi) {
     return lo + (uint32_t)(random % (hi - lo + 1));
 }
@@ -358,9 +384,13 @@ static void another_kernel_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_networks), cmocka_unit_test(windows_far_apart),
-        cmocka_unit_test(random_shapes),  cmocka_unit_test(shapes_at_their_limits),
-        cmocka_unit_test(secure_layers),  cmocka_unit_test(another_kernel_is_refused),
+        cmocka_unit_test(known_networks),
+        cmocka_unit_test(windows_far_apart),
+        cmocka_unit_test(scratch),
+        cmocka_unit_test(random_shapes),
+        cmocka_unit_test(shapes_at_their_limits),
+        cmocka_unit_test(secure_layers),
+        cmocka_unit_test(another_kernel_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

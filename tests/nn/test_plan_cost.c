@@ -71,6 +71,29 @@ static void test_cost(void **state) {
     built_free(b);
 }
 
+static uint64_t memory_of(const struct csl_plan *plan, uint32_t batch) {
+    struct csl_cost cost;
+    assert_int_equal(csl_plan_cost(plan, &cost, 2, batch, CSL_PROFILE_LAN, false), CSL_OK);
+    return cost.party_memory;
+}
+
+/* Pictures with zeros around, 22 x 22 x 3 of 20 x 20 x 3, are copied 22 at a time into 256 KB: each costs
+ * memory up to there, and none after it. Without padding, and in dense layers, there are none. */
+static void test_cost_of_padding(void **state) {
+    (void)state;
+    enum { PICTURE = 22 * 22 * 3 * 8, ROUNDING = 64 };
+    for (uint32_t pad = 0; pad < 2; pad++) {
+        struct csl_network *net = net_new(20, 20, 3);
+        (void)net_conv(net, 0, 4, WINDOW(3, 1, pad), 1, 1);
+        struct built *b = build(net, NULL);
+        int64_t few = (int64_t)(memory_of(&b->plan, 21) - memory_of(&b->plan, 20));
+        int64_t many = (int64_t)(memory_of(&b->plan, 24) - memory_of(&b->plan, 23));
+        int64_t want = pad == 1 ? PICTURE : 0;
+        assert_true(few - many > want - ROUNDING && few - many < want + ROUNDING);
+        built_free(b);
+    }
+}
+
 static char *printed(const struct csl_model_report *r) {
     char *text = NULL;
     size_t n_text;
@@ -127,6 +150,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_profiles),
         cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_cost_of_padding),
         cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,10 +93,14 @@ void visitors_succeed(struct visitors *v) {
 
 /* ---- Message by message ---- */
 
-void guest_open(struct guest *g, struct world *w) {
+void guest_open_as(struct guest *g, struct world *w, const struct csl_context *ctx) {
     struct csl_diag diag = {""};
-    fake_open(&g->f, w, &w->clinic);
+    fake_open(&g->f, w, ctx);
     must(csl_rand(g->id, sizeof g->id), &diag, "rand");
+}
+
+void guest_open(struct guest *g, struct world *w) {
+    guest_open_as(g, w, &w->clinic);
 }
 
 void guest_close(struct guest *g) {
@@ -189,7 +193,22 @@ void guest_send_all(struct guest *g, uint32_t request, uint32_t count) {
     }
 }
 
-void guest_answered(struct guest *g, uint32_t request) {
+static uint32_t batch_done(struct guest *g, unsigned i) {
+    struct csl_diag diag = {""};
+    csl_control *m;
+    must(csl_talk_expect(&g->f.talks[i], &m, CSL__PB__CONTROL__KIND_BATCH_DONE, FAKE_WAIT_MS, &diag), &diag,
+         "batch done");
+    Csl__Audit__OutputStatement *s = csl__audit__output_statement__unpack(NULL, m->batch_done->statement.len,
+                                                                          m->batch_done->statement.data);
+    assert_non_null(s);
+    uint32_t batch = s->batch;
+    csl__audit__output_statement__free_unpacked(s, NULL);
+    csl_message_free(m);
+    return batch;
+}
+
+uint32_t guest_answered(struct guest *g, uint32_t request) {
+    uint32_t batch = 0;
     for (unsigned i = 0; i < g->f.w->n; i++) {
         struct csl_diag diag = {""};
         struct csl_frame_in *in;
@@ -197,6 +216,9 @@ void guest_answered(struct guest *g, uint32_t request) {
         assert_int_equal(in->h.type, CSL_FRAME_DATA);
         assert_int_equal(in->h.seq, request);
         csl_frame_in_free(in);
-        fake_expect(&g->f, i, CSL__PB__CONTROL__KIND_BATCH_DONE);
+        uint32_t here = batch_done(g, i);
+        assert_true(here != 0 && (i == 0 || here == batch));
+        batch = here;
     }
+    return batch;
 }

@@ -45,7 +45,8 @@ struct guest {
     struct fake f; /* f.id: the session */
     uint8_t id[CSL_GUEST_ID_BYTES];
 };
-void guest_open(struct guest *g, struct world *w);
+void guest_open(struct guest *g, struct world *w); /* the clinic */
+void guest_open_as(struct guest *g, struct world *w, const struct csl_context *ctx);
 void guest_close(struct guest *g);
 /* Its connections break. */
 void guest_dies(struct guest *g);
@@ -64,7 +65,7 @@ void guest_send_input(struct guest *g, unsigned i, uint32_t request, uint32_t co
 /* The whole request to party i; to all. */
 void guest_send(struct guest *g, unsigned i, uint32_t request, uint32_t count);
 void guest_send_all(struct guest *g, uint32_t request, uint32_t count);
-/* Every party answers it: DATA and BatchDone. */
-void guest_answered(struct guest *g, uint32_t request);
+/* Every party answers it: DATA and BatchDone. Returns the number of the batch that it was in. */
+uint32_t guest_answered(struct guest *g, uint32_t request);
 
 #endif

@@ -83,6 +83,29 @@ void judge_verify_is(struct world *w, int want, unsigned batches, unsigned infer
     json_decref(doc);
 }
 
+void judge_accuses(struct world *w, int want, const char *who, const char *word) {
+    struct csl_run_args r = {.n = 0};
+    struct csl_diag diag = {""};
+    char roster[1024], paths[CSL_MAX_PARTIES + 1][ROOM];
+    json_t *doc = NULL;
+    int code = -1;
+    world_path(roster, w, "clinic", "roster.yaml");
+    csl_run_args_add(&r, "audit");
+    csl_run_args_add(&r, "verify");
+    csl_run_args_option(&r, "--roster", roster);
+    csl_run_args_add(&r, "--json");
+    add_bundles(&r, w, paths);
+    must(csl_federation_run_tool(w->fed, &doc, &code, r.at, &diag), &diag, "verify");
+    const char *named = json_string_value(json_object_get(doc, "party"));
+    char *text = json_dumps(doc, 0);
+    if ((want < 0 ? code == 2 : code != want) || (who == NULL) != (named == NULL) ||
+        (who != NULL && strcmp(who, named) != 0) || strstr(text, word) == NULL) {
+        fail_msg("exit %d instead of %d: %s", code, want, text);
+    }
+    free(text);
+    json_decref(doc);
+}
+
 enum csl_err judge_open_view(struct world *w, const char *party, const char *session, const char *key,
                              const char *consent, const char *out, struct csl_diag *diag) {
     struct csl_run_args r = {.n = 0};

@@ -18,6 +18,8 @@ void judge_export(struct world *w, char session[SESSION_TEXT]);
 /* `audit verify` over these and the dealer's. */
 void judge_verify_is(struct world *w, int want, unsigned batches, unsigned inferences);
 /* consent may be NULL. */
+/* The verdict over the parties' alone (-1: any but attributable), and who is accused (NULL: nobody). */
+void judge_accuses(struct world *w, int want, const char *who, const char *word);
 enum csl_err judge_open_view(struct world *w, const char *party, const char *session, const char *key,
                              const char *consent, const char *out, struct csl_diag *diag);
 void judge_consent(struct world *w, const char *party, const char *session, const char *key, const char *out);

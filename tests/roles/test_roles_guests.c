@@ -8,13 +8,27 @@
 #include "roles/lane/lane.h"
 
 static struct world world;
-static struct csl_client *honest; /* is in the session all the time */
+static struct csl_client *honest; /* is in the session all the time, as the clinic */
+static struct csl_context ward;   /* another client */
+
+enum { PLACES = 20 }; /* of one client */
+
+static enum csl_err set_places(void *arg, struct csl_roster *r, const char *dir, struct csl_diag *diag) {
+    (void)arg, (void)dir, (void)diag;
+    r->limits.session_places_per_client = PLACES;
+    return CSL_OK;
+}
 
 static int start(void **state) {
     (void)state;
     struct csl_federation_options opt = world_options(3);
+    const struct csl_federation_extra extra = {"ward", CSL_ROLE_CLIENT, true};
+    opt.extras = &extra;
+    opt.n_extras = 1;
+    opt.roster = set_places;
     opt.lanes = 1;
     world_open(&world, &opt);
+    world_context(&ward, &world, "ward");
     honest = guest_client(&world, 16);
     return 0;
 }
@@ -22,6 +36,7 @@ static int start(void **state) {
 static int stop(void **state) {
     (void)state;
     csl_client_close(honest);
+    csl_context_free(&ward);
     world_close(&world);
     return 0;
 }
@@ -86,9 +101,9 @@ static void slow(void **state) {
         guest_send(&g, i, 5, 4); /* numbers rise, that is all */
         goes_on();
     }
-    guest_answered(&g, 5);
+    (void)guest_answered(&g, 5);
     guest_send_all(&g, 6, 1);
-    guest_answered(&g, 6);
+    (void)guest_answered(&g, 6);
     guest_close(&g);
 }
 
@@ -119,7 +134,7 @@ static void out_of_order(void **state) {
     refused_at(&g, FIRST, CSL_EPROTO, "request 2 before request 1");
     enter(&g);
     guest_send_all(&g, 3, 1);
-    guest_answered(&g, 3);
+    (void)guest_answered(&g, 3);
     guest_send(&g, 1, 3, 1);
     refused_at(&g, 1, CSL_EPROTO, "request 3 again");
     enter(&g);
@@ -270,7 +285,7 @@ static void one_id_twice(void **state) {
     FAILED(fake_end(&same.f, FIRST, &diag), &diag, CSL_EPROTO, "guest id");
     guest_close(&same);
     guest_send_all(&g, 1, 4);
-    guest_answered(&g, 1);
+    (void)guest_answered(&g, 1);
     guest_close(&g);
     guest_open(&same, &world); /* whoever had it has gone, but it was used */
     memcpy(same.id, g.id, sizeof same.id);
@@ -293,36 +308,116 @@ static void for_something_else(void **state) {
     refused_at(&g, 1, CSL_EPERM, "other");
 }
 
-/* All places are taken; then one is given back. */
+static void no_place(const struct csl_context *ctx, const char *who, const char *words) {
+    struct guest g;
+    struct csl_diag diag = {""};
+    guest_open_as(&g, &world, ctx);
+    guest_ask(&g, FIRST, MODEL, 1, false);
+    FAILED(fake_end(&g.f, FIRST, &diag), &diag, CSL_EBUSY, "hospital-a", who, words);
+    guest_close(&g);
+}
+
+/* One client takes its places, another all that are left; then they are given back. */
 static void a_full_house(void **state) {
     (void)state;
     static struct guest g[CSL_GUESTS_MAX];
-    struct csl_diag diag = {""};
     for (unsigned i = 1; i < CSL_GUESTS_MAX; i++) { /* and the honest one */
-        guest_open(&g[i], &world);
+        guest_open_as(&g[i], &world, i < PLACES ? &world.clinic : &ward);
         guest_join(&g[i], FIRST, 1);
+        if (i + 1 == PLACES) {
+            no_place(&world.clinic, "clinic has 20 places", "limits.session_places_per_client");
+        }
     }
-    guest_open(&g[0], &world);
-    guest_ask(&g[0], FIRST, MODEL, 1, false);
-    FAILED(fake_end(&g[0].f, FIRST, &diag), &diag, CSL_EBUSY, "hospital-a", "32 clients");
-    guest_close(&g[0]);
+    no_place(&ward, "all 32 places", MODEL);
+    no_place(&world.clinic, "clinic has 20 places", MODEL);
     goes_on();
+    guest_close(&g[PLACES]); /* one of the ward's: the clinic may not take it */
+    no_place(&world.clinic, "clinic has 20 places", MODEL);
     for (unsigned i = 1; i < CSL_GUESTS_MAX; i++) {
-        guest_close(&g[i]);
+        if (i != PLACES) {
+            guest_close(&g[i]);
+        }
     }
     guest_visit(&world);
     goes_on();
 }
 
+/* Past party 0, which knows nothing of it: the others count for themselves. */
+static void too_many_at_another_party(void **state) {
+    (void)state;
+    static struct guest g[PLACES];
+    struct guest first;
+    struct csl_diag diag = {""};
+    enter(&first);
+    for (unsigned i = 2; i < PLACES; i++) { /* the honest one and `first` have two */
+        guest_open(&g[i], &world);
+        memcpy(g[i].f.id, first.f.id, sizeof first.f.id);
+        guest_join(&g[i], 1, 1);
+    }
+    guest_open(&g[0], &world);
+    memcpy(g[0].f.id, first.f.id, sizeof first.f.id);
+    guest_ask(&g[0], 1, MODEL, 1, false);
+    FAILED(fake_end(&g[0].f, 1, &diag), &diag, CSL_EBUSY, "hospital-b", "clinic has 20 places");
+    guest_close(&g[0]);
+    for (unsigned i = 2; i < PLACES; i++) {
+        guest_close(&g[i]);
+    }
+    guest_send_all(&first, 1, 4);
+    (void)guest_answered(&first, 1);
+    guest_close(&first);
+    goes_on();
+}
+
+/* Requests of one client that fill a batch each, from many places, and after them a small one of another: all
+ * of them wait when the last party comes to it. */
+static void one_who_asks_for_much(void **state) {
+    (void)state;
+    enum { MANY = 8, MOST = 16 };
+    static struct guest g[MANY];
+    struct guest small;
+    for (unsigned i = 0; i < MANY; i++) {
+        guest_open(&g[i], &world);
+        guest_enter(&g[i], MOST);
+    }
+    guest_open_as(&small, &world, &ward);
+    guest_enter(&small, 1);
+    world_signal(&world, "hospital-c", SIGSTOP);
+    world_wait_stopped(&world, "hospital-c");
+    for (unsigned i = 0; i < MANY; i++) {
+        guest_send_all(&g[i], 1, MOST);
+    }
+    guest_send_all(&small, 1, 1);
+    world_signal(&world, "hospital-c", SIGCONT);
+    uint32_t first = UINT32_MAX, last = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        uint32_t batch = guest_answered(&g[i], 1);
+        first = batch < first ? batch : first;
+        last = batch > last ? batch : last;
+        guest_close(&g[i]);
+    }
+    assert_true(last - first >= MANY - 1); /* each had a batch of its own */
+    assert_true(guest_answered(&small, 1) <= first + 2);
+    guest_close(&small);
+    goes_on();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gone),           cmocka_unit_test(slow),
-        cmocka_unit_test(out_of_order),   cmocka_unit_test(garbage),
-        cmocka_unit_test(bad_counts),     cmocka_unit_test(bad_vectors),
-        cmocka_unit_test(bad_statements), cmocka_unit_test(statement_of_a_batch),
-        cmocka_unit_test(other_share),    cmocka_unit_test(two_tongues),
-        cmocka_unit_test(one_id_twice),   cmocka_unit_test(for_something_else),
+        cmocka_unit_test(gone),
+        cmocka_unit_test(slow),
+        cmocka_unit_test(out_of_order),
+        cmocka_unit_test(garbage),
+        cmocka_unit_test(bad_counts),
+        cmocka_unit_test(bad_vectors),
+        cmocka_unit_test(bad_statements),
+        cmocka_unit_test(statement_of_a_batch),
+        cmocka_unit_test(other_share),
+        cmocka_unit_test(two_tongues),
+        cmocka_unit_test(one_id_twice),
+        cmocka_unit_test(for_something_else),
         cmocka_unit_test(a_full_house),
+        cmocka_unit_test(too_many_at_another_party),
+        cmocka_unit_test(one_who_asks_for_much),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -227,14 +227,59 @@ static void no_signature_no_output(void **state) {
         world_spawn_hostile(&w, "hospital-b", faults[i]);
         FAILED(world_try(&w, &diag), &diag, CSL_EAUTH, "hospital-b", "not released");
     }
+    char session[SESSION_TEXT]; /* what the client signed is kept, and is the same at all */
+    judge_export(&w, session);
+    judge_accuses(&w, -1, NULL, "hospital-a's ledger, batch 1: the entry of its heads is missing");
+    world_close(&w);
+}
+
+/* The input of batch 1 as its owner signs it for party i. */
+static void send_input(struct fake *f, unsigned i, uint8_t salt) {
+    struct fake_statement s;
+    Csl__Audit__InputStatement m = CSL__AUDIT__INPUT_STATEMENT__INIT;
+    m.batch = 1;
+    m.count = 2;
+    fake_sign_as(&s, f, salt, &m);
+    fake_send_input(f, i, 1, &s);
+    csl_signed_clear(&s.s);
+}
+
+/* Each party alone would be content: no output, and the ledgers of both prove it. */
+static void owners_that_sign_two_inputs_are_named(void **state) {
+    (void)state;
+    struct world w;
+    struct csl_federation_options opt = options(3, NULL);
+    struct csl_diag diag = {""};
+    char session[SESSION_TEXT];
+    world_open(&w, &opt);
+    for (unsigned other = 0; other < w.n; other++) {
+        struct fake f;
+        fake_open(&f, &w, &w.clinic);
+        fake_session(&f, 2);
+        fake_prepare_all(&f, 1, 2);
+        for (unsigned i = 0; i < w.n; i++) {
+            send_input(&f, i, i == other ? 8 : 7);
+        }
+        fake_send_vector(&f, w.n - 1, 1, 2);
+        FAILED2(fake_end(&f, other, &diag), &diag, CSL_EAUTH, CSL_EPEER, "clinic signed something else",
+                "not released");
+        fake_close(&f);
+        judge_export(&w, session);
+        judge_accuses(&w, 2, "clinic", "input statement");
+    }
+    world_session(&w);
     world_close(&w);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(openings_are_counted), cmocka_unit_test(two_parties_need_consent),
-        cmocka_unit_test(who_must_agree),       cmocka_unit_test(two_at_once),
-        cmocka_unit_test(liars_are_named),      cmocka_unit_test(no_signature_no_output),
+        cmocka_unit_test(openings_are_counted),
+        cmocka_unit_test(two_parties_need_consent),
+        cmocka_unit_test(who_must_agree),
+        cmocka_unit_test(two_at_once),
+        cmocka_unit_test(liars_are_named),
+        cmocka_unit_test(no_signature_no_output),
+        cmocka_unit_test(owners_that_sign_two_inputs_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
