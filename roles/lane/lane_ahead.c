@@ -84,11 +84,18 @@ static enum csl_err wait_next(struct csl_lane *l) {
                                 : late;
 }
 
+/* What else it may send where a batch is due. */
 static enum csl_err expect_goodbye(struct csl_lane *l) {
+    struct csl_frame_in *f;
     csl_control *m;
-    TRY(csl_talk_expect(&l->client, &m, CSL__PB__CONTROL__KIND_CLOSE_SESSION, 0, &l->diag));
+    TRY(csl_talk_receive(&l->client, &f, 0, &l->diag));
+    TRY(csl_talk_decode(&l->client, &m, f, &l->diag));
+    enum csl_err err = m->kind_case == CSL__PB__CONTROL__KIND_CLOSE_SESSION
+                           ? CSL_OK
+                           : csl_fail(&l->diag, CSL_EPROTO, "%s sent %s where prepare is due", l->client.peer,
+                                      csl_message_kind_name((int)m->kind_case));
     csl_message_free(m);
-    return CSL_OK;
+    return err;
 }
 
 enum csl_err csl__ahead_prepare(struct csl_lane *l, struct csl__batch *b, bool *closed) {

@@ -115,9 +115,12 @@ static enum csl_err take(struct csl_lane *l, const struct taking *t, const struc
     if (err == CSL_OK && l->is_last) {
         err = take_vector(l, t, b);
     }
+    if (err == CSL_OK) {
+        return CSL_OK;
+    }
+    TRY(csl__ahead_error(l, &l->diag)); /* which says what it was about */
     /* a peer that has its own may have lost patience first */
-    return err == CSL_OK ? CSL_OK
-                         : csl_fail_context(&l->diag, err, "waiting for the input of %s", t->from->peer);
+    return csl_fail_context(&l->diag, err, "waiting for the input of %s", t->from->peer);
 }
 
 /* One owner's boxes into the inputs. */
