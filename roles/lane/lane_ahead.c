@@ -58,13 +58,15 @@ static bool is_due(const struct csl_lane *l) {
     return l->ahead.announced > l->batches;
 }
 
-static bool over(struct csl_lane *l) {
-    return l->client.err != CSL_OK || csl_worker_check(&l->worker, NULL) != CSL_OK;
+/* The client has gone, and what it sent before was taken. */
+static bool is_gone(const struct csl_lane *l) {
+    return l->client.err != CSL_OK && l->client.first == NULL;
 }
 
 static bool next(void *arg) {
     struct csl_lane *l = arg;
-    return over(l) || (is_due(l) ? csl_pool_chunks(l->ahead.pool) > l->batches : l->client.first != NULL);
+    return is_gone(l) || csl_worker_check(&l->worker, NULL) != CSL_OK ||
+           (is_due(l) ? csl_pool_chunks(l->ahead.pool) > l->batches : l->client.first != NULL);
 }
 
 /* Until then. What is due comes, or the pool fails: each of its waits has a deadline. What is not is waited
@@ -76,7 +78,7 @@ static enum csl_err wait_next(struct csl_lane *l) {
         late = csl_loop_run_until(&l->worker.loop, next, l, is_due(l) ? CSL_NO_TIMEOUT : idle_ms);
     } while (late == CSL_ETIMEOUT && is_due(l));
     TRY(csl_worker_check(&l->worker, &l->diag));
-    if (l->client.err != CSL_OK) {
+    if (is_gone(l)) {
         return csl_fail(&l->diag, l->client.err, "%s", l->client.diag.text);
     }
     return late == CSL_ETIMEOUT ? csl_fail(&l->diag, late, "no answer from %s for %llu ms", l->client.peer,
@@ -100,7 +102,7 @@ static enum csl_err expect_goodbye(struct csl_lane *l) {
 
 enum csl_err csl__ahead_prepare(struct csl_lane *l, struct csl__batch *b, bool *closed) {
     TRY(wait_next(l));
-    *closed = !is_due(l);
+    *closed = !is_due(l) || l->client.err != CSL_OK; /* it has gone: nobody is there to be told of a batch */
     if (*closed) {
         return expect_goodbye(l);
     }
