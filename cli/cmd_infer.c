@@ -16,7 +16,7 @@ struct options {
     const char *site, *roster, *model, *labels, *compare, *npy, *reveal;
     struct csl_list images, parts;
     uint64_t count, batch;
-    bool show, quiet, shared;
+    bool show, quiet, shared, one_by_one;
 };
 
 static const struct csl_opt opts[] = {
@@ -35,6 +35,9 @@ static const struct csl_opt opts[] = {
     CSL_UINT(struct options, batch, "batch", "N", 1, 65536, "images in one pass; default 1"),
     CSL_FLAG(struct options, shared, "shared",
              "join the session that the parties keep for several clients: no wait for correlations"),
+    CSL_FLAG(struct options, one_by_one, "one-by-one",
+             "announce a batch when the one before is answered; else the parties prepare the next ones "
+             "meanwhile"),
     CSL_STRING(struct options, compare, "compare", "MODEL", false, "evaluate the plaintext network too"),
     CSL_FLAG(struct options, show, "show", "draw each image and what each party got of it"),
     CSL_FLAG(struct options, quiet, "quiet", "the summary only"),
@@ -345,7 +348,8 @@ static enum csl_err choose(struct run *x, struct csl_infer_options *opt, struct 
                                                  .on_session = print_session,
                                                  .arg = x},
                                       .show = x->o.show ? keep_share : NULL,
-                                      .show_arg = x};
+                                      .show_arg = x,
+                                      .one_by_one = x->o.one_by_one};
     return CSL_OK;
 }
 

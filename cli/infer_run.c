@@ -75,25 +75,44 @@ static enum csl_err make_result(struct csl_infer_result *r, size_t n, const stru
     return r->logits == NULL || r->classes == NULL || r->batches == NULL ? CSL_ENOMEM : CSL_OK;
 }
 
+/* Inputs of batch b. */
+static uint32_t count_of(const struct csl_infer_result *r, size_t b, uint32_t batch) {
+    size_t left = r->n - b * batch;
+    return left < batch ? (uint32_t)left : batch;
+}
+
 static enum csl_err run_batches(struct csl_infer_result *r, struct csl_client *c,
                                 const struct csl_infer_inputs *in, const struct csl_infer_options *opt,
                                 struct csl_diag *diag) {
-    size_t stride = csl_images_stride(&in->images), batch = opt->client.max_batch;
+    size_t stride = csl_images_stride(&in->images), announced = 0;
+    uint32_t batch = opt->client.max_batch;
     for (size_t b = 0; b < r->n_batches; b++) {
         size_t at = b * batch;
         struct csl_outputs out = {.logits = r->logits + at * r->n_outputs, .classes = r->classes + at};
         const float *x = csl_client_owns_input(c) ? in->images.data + at * stride : NULL;
-        TRY(csl_client_infer(c, &out, &r->batches[b], x, (uint32_t)(r->n - at < batch ? r->n - at : batch),
-                             opt->show, opt->show_arg, diag));
+        for (; opt->client.ahead && announced < r->n_batches && announced < b + CSL_CLIENT_AHEAD;
+             announced++) {
+            TRY(csl_client_announce(c, count_of(r, announced, batch), diag));
+        }
+        TRY(csl_client_infer(c, &out, &r->batches[b], x, count_of(r, b, batch), opt->show, opt->show_arg,
+                             diag));
     }
     return CSL_OK;
 }
 
+/* Several batches, in a session of our own. */
+static bool worth_ahead(const struct csl_infer_inputs *in, const struct csl_infer_options *opt) {
+    size_t n = in->images.count != 0 ? in->images.count : in->n_images;
+    return n > opt->client.max_batch && !opt->client.shared && !opt->one_by_one;
+}
+
 enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_context *ctx,
                            struct csl_infer_inputs *in, struct csl_plan *plan,
-                           const struct csl_infer_options *opt, struct csl_diag *diag) {
+                           const struct csl_infer_options *options, struct csl_diag *diag) {
+    struct csl_infer_options chosen = *options, *opt = &chosen;
     struct csl_client *c = NULL;
     uint64_t start = csl_monotonic_ns();
+    opt->client.ahead = worth_ahead(in, opt);
     TRY(csl_client_open(&c, ctx, &opt->client, diag));
     out->open_ns = csl_monotonic_ns() - start;
     out->labels_only = opt->client.reveal_label;

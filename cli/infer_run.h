@@ -42,13 +42,14 @@ struct csl_infer_options {
     struct csl_client_options client; /* max_batch: the batches */
     csl_share_fn *show;               /* called before each batch is sent; NULL: none */
     void *show_arg;
+    bool one_by_one; /* each batch is announced when it is due; else, where there are several, ahead */
 };
 
 /* Runs all images; plan gets the shared model's. Of an input with parts, the images are our own part, and
  * where we own none their number is opt's n_images. */
 CSL_MUST_CHECK enum csl_err csl_infer_run(struct csl_infer_result *out, const struct csl_context *ctx,
                                           struct csl_infer_inputs *in, struct csl_plan *plan,
-                                          const struct csl_infer_options *opt, struct csl_diag *diag);
+                                          const struct csl_infer_options *options, struct csl_diag *diag);
 
 /* Imports and compiles model_path as the shared plan was compiled (CSL_EDATA when that gives another plan)
  * and evaluates. With labels revealed only classes are compared. */

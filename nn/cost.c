@@ -79,6 +79,12 @@ static uint64_t memory(const struct csl_plan *plan, const struct csl_demand *dem
            largest * (n_parties + 8);
 }
 
+/* The correlations of the batch after the one that runs, with the corrections that they came from. */
+static uint64_t ahead_memory(const struct csl_demand *demands, size_t n_demands, uint64_t batch) {
+    return csl_corr_bytes(demands, n_demands, (size_t)batch) +
+           batch * csl_correction_bytes(demands, n_demands);
+}
+
 /* At the dealer: the weight masks, and a block of indices (roles/daemon/dealing.c) with every field of every
  * party's expansion in turn, their sum and the corrections. */
 static uint64_t dealer_memory(const struct csl_demand *demands, size_t n_demands, uint32_t batch) {
@@ -115,6 +121,7 @@ static void add_all(struct csl_cost *cost, const struct csl_plan *plan, const st
     cost->offline_bytes = (uint64_t)csl_correction_bytes(demands, n_demands) * batch;
     cost->share_bytes = csl_model_share_bytes(plan);
     cost->party_memory = memory(plan, demands, n_demands, n_parties, batch, largest);
+    cost->ahead_memory = ahead_memory(demands, n_demands, batch);
     cost->dealer_memory = dealer_memory(demands, n_demands, batch);
     cost->client_memory = client_memory(cost, plan, n_parties, batch);
     cost->total_sent_bytes = cost->online_bytes * (n_parties - 1) + cost->output_bytes;

@@ -159,6 +159,7 @@ static void print_cost(const struct csl_model_report *report, FILE *out) {
         {"offline, to the last party", cost->offline_bytes, " bytes"},
         {"weights, once a model and epoch", cost->open_weights_bytes, " bytes"},
         {"memory of a party, about", cost->party_memory / 1024, " KiB"},
+        {"more, with batches announced", cost->ahead_memory / 1024, " KiB"},
         {"memory of the dealer, about", cost->dealer_memory / 1024, " KiB"},
         {"memory of the client, about", cost->client_memory / 1024, " KiB"},
     };

@@ -188,6 +188,7 @@ struct csl_cost {
     uint64_t open_weights_bytes; /* a party sends to each peer, once a mask id (step L1) */
     uint64_t share_bytes;        /* the last party's share of the model, packed; the others get 32 bytes */
     uint64_t party_memory; /* estimates for one session, without the program itself (about 10 MiB), bytes */
+    uint64_t ahead_memory; /* of a party, beside that, where the client announces batches ahead of need */
     uint64_t dealer_memory;
     uint64_t client_memory;
     uint64_t total_sent_bytes; /* by a party: online to all peers, and the output */

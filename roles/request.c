@@ -29,8 +29,15 @@ enum csl_err csl_request_from_message(struct csl_request *out, const struct csl_
     if (m->shared) { /* the decoder has checked its length */
         memcpy(out->guest, m->guest_id.data, sizeof out->guest);
     }
+    out->ahead = m->ahead;
     if (m->shared && m->n_parts != 0) {
         return csl_fail(diag, CSL_EUSAGE, "a shared session with parts of the input; open one of your own");
+    }
+    if (m->shared && m->ahead) {
+        return csl_fail(
+            diag, CSL_EUSAGE,
+            "batches announced ahead in a shared session, whose parties make correlations ahead of "
+            "need anyway; open one of your own");
     }
     return csl_parts_from_message(&out->parts, r, m, diag);
 }
@@ -61,8 +68,8 @@ enum csl_err csl_request_digest(uint8_t out[CSL_DIGEST_BYTES], const struct csl_
             csl_writer_u32(&w, part->end[a]);
         }
     }
-    if (q->shared) {
-        csl_writer_u8(&w, 1);
+    if (q->shared || q->ahead) { /* one of them at most */
+        csl_writer_u8(&w, q->shared ? 1 : 2);
     }
     return w.bad ? CSL_EINTERNAL : csl_sha256_once(out, bytes, w.n);
 }

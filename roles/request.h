@@ -14,6 +14,7 @@ struct csl_request {
     bool shared; /* a session that several clients use, without parts. max_batch: of a guest's request, what
                     it asks for; of the session's, rows of a chunk (csl_lane_shared_rows) */
     uint8_t guest[CSL_GUEST_ID_BYTES]; /* of a guest's; no part of the digest */
+    bool ahead; /* the client announces batches ahead of need (docs/protocol.md S17); never with `shared` */
 };
 
 /* Judges a message by the roster: may this client query the model, at this batch size, with these input

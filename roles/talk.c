@@ -72,6 +72,9 @@ static void on_frame(struct csl_conn *conn, const struct csl_frame_header *h, co
         on_ack(t, h, payload);
         return;
     }
+    if (t->on_frame != NULL && t->on_frame(t->on_frame_arg, h, payload)) {
+        return;
+    }
     struct csl_frame_in *f = malloc(sizeof *f + h->n);
     if (f == NULL) {
         csl_conn_close(conn, CSL_ENOMEM, "out of memory for a frame");

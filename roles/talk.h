@@ -65,6 +65,10 @@ struct csl_talk {
     struct csl_frame_in *first, **last;
     size_t queued;
     bool paused;
+    /* Sees each frame as it arrives, whatever is waited for; true: it took it. Set by the owner; may be NULL.
+     */
+    bool (*on_frame)(void *arg, const struct csl_frame_header *h, const uint8_t *payload);
+    void *on_frame_arg;
 };
 
 /* Starts to dial a member and to say HELLO; wait with csl_talk_wait_ready. session_id may be NULL. */

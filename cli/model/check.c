@@ -59,13 +59,14 @@ static json_t *step_json(const struct csl_model_report *r, const struct csl_accu
 }
 
 static json_t *cost_json(const struct csl_cost *c) {
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rounds", (int)c->rounds,
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rounds", (int)c->rounds,
                      "online_bytes_per_link", (json_int_t)c->online_bytes, "output_bytes",
                      (json_int_t)c->output_bytes, "input_bytes", (json_int_t)c->input_bytes, "offline_bytes",
                      (json_int_t)c->offline_bytes, "open_weights_bytes", (json_int_t)c->open_weights_bytes,
                      "share_bytes", (json_int_t)c->share_bytes, "party_memory_bytes",
-                     (json_int_t)c->party_memory, "dealer_memory_bytes", (json_int_t)c->dealer_memory,
-                     "client_memory_bytes", (json_int_t)c->client_memory);
+                     (json_int_t)c->party_memory, "ahead_memory_bytes", (json_int_t)c->ahead_memory,
+                     "dealer_memory_bytes", (json_int_t)c->dealer_memory, "client_memory_bytes",
+                     (json_int_t)c->client_memory);
 }
 
 static json_t *accuracy_json(const struct csl_accuracy *a) {

@@ -171,6 +171,11 @@ static enum csl_err set_options(struct csl_client *c, const struct csl_client_op
                         "a shared session has no parts of the input: each request is one "
                         "client's; open a session of your own");
     }
+    if (opt->shared && opt->ahead) {
+        return csl_fail(diag, CSL_EUSAGE,
+                        "in a shared session nothing is announced: its parties make correlations "
+                        "ahead of need anyway");
+    }
     c->opt = *opt;
     (void)snprintf(c->model, sizeof c->model, "%s", opt->model);
     if (opt->parts != NULL) {

@@ -6,6 +6,12 @@
  *     TRY(csl_client_infer(c, &outputs, &stats, x, count, NULL, NULL, diag));   as often as wanted
  *     csl_client_close(c);
  *
+ * Who knows what comes next opens the session with `ahead`, and says so before each csl_client_infer:
+ *
+ *     while (announced < n && announced < answered + CSL_CLIENT_AHEAD) {
+ *         TRY(csl_client_announce(c, counts[announced++], diag));
+ *     }
+ *
  * Every wait has a deadline. When a party fails, the error names it and, where it happened in one, the round;
  * the session has ended then. One thread.
  */
@@ -28,6 +34,10 @@ struct csl_client_options {
      * clients are evaluated together. Without parts; one csl_client_infer may have as many inputs as one of
      * its batches (CSL_EUSAGE says how many). */
     bool shared;
+    /* Batches may be announced before the last one is answered (csl_client_announce), and the parties make
+     * their correlations meanwhile. For who has more than one to ask; opening takes the parties some more
+     * connections. Not with `shared`. */
+    bool ahead;
     const struct csl_parts *parts; /* who owns which part of the input; NULL: we own it all */
     /* Called once the parties have the session: the owners of parts need its id to join. May be NULL. */
     void (*on_session)(void *arg, const uint8_t session_id[CSL_SESSION_ID_BYTES]);
@@ -59,6 +69,14 @@ struct csl_batch_stats {
     uint64_t client_ns;           /* at the client: from the input sent to the outputs joined */
 };
 
+enum { CSL_CLIENT_AHEAD = 2 }; /* batches that may be announced and not answered, the next one included */
+
+/* In a session with `ahead`: the batch after those that were announced will have `count` inputs. The calls of
+ * csl_client_infer that follow must have the announced counts, in their order; those that never come cost the
+ * parties some work, and nothing else. CSL_EUSAGE: no such session, a count beyond max_batch, or
+ * CSL_CLIENT_AHEAD batches wait already. After any other error the session has ended. */
+CSL_MUST_CHECK enum csl_err csl_client_announce(struct csl_client *c, uint32_t count, struct csl_diag *diag);
+
 /* One party's share of the inputs of the batch, as it was sent: count x n_inputs values below 2^bits. For
  * people who want to see what a hospital sees. */
 typedef void csl_share_fn(void *arg, unsigned party, const uint64_t *share, size_t n, unsigned bits);
@@ -72,7 +90,8 @@ struct csl_outputs {
 
 /* x: count x n_inputs normalised floats in the plan's interval; of parts: our own boxes (csl_part_positions),
  * NULL when we own none. show may be NULL. CSL_EDATA: an input outside the interval; nothing was sent and the
- * session goes on. After any other error it has ended. */
+ * session goes on (a batch that was announced is still due, and so is its count). After any other error it
+ * has ended. */
 CSL_MUST_CHECK enum csl_err csl_client_infer(struct csl_client *c, struct csl_outputs *out,
                                              struct csl_batch_stats *stats, const float *x, uint32_t count,
                                              csl_share_fn *show, void *show_arg, struct csl_diag *diag);

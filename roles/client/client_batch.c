@@ -18,6 +18,19 @@ struct batch {
     const uint64_t *shares[CSL_MAX_PARTIES];
 };
 
+/* Whether encoding will take it: then the parties may be told of the batch before it is done. */
+static bool in_interval(const struct batch *b, const float *x) {
+    const struct csl_plan *plan = &b->c->manifest.plan;
+    const struct csl_part *part = csl_client_part(b->c);
+    size_t n = b->count * (part != NULL ? csl_part_elements(part) : csl_plan_n_inputs(plan));
+    float lo = (float)plan->input.lo, hi = (float)plan->input.hi;
+    size_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        bad += !(x[i] >= lo && x[i] <= hi);
+    }
+    return bad == 0;
+}
+
 static enum csl_err encode(struct batch *b, const float *x, struct csl_diag *diag) {
     const struct csl_client *c = b->c;
     const struct csl_plan *plan = &c->manifest.plan;
@@ -59,17 +72,62 @@ static uint64_t batch_ms(const struct csl_client *c) {
     return 2 * (uint64_t)t->round_ms + (c->parts.n != 0 || c->opt.shared ? t->session_idle_ms : 0);
 }
 
-static enum csl_err announce(struct batch *b, struct csl_diag *diag) {
-    struct csl_client *c = b->c;
+/* ---- Announcing ---- */
+
+static enum csl_err tell_next(struct csl_client *c, uint32_t count, struct csl_diag *diag) {
+    c->announced++;
+    c->counts[c->announced % CSL_CLIENT_AHEAD] = count;
     for (unsigned i = 0; i < c->n_parties; i++) {
         CSL_CONTROL(m, body, Prepare, PREPARE, PREPARE, prepare);
-        body.batch = b->number;
-        body.count = b->count;
+        body.batch = c->announced;
+        body.count = count;
         TRY(csl_talk_send(&c->talks[i], &m, diag));
     }
-    for (unsigned i = 0; i < c->n_parties; i++) {
+    return CSL_OK;
+}
+
+static enum csl_err check_count(const struct csl_client *c, uint32_t count, struct csl_diag *diag) {
+    if (c->failed) {
+        return csl_fail(diag, CSL_EUSAGE, "this session has ended");
+    }
+    return count != 0 && count <= c->opt.max_batch
+               ? CSL_OK
+               : csl_fail(diag, CSL_EUSAGE, "a batch of %u where at most %u were agreed", count,
+                          c->opt.max_batch);
+}
+
+enum csl_err csl_client_announce(struct csl_client *c, uint32_t count, struct csl_diag *diag) {
+    TRY(check_count(c, count, diag));
+    if (!c->opt.ahead || c->announced - c->batches >= CSL_CLIENT_AHEAD) {
+        return csl_fail(diag, CSL_EUSAGE, "batch %u cannot be announced now: %s", c->announced + 1,
+                        c->opt.ahead ? "too many wait for their inputs"
+                                     : "the session was not opened for it");
+    }
+    enum csl_err err = tell_next(c, count, diag);
+    return err == CSL_OK ? CSL_OK : csl__client_explain(c, err, diag);
+}
+
+/* That the parties know of this batch. */
+static enum csl_err announce(struct batch *b, struct csl_diag *diag) {
+    struct csl_client *c = b->c;
+    if (c->opt.shared ||
+        c->announced >= b->number) { /* there the Input is the announcement; or it was made */
+        return CSL_OK;
+    }
+    return tell_next(c, b->count, diag);
+}
+
+/* The first correlations may have to wait for the connections that they come by. */
+static uint64_t credit_ms(const struct csl_client *c) {
+    return batch_ms(c) + (c->opt.ahead ? csl__client_patience_ms(c) : 0);
+}
+
+/* In a shared session correlations are ready, or the parties wait for them. */
+static enum csl_err take_credits(struct batch *b, struct csl_diag *diag) {
+    struct csl_client *c = b->c;
+    for (unsigned i = 0; i < c->n_parties && !c->opt.shared; i++) {
         csl_control *m;
-        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_CREDIT, batch_ms(c), diag));
+        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_CREDIT, credit_ms(c), diag));
         bool right = m->credit->batch == b->number;
         csl_message_free(m);
         if (!right) {
@@ -243,9 +301,7 @@ static enum csl_err run_batch(struct batch *b, struct csl_outputs *out, struct c
         talks[i] = &c->talks[i];
         csl_talk_allow_data(talks[i], b->n_y * 8);
     }
-    if (!c->opt.shared) { /* there correlations are ready, or the parties wait for them */
-        TRY(announce(b, diag));
-    }
+    TRY(take_credits(b, diag));
     uint64_t start = csl_monotonic_ns();
     if (csl_client_owns_input(c)) {
         TRY(c->opt.shared ? csl_input_share_send_request(&b->input, c->talks, b->number, diag)
@@ -258,31 +314,40 @@ static enum csl_err run_batch(struct batch *b, struct csl_outputs *out, struct c
     return err == CSL_EPROTO ? csl_fail(diag, err, "the parties' shares join to no class") : err;
 }
 
+/* The batch's number is used up only where its inputs are good. */
+static enum csl_err begin_batch(struct batch *b, const float *x, struct csl_diag *diag) {
+    bool good = !csl_client_owns_input(b->c) || in_interval(b, x);
+    enum csl_err told = good ? announce(b, diag) : CSL_OK;
+    TRY(encode(b, x, diag));
+    b->c->batches++;
+    return told;
+}
+
+static enum csl_err infer(struct batch *b, struct csl_outputs *out, struct csl_batch_stats *stats,
+                          csl_share_fn *show, void *show_arg, struct csl_diag *diag) {
+    if (show != NULL && csl_client_owns_input(b->c)) {
+        TRY(show_shares(b, show, show_arg));
+    }
+    return run_batch(b, out, stats, diag);
+}
+
 enum csl_err csl_client_infer(struct csl_client *c, struct csl_outputs *out, struct csl_batch_stats *stats,
                               const float *x, uint32_t count, csl_share_fn *show, void *show_arg,
                               struct csl_diag *diag) {
     memset(stats, 0, sizeof *stats);
-    if (c->failed) {
-        return csl_fail(diag, CSL_EUSAGE, "this session has ended");
-    }
-    if (count == 0 || count > c->opt.max_batch) {
-        return csl_fail(diag, CSL_EUSAGE, "a batch of %u where at most %u were agreed", count,
-                        c->opt.max_batch);
-    }
+    TRY(check_count(c, count, diag));
     struct batch b = {.c = c, .number = c->batches + 1, .count = count};
-    enum csl_err err = encode(&b, x, diag);
+    uint32_t announced = c->counts[b.number % CSL_CLIENT_AHEAD];
+    if (c->announced >= b.number && announced != count) {
+        return csl_fail(diag, CSL_EUSAGE, "a batch of %u where one of %u was announced", count, announced);
+    }
+    stats->count = count;
+    enum csl_err err = begin_batch(&b, x, diag);
     if (err == CSL_OK) {
-        stats->count = count;
-        if (show != NULL && csl_client_owns_input(c)) {
-            err = show_shares(&b, show, show_arg);
-        }
-        c->batches++;
-        if (err == CSL_OK) {
-            err = run_batch(&b, out, stats, diag);
-        }
-        if (err != CSL_OK) {
-            err = csl__client_explain(c, err, diag);
-        }
+        err = infer(&b, out, stats, show, show_arg, diag);
+    }
+    if (err != CSL_OK && !(err == CSL_EDATA && c->batches < b.number)) {
+        err = csl__client_explain(c, err, diag);
     }
     csl_input_share_clear(&b.input);
     csl_secret_free(b.y);

@@ -15,9 +15,11 @@ struct csl_client {
     uint8_t guest_id[CSL_GUEST_ID_BYTES]; /* of a shared session */
     struct csl_client_options opt;
     char model[CSL_MODEL_NAME_MAX + 1];
-    struct csl_parts parts; /* fitted to the plan once that is known */
-    int own_part;           /* or -1 */
-    uint32_t batches;
+    struct csl_parts parts;            /* fitted to the plan once that is known */
+    int own_part;                      /* or -1 */
+    uint32_t batches;                  /* asked */
+    uint32_t announced;                /* of these and the next ones */
+    uint32_t counts[CSL_CLIENT_AHEAD]; /* of batch n at n % CSL_CLIENT_AHEAD, as announced */
     struct csl_manifest manifest;
     bool sign; /* the roster's: batches carry statements */
     uint8_t
@@ -31,6 +33,9 @@ struct csl_client {
 CSL_MUST_CHECK enum csl_err csl__client_ask_all(struct csl_client *c, struct csl_diag *diag);
 /* That all parties offer the same model, signed by its owner, and name the same session. */
 CSL_MUST_CHECK enum csl_err csl__client_all_ready(struct csl_client *c, struct csl_diag *diag);
+
+/* How long opening a session may take a party. */
+uint64_t csl__client_patience_ms(const struct csl_client *c);
 
 /* client.c: something failed; the error that tells most about it. */
 enum csl_err csl__client_explain(struct csl_client *c, enum csl_err err, struct csl_diag *diag);

@@ -4,7 +4,7 @@
 #include "crypto/hash.h"
 #include "roles/client/client_internal.h"
 
-static uint64_t patience_ms(const struct csl_client *c) {
+uint64_t csl__client_patience_ms(const struct csl_client *c) {
     const struct csl_timeouts *t = &c->ctx->roster.timeouts;
     return 2 * ((uint64_t)t->connect_ms + 2 * (uint64_t)t->handshake_ms);
 }
@@ -17,6 +17,7 @@ static enum csl_err ask(struct csl_client *c, unsigned i, struct csl_diag *diag)
     body.reveal_label = c->opt.reveal_label;
     Csl__Pb__Part pb[CSL_PARTS_MAX], *list[CSL_PARTS_MAX];
     csl_parts_to_message(pb, list, &c->parts);
+    body.ahead = c->opt.ahead;
     body.n_parts = c->parts.n;
     body.parts = list;
     if (c->opt.shared) {
@@ -28,7 +29,7 @@ static enum csl_err ask(struct csl_client *c, unsigned i, struct csl_diag *diag)
 
 static enum csl_err admitted(struct csl_client *c, unsigned i, struct csl_diag *diag) {
     csl_control *m;
-    TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_ADMITTED, patience_ms(c), diag));
+    TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_ADMITTED, csl__client_patience_ms(c), diag));
     const ProtobufCBinaryData *id = &m->admitted->session_id;
     enum csl_err err = CSL_OK;
     if ((id->len != 0) != c->opt.shared ||
@@ -68,7 +69,7 @@ static bool one_ready(void *arg) {
 static enum csl_err ask_others(struct csl_client *c, struct csl_talk *const *talks, struct csl_diag *diag) {
     struct asking a = {.c = c, .left = c->n_parties - 1};
     while (a.left > 0) {
-        if (csl_loop_run_until(&c->worker.loop, one_ready, &a, patience_ms(c)) != CSL_OK) {
+        if (csl_loop_run_until(&c->worker.loop, one_ready, &a, csl__client_patience_ms(c)) != CSL_OK) {
             return csl_talk_wait_ready(&c->worker, talks + 1, c->n_parties - 1, 0,
                                        diag); /* says who is late */
         }
@@ -93,7 +94,7 @@ enum csl_err csl__client_ask_all(struct csl_client *c, struct csl_diag *diag) {
         talks[i] = &c->talks[i];
     }
     TRY(dial(c, 0, diag));
-    TRY(csl_talk_wait_ready(&c->worker, talks, 1, patience_ms(c), diag));
+    TRY(csl_talk_wait_ready(&c->worker, talks, 1, csl__client_patience_ms(c), diag));
     TRY(ask(c, 0, diag));
     TRY(admitted(c, 0, diag));
     for (unsigned i = 1; i < c->n_parties; i++) {
@@ -103,7 +104,7 @@ enum csl_err csl__client_ask_all(struct csl_client *c, struct csl_diag *diag) {
     for (unsigned i = 1; i < c->n_parties; i++) {
         TRY(admitted(c, i, diag));
     }
-    return csl_talk_wait_frames(&c->worker, talks, c->n_parties, patience_ms(c), diag);
+    return csl_talk_wait_frames(&c->worker, talks, c->n_parties, csl__client_patience_ms(c), diag);
 }
 
 static enum csl_err check_manifest(struct csl_client *c, const Csl__Pb__SessionReady *m,
@@ -153,7 +154,8 @@ static enum csl_err take_model(struct csl_client *c, unsigned i, const Csl__Pb__
 enum csl_err csl__client_all_ready(struct csl_client *c, struct csl_diag *diag) {
     for (unsigned i = 0; i < c->n_parties; i++) {
         csl_control *m;
-        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_SESSION_READY, patience_ms(c), diag));
+        TRY(csl_talk_expect(&c->talks[i], &m, CSL__PB__CONTROL__KIND_SESSION_READY,
+                            csl__client_patience_ms(c), diag));
         enum csl_err err = take_model(c, i, m->session_ready, diag);
         if (err == CSL_OK) {
             err = take_session(c, i, m->session_ready, diag);

@@ -86,6 +86,7 @@ enum csl_err csl__view_pack_session(uint8_t **out, size_t *n, const struct csl_s
     m.max_batch = request->max_batch;
     m.reveal_label = request->reveal_label;
     m.shared = request->shared;
+    m.ahead = request->ahead;
     m.n_parts = request->parts.n;
     m.parts = list;
     r.kind_case = CSL__VIEW__RECORD__KIND_SESSION;

@@ -57,13 +57,14 @@ static enum csl_err take_signed(struct csl_signed *out, const Csl__View__Signed 
 static enum csl_err take_request(struct csl_request *q, const Csl__View__Session *m,
                                  const struct csl_roster *roster, struct csl_diag *diag) {
     if (strlen(m->model) > CSL_MODEL_NAME_MAX || m->n_parts > CSL_PARTS_MAX || m->max_batch == 0 ||
-        m->max_batch > COUNT_MAX || (m->shared && m->n_parts != 0)) {
-        return wrong(diag, "model, max_batch or parts");
+        m->max_batch > COUNT_MAX || (m->shared && (m->n_parts != 0 || m->ahead))) {
+        return wrong(diag, "model, max_batch, parts or ahead");
     }
     (void)snprintf(q->model, sizeof q->model, "%s", m->model);
     q->max_batch = m->max_batch;
     q->reveal_label = m->reveal_label;
     q->shared = m->shared;
+    q->ahead = m->ahead;
     for (size_t i = 0; i < m->n_parts; i++) {
         const Csl__View__Part *pb = m->parts[i];
         struct csl_part *part = &q->parts.at[i];

@@ -14,37 +14,16 @@ static unsigned place_of(const struct csl_lane *l, const struct csl_member *from
         int part = csl_parts_find(&l->opt.request.parts, from);
         return part < 0 || from == l->opt.client ? CSL_LANE_PLACES : csl__lane_place(l, (size_t)part);
     }
-    return purpose == CSL__PB__PURPOSE__PURPOSE_PEER                               ? (unsigned)from->party
-           : purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS && l->shared == NULL ? l->n_parties
-                                                                                   : CSL_LANE_PLACES;
-}
-
-/* For the pool of a shared session; true: taken over. Under lock. */
-static bool arrive_offline(struct csl_lane *l, const struct csl_member *from, Csl__Pb__Purpose purpose,
-                           struct csl_conn_parts *parts) {
-    struct csl__shared *s = l->shared;
-    bool offline = purpose == CSL__PB__PURPOSE__PURPOSE_OFFLINE;
-    if (s == NULL || s->over || (!offline && purpose != CSL__PB__PURPOSE__PURPOSE_CORRECTIONS)) {
-        return false;
-    }
-    if (s->pool != NULL) {
-        csl_pool_arrive(s->pool, from, purpose, parts);
-        return true;
-    }
-    unsigned place = offline ? (unsigned)from->party : l->n_parties;
-    if (s->offline[place] != NULL) {
-        return false;
-    }
-    s->offline[place] = parts;
-    s->offline_from[place] = from;
-    return true;
+    return purpose == CSL__PB__PURPOSE__PURPOSE_PEER                          ? (unsigned)from->party
+           : purpose == CSL__PB__PURPOSE__PURPOSE_CORRECTIONS && !l->has_pool ? l->n_parties
+                                                                              : CSL_LANE_PLACES;
 }
 
 void csl_lane_arrive(struct csl_lane *l, const struct csl_member *from, Csl__Pb__Purpose purpose,
                      struct csl_conn_parts *parts) {
     unsigned place = place_of(l, from, purpose);
     pthread_mutex_lock(&l->lock);
-    if (arrive_offline(l, from, purpose, parts)) {
+    if (csl__lane_pool_arrive(l, from, purpose, parts)) {
         parts = NULL;
     } else if (place < CSL_LANE_PLACES && l->arrived[place] == NULL && place != l->self) {
         l->arrived[place] = parts;
@@ -60,8 +39,8 @@ void csl_lane_interrupt(struct csl_lane *l, enum csl_err err, const char *reason
     if (l->link != NULL) {
         csl_mesh_link_interrupt(l->link, err, reason);
     }
-    if (l->shared != NULL && l->shared->pool != NULL) {
-        csl_pool_interrupt(l->shared->pool, err, reason);
+    if (l->ahead.pool != NULL) {
+        csl_pool_interrupt(l->ahead.pool, err, reason);
     }
     pthread_mutex_unlock(&l->lock);
     csl_worker_interrupt(&l->worker, err, reason);
@@ -115,7 +94,10 @@ static enum csl_err check(void *arg, struct csl_diag *diag) {
             return csl_fail(diag, t->err, "%s", t->diag.text);
         }
     }
-    return l->link != NULL ? csl_mesh_link_error(l->link, diag) : CSL_OK;
+    if (l->link != NULL) {
+        TRY(csl_mesh_link_error(l->link, diag));
+    }
+    return csl__ahead_error(l, diag);
 }
 
 /* ---- Made and freed in the main thread ---- */
@@ -144,6 +126,7 @@ enum csl_err csl_lane_new(struct csl_lane **out, const struct csl_lane_options *
     l->self = (unsigned)opt->ctx->self->party;
     l->n_parties = opt->ctx->roster.n_parties;
     l->is_last = l->self + 1 == l->n_parties;
+    l->has_pool = opt->request.shared || opt->request.ahead;
     l->sign = (enum csl_audit_sign)opt->ctx->roster.audit.sign;
     l->keep_views = l->sign != CSL_SIGN_OFF && opt->ctx->roster.audit.views_mib != 0;
     (void)pthread_mutex_init(&l->lock, NULL);
@@ -172,10 +155,10 @@ void csl_lane_free(struct csl_lane *l) {
         for (unsigned i = 0; i < l->shared->n_joining; i++) { /* where the thread never ran */
             csl_conn_parts_free(l->shared->joining[i].parts);
         }
-        for (unsigned i = 0; i <= l->n_parties; i++) {
-            csl_conn_parts_free(l->shared->offline[i]);
-        }
         free(l->shared);
+    }
+    for (unsigned i = 0; i <= l->n_parties; i++) {
+        csl_conn_parts_free(l->ahead.offline[i]);
     }
     csl_audit_link_free(l->audit);
     csl_session_record_clear(&l->agreed);
@@ -239,8 +222,8 @@ void csl_lane_run(void *arg) {
     }
     if (l->shared != NULL) {
         csl__guests_end(l, CSL_OK, "the shared session has ended; try again");
-        csl__shared_end(l);
     }
+    csl__lane_pool_end(l);
     log_end(l, err);
     csl__lane_log_close(l, err);
     csl_view_end(l->view);

@@ -56,7 +56,7 @@ enum csl_err csl__lane_connect(struct csl_lane *l) {
                          .worker = &l->worker,
                          .session_id = l->opt.session_id,
                          .purpose = CSL__PB__PURPOSE__PURPOSE_PEER,
-                         .with_dealer = l->is_last && l->shared == NULL, /* else its pool's */
+                         .with_dealer = l->is_last && !l->has_pool, /* else its pool's */
                          .talks = l->peers,
                          .present = l->present,
                          .client = &l->client,

@@ -14,6 +14,7 @@ struct taking {
     uint64_t *x; /* count x each */
     size_t each;
     struct csl_record_input *record;
+    bool *closed; /* where it may say goodbye instead */
 };
 
 static enum csl_err missent(struct csl_lane *l, const struct taking *t, const char *what) {
@@ -55,10 +56,25 @@ static enum csl_err take_seed(struct csl_lane *l, const struct taking *t, const 
                             csl_plan_input_bits(&l->opt.package->plan));
 }
 
+/* Whoever announced a batch ahead may have nothing for it in the end. */
+static enum csl_err expect_input(struct csl_lane *l, const struct taking *t, csl_control **m) {
+    struct csl_frame_in *f;
+    TRY(csl_talk_receive(t->from, &f, l->opt.ctx->roster.timeouts.session_idle_ms, &l->diag));
+    TRY(csl_talk_decode(t->from, m, f, &l->diag));
+    bool goodbye = (*m)->kind_case == CSL__PB__CONTROL__KIND_CLOSE_SESSION;
+    if ((*m)->kind_case == CSL__PB__CONTROL__KIND_INPUT) {
+        return CSL_OK;
+    }
+    enum csl_err err = csl_fail(&l->diag, CSL_EPROTO, "%s sent %s where input is due", t->from->peer,
+                                csl_message_kind_name((int)(*m)->kind_case));
+    *t->closed = goodbye && l->opt.request.ahead && t->from == &l->client;
+    csl_message_free(*m);
+    return err;
+}
+
 static enum csl_err take_message(struct csl_lane *l, const struct taking *t, const struct csl__batch *b) {
     csl_control *m;
-    TRY(csl_talk_expect(t->from, &m, CSL__PB__CONTROL__KIND_INPUT,
-                        l->opt.ctx->roster.timeouts.session_idle_ms, &l->diag));
+    TRY(expect_input(l, t, &m));
     enum csl_err err = CSL_OK;
     if (m->input->batch != b->number) {
         err = csl_fail(&l->diag, CSL_EPROTO, "%s sent the input of batch %u where %u is due", t->from->peer,
@@ -99,20 +115,24 @@ static enum csl_err take(struct csl_lane *l, const struct taking *t, const struc
     if (err == CSL_OK && l->is_last) {
         err = take_vector(l, t, b);
     }
+    if (err == CSL_OK) {
+        return CSL_OK;
+    }
+    TRY(csl__ahead_error(l, &l->diag)); /* which says what it was about */
     /* a peer that has its own may have lost patience first */
-    return err == CSL_OK ? CSL_OK
-                         : csl_fail_context(&l->diag, err, "waiting for the input of %s", t->from->peer);
+    return csl_fail_context(&l->diag, err, "waiting for the input of %s", t->from->peer);
 }
 
 /* One owner's boxes into the inputs. */
-static enum csl_err take_part(struct csl_lane *l, struct csl__batch *b, size_t part) {
+static enum csl_err take_part(struct csl_lane *l, struct csl__batch *b, size_t part, bool *closed) {
     const struct csl_plan *plan = &l->opt.package->plan;
     size_t n = csl_part_elements(&l->parts.at[part]), whole = csl_plan_n_inputs(plan);
     uint32_t *positions = malloc(2 * n * sizeof *positions);
     struct taking t = {.from = csl__lane_owner(l, part),
                        .x = csl_secret_alloc((size_t)b->count * n, sizeof *t.x),
                        .each = n,
-                       .record = &b->record.inputs[part]};
+                       .record = &b->record.inputs[part],
+                       .closed = closed};
     t.record->owner = l->parts.at[part].owner;
     t.record->part = (uint32_t)part + 1;
     enum csl_err err = positions == NULL || t.x == NULL
@@ -131,7 +151,7 @@ static enum csl_err take_part(struct csl_lane *l, struct csl__batch *b, size_t p
     return err;
 }
 
-enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batch *b) {
+enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batch *b, bool *closed) {
     const struct csl_plan *plan = &l->opt.package->plan;
     b->n_x = (size_t)b->count * csl_plan_n_inputs(plan);
     b->n_y = (size_t)b->count * (l->opt.request.reveal_label ? 1 : csl_plan_n_outputs(plan));
@@ -142,13 +162,16 @@ enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batch *b) {
     }
     b->record.n_inputs = l->parts.n == 0 ? 1 : l->parts.n;
     if (l->parts.n == 0) {
-        struct taking t = {
-            .from = &l->client, .x = b->x, .each = csl_plan_n_inputs(plan), .record = &b->record.inputs[0]};
+        struct taking t = {.from = &l->client,
+                           .x = b->x,
+                           .each = csl_plan_n_inputs(plan),
+                           .record = &b->record.inputs[0],
+                           .closed = closed};
         t.record->owner = l->opt.client;
         TRY(take(l, &t, b));
     }
     for (size_t i = 0; i < l->parts.n; i++) {
-        TRY(take_part(l, b, i));
+        TRY(take_part(l, b, i, closed));
     }
     b->input_ns = csl_monotonic_ns();
     return CSL_OK;

@@ -1,7 +1,8 @@
 /* Shared by lane.c (life, mailbox), lane_connect.c (the mesh), lane_profile.c (lan or wan), lane_open.c
- * (setting the session up), lane_prepare.c (correlations of a batch), lane_input.c and lane_serve.c (batches
- * of a client), lane_guests.c (who is in a shared session), lane_request.c (what they ask), lane_tick.c (what
- * the parties agree to evaluate next), lane_shared.c (its batches) and lane_audit.c (statements, leaves). */
+ * (setting the session up), lane_prepare.c (correlations of a batch), lane_pool.c (its pool, where it has
+ * one), lane_ahead.c (batches that a client announces ahead), lane_input.c and lane_serve.c (batches of a
+ * client), lane_guests.c (who is in a shared session), lane_request.c (what they ask), lane_tick.c (what the
+ * parties agree to evaluate next), lane_shared.c (its batches) and lane_audit.c (statements, leaves). */
 #ifndef CSL_ROLES_LANE_INTERNAL_H
 #define CSL_ROLES_LANE_INTERNAL_H
 
@@ -62,13 +63,10 @@ struct csl__shared {
     /* Main thread and lane, under the lane's lock. */
     struct csl__joining joining[CSL_GUESTS_MAX];
     unsigned n_joining;
-    unsigned n_guests;                                   /* places kept or taken */
-    uint8_t places[CSL_ROSTER_MEMBERS_MAX];              /* the same, of each client */
-    bool drain;                                          /* no new guests */
-    bool over;                                           /* the session has ended, or is about to */
-    struct csl_conn_parts *offline[CSL_MAX_PARTIES + 1]; /* for the pool, as long as there is none */
-    const struct csl_member *offline_from[CSL_MAX_PARTIES + 1];
-    struct csl_pool *pool;
+    unsigned n_guests;                      /* places kept or taken */
+    uint8_t places[CSL_ROSTER_MEMBERS_MAX]; /* the same, of each client */
+    bool drain;                             /* no new guests */
+    bool over;                              /* the session has ended, or is about to */
 
     /* The lane's own. */
     struct csl__guest guests[CSL_GUESTS_MAX];
@@ -76,16 +74,34 @@ struct csl__shared {
     uint32_t served[CSL_ROSTER_MEMBERS_MAX]; /* number of the batch that last had a request of this client */
     bool open;                               /* guests may be told so */
     uint64_t alone_ms;                       /* loop time: since when there is no guest */
-    atomic_bool pool_changed;
     uint32_t said_chunks; /* in our last tick */
     bool said_closing, said_drain;
     bool again; /* the last tick left requests that all parties hold */
 };
 
+/* ---- Sessions whose correlations are made ahead of need ---- */
+
+struct csl__ahead {
+    /* Main thread and lane, under the lane's lock. */
+    struct csl_conn_parts *offline[CSL_MAX_PARTIES + 1]; /* for the pool, as long as there is none */
+    const struct csl_member *offline_from[CSL_MAX_PARTIES + 1];
+    struct csl_pool *pool;
+    bool over; /* there will be none any more */
+
+    atomic_bool changed; /* from the pool's thread: a chunk is ready, or it failed */
+
+    /* The lane's own, of a client that announces its batches. */
+    uint32_t announced, answered;      /* numbers of the last ones */
+    uint32_t counts[CSL_POOL_WAITING]; /* of batch n at n % CSL_POOL_WAITING */
+    enum csl_err err;                  /* what was announced makes no sense */
+    struct csl_diag diag;
+};
+
 struct csl_lane {
     struct csl_lane_options opt;
     unsigned self, n_parties;
-    bool is_last; /* takes corrections from the dealer */
+    bool is_last;  /* takes corrections from the dealer */
+    bool has_pool; /* a shared session, or one whose client announces its batches */
 
     /* Mailbox: main thread and lane, under lock. */
     pthread_mutex_t lock;
@@ -102,7 +118,7 @@ struct csl_lane {
     uint32_t stream;
     enum csl_profile profile; /* party 0's choice; agreed on from csl__lane_open's first round on */
     struct csl_making making; /* from csl__lane_making on */
-    struct csl_maker maker;   /* over the lane's own connections; not of a shared session, which has a pool */
+    struct csl_maker maker;   /* over the lane's own connections; not of a session that has a pool */
     struct csl_parts parts;   /* of the input, fitted to the plan; none: the client's alone */
     struct csl_opened *opened;
     struct csl_demand demands[CSL_PLAN_MAX_DEMANDS];
@@ -112,6 +128,7 @@ struct csl_lane {
     struct csl_diag diag; /* why the session ended */
 
     struct csl__shared *shared; /* NULL: the session of one client */
+    struct csl__ahead ahead;
 
     /* The audit (docs/audit.md). */
     enum csl_audit_sign sign; /* the roster's; off: batches carry no statements */
@@ -166,8 +183,28 @@ void csl__lane_making(struct csl_lane *l);
 /* Takes counters, makes b->corr ready to use. number and count are set. */
 CSL_MUST_CHECK enum csl_err csl__lane_prepare(struct csl_lane *l, struct csl__batch *b);
 
-/* lane_input.c: the input of a batch (I1), from all its owners, into b->x and the record. */
-CSL_MUST_CHECK enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batch *b);
+/* lane_pool.c, of a session that has a pool. Main thread: a connection for it; true: taken over. */
+bool csl__lane_pool_arrive(struct csl_lane *l, const struct csl_member *from, Csl__Pb__Purpose purpose,
+                           struct csl_conn_parts *parts);
+/* It connects, as soon as the other parties' lanes are there; and it begins, once l->making is known. */
+CSL_MUST_CHECK enum csl_err csl__lane_pool_new(struct csl_lane *l);
+void csl__lane_pool_end(struct csl_lane *l);
+
+/* lane_ahead.c: the client announces batches, at most CSL_POOL_WAITING that are not answered. From here on
+ * its announcements go to the pool as they come, whatever the lane does. */
+void csl__ahead_begin(struct csl_lane *l);
+/* The lane's check: what the client announced makes no sense, or the pool failed. */
+enum csl_err csl__ahead_error(const struct csl_lane *l, struct csl_diag *diag);
+/* Until the next batch was announced and its correlations are ready: into *b. *closed: the client said
+ * goodbye instead. */
+CSL_MUST_CHECK enum csl_err csl__ahead_prepare(struct csl_lane *l, struct csl__batch *b, bool *closed);
+/* The client said goodbye: until what it had announced is made here, as it will be at all parties, so that
+ * none takes the others' end for a failure. */
+CSL_MUST_CHECK enum csl_err csl__ahead_drain(struct csl_lane *l);
+
+/* lane_input.c: the input of a batch (I1), from all its owners, into b->x and the record. *closed: the client
+ * announced batches ahead, and said goodbye in its place. */
+CSL_MUST_CHECK enum csl_err csl__lane_input(struct csl_lane *l, struct csl__batch *b, bool *closed);
 
 /* lane_serve.c: batches until the client says goodbye. */
 CSL_MUST_CHECK enum csl_err csl__lane_serve(struct csl_lane *l);
@@ -231,10 +268,8 @@ size_t csl__tick_order(struct csl__shared *s, struct csl__guest *out[CSL_GUESTS_
 bool csl__tick_due(struct csl_lane *l);
 CSL_MUST_CHECK enum csl_err csl__tick(struct csl_lane *l, struct csl__agreed *out);
 
-/* lane_shared.c: the pool starts; batches until the session ends. */
-CSL_MUST_CHECK enum csl_err csl__shared_begin(struct csl_lane *l);
+/* lane_shared.c: batches until the session ends. */
 CSL_MUST_CHECK enum csl_err csl__shared_serve(struct csl_lane *l);
-void csl__shared_end(struct csl_lane *l);
 
 /* lane_verify.c */
 /* Statements and commitments of the batch's inputs are right: CSL_EAUTH names the owner. Not of a shared

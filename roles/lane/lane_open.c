@@ -81,8 +81,8 @@ static enum csl_err compare(struct csl_lane *l, const struct agreement *ours, co
     }
     if (memcmp(ours->request, theirs->request, 32) != 0 || theirs->have_weights > 1) {
         return csl_fail(&l->diag, CSL_EPROTO,
-                        "%s was asked for another session by the client (batch size, what is revealed, or "
-                        "who owns the input)",
+                        "%s was asked for another session by the client (batch size, what is revealed, who "
+                        "owns the input, or whether batches are announced ahead)",
                         peer);
     }
     if (theirs->profile >= CSL_PROFILE_COUNT) {
@@ -315,6 +315,9 @@ enum csl_err csl__lane_open(struct csl_lane *l) {
     TRY(csl_parts_fit(&l->parts, &l->opt.package->plan, &l->diag));
     TRY(csl_mask_id(l->mask_id, l->opt.package->digest, l->opt.epoch->id));
     TRY(csl__lane_connect(l));
+    if (l->has_pool) {
+        TRY(csl__lane_pool_new(l));
+    }
     TRY(begin_session(l));
     bool all_have = false;
     struct csl__lane_said said[CSL_MAX_PARTIES];
@@ -325,10 +328,17 @@ enum csl_err csl__lane_open(struct csl_lane *l) {
     }
     TRY(csl__lane_agree_statement(l, said));
     csl__lane_making(l);
-    if (l->shared != NULL) {
-        return csl__shared_begin(l);
+    if (l->has_pool) {
+        csl_pool_begin(l->ahead.pool, &l->making);
+    } else {
+        TRY(csl_maker_open(&l->maker, &l->diag));
     }
-    TRY(csl_maker_open(&l->maker, &l->diag));
+    if (l->shared != NULL) {
+        return CSL_OK;
+    }
+    if (l->has_pool) {
+        csl__ahead_begin(l);
+    }
     TRY(csl__lane_tell(l, &l->client, NULL, 0, &l->diag));
     return wait_owners(l);
 }

@@ -20,7 +20,7 @@ void csl__lane_making(struct csl_lane *l) {
                                     .reveal_label = l->opt.request.reveal_label,
                                     .sign = l->sign,
                                     .keep_views = l->keep_views,
-                                    .client = l->client.peer};
+                                    .client = l->shared == NULL ? l->client.peer : NULL};
     l->maker = (struct csl_maker){.m = &l->making,
                                   .session = &l->session,
                                   .link = l->link,

@@ -177,21 +177,44 @@ static enum csl_err verify_inputs(void *arg, struct csl_diag *diag) {
     return err;
 }
 
-static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *closed) {
-    TRY(expect_prepare(l, b, closed));
+/* Correlations for the next batch, and everything else that needs no input. */
+static enum csl_err prepare(struct csl_lane *l, struct csl__batch *b, bool *closed) {
+    if (l->has_pool) {
+        TRY(csl__ahead_prepare(l, b, closed));
+    } else {
+        TRY(expect_prepare(l, b, closed));
+    }
     if (*closed) {
         return CSL_OK;
     }
     TRY(csl_logbook_check(l->opt.ctx, &l->diag)); /* nothing runs unlogged */
-    TRY(csl__lane_prepare(l, b));
-    TRY(csl_audit_link_begin(l->audit, &b->record, l->openings)); /* what needs no input is done before it */
+    if (!l->has_pool) {
+        TRY(csl__lane_prepare(l, b));
+    }
+    TRY(csl_audit_link_begin(l->audit, &b->record, l->openings));
     TRY(give_credit(l, b));
     csl_infer_warm(&l->opened->share);
-    TRY(csl__lane_input(l, b));
+    return CSL_OK;
+}
+
+static enum csl_err take_input(struct csl_lane *l, struct csl__batch *b, bool *closed) {
+    enum csl_err err = csl__lane_input(l, b, closed);
+    return *closed ? CSL_OK : err;
+}
+
+static enum csl_err serve_one(struct csl_lane *l, struct csl__batch *b, bool *closed) {
+    TRY(prepare(l, b, closed));
+    if (!*closed) {
+        TRY(take_input(l, b, closed));
+    }
+    if (*closed) {
+        return CSL_OK;
+    }
     csl_audit_link_check(l->audit, verify_inputs, &(struct verifying){l, b});
     TRY(csl__lane_evaluate(l, b));
     b->record.n_outputs = 1;
     TRY(csl__lane_pack_output(l, b, 0, 0, b->count));
+    l->ahead.answered = b->number; /* the next announcement may come as soon as it is out */
     TRY(csl__lane_send_output(b, 0, &l->client, b->number, &l->diag));
     (void)sched_yield(); /* a peer's lane on this core may have its output still to send */
     if (l->sign != CSL_SIGN_OFF) {
@@ -233,5 +256,5 @@ enum csl_err csl__lane_serve(struct csl_lane *l) {
         csl__batch_clear(&b); /* after a failure too: what was drawn is gone */
         TRY(err);
     }
-    return CSL_OK;
+    return l->has_pool ? csl__ahead_drain(l) : CSL_OK;
 }

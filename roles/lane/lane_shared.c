@@ -8,51 +8,8 @@
 #include "roles/daemon/logbook.h"
 #include "roles/lane/lane_internal.h"
 
-/* ---- The pool ---- */
-
-/* From the pool's thread. */
-static void pool_changed(void *arg) {
-    struct csl_lane *l = arg;
-    atomic_store(&l->shared->pool_changed, true);
-    csl_worker_wake(&l->worker);
-}
-
-static void hand_over(struct csl_lane *l) {
-    struct csl__shared *s = l->shared;
-    for (unsigned i = 0; i <= l->n_parties; i++) {
-        if (s->offline[i] != NULL) {
-            csl_pool_arrive(s->pool, s->offline_from[i],
-                            i < l->n_parties ? CSL__PB__PURPOSE__PURPOSE_OFFLINE
-                                             : CSL__PB__PURPOSE__PURPOSE_CORRECTIONS,
-                            s->offline[i]);
-            s->offline[i] = NULL;
-        }
-    }
-}
-
-enum csl_err csl__shared_begin(struct csl_lane *l) {
-    struct csl_pool *pool;
-    struct csl_pool_options opt = {.making = &l->making, .on_change = pool_changed, .arg = l};
-    l->making.client = NULL; /* nobody tells the parties which correlations to make */
-    TRY(csl_pool_new(&pool, &opt, &l->diag));
-    pthread_mutex_lock(&l->lock);
-    l->shared->pool = pool;
-    hand_over(l);
-    pthread_mutex_unlock(&l->lock);
-    return CSL_OK;
-}
-
-void csl__shared_end(struct csl_lane *l) {
-    pthread_mutex_lock(&l->lock);
-    struct csl_pool *pool = l->shared->pool;
-    l->shared->pool = NULL;
-    pthread_mutex_unlock(&l->lock);
-    csl_pool_free(pool);
-}
-
 static enum csl_err check_pool(struct csl_lane *l) {
-    return atomic_exchange(&l->shared->pool_changed, false) ? csl_pool_error(l->shared->pool, &l->diag)
-                                                            : CSL_OK;
+    return atomic_exchange(&l->ahead.changed, false) ? csl_pool_error(l->ahead.pool, &l->diag) : CSL_OK;
 }
 
 /* ---- A batch ---- */
@@ -138,7 +95,7 @@ static enum csl_err run_batch(struct csl_lane *l, struct csl__batch *b, const st
                               size_t n) {
     TRY(gather(l, b, a, n));
     TRY(csl_logbook_check(l->opt.ctx, &l->diag)); /* nothing runs unlogged */
-    TRY(csl_pool_take(l->shared->pool, b->count, &b->corr, &b->record, &b->offline_bytes, &l->diag));
+    TRY(csl_pool_take(l->ahead.pool, b->count, &b->corr, &b->record, &b->offline_bytes, &l->diag));
     TRY(csl_audit_link_begin(l->audit, &b->record, l->openings));
     TRY(take_inputs(l, b));
     TRY(csl__lane_evaluate(l, b));
@@ -161,7 +118,7 @@ static size_t fit(struct csl_lane *l, const struct csl__agreed *a) {
     for (size_t i = 0; i < a->n; i++) {
         counts[i] = a->guests[i]->input.count;
     }
-    (void)csl_pool_fit(l->shared->pool, a->chunks, counts, a->n, l->opt.request.max_batch, &taken);
+    (void)csl_pool_fit(l->ahead.pool, a->chunks, counts, a->n, l->opt.request.max_batch, &taken);
     return taken;
 }
 
@@ -170,7 +127,7 @@ static size_t fit(struct csl_lane *l, const struct csl__agreed *a) {
 static bool awake(void *arg) {
     struct csl_lane *l = arg;
     return csl_mesh_link_pending(l->link) || csl__guests_busy(l) || csl__tick_due(l) ||
-           atomic_load(&l->shared->pool_changed) || csl_worker_check(&l->worker, NULL) != CSL_OK;
+           atomic_load(&l->ahead.changed) || csl_worker_check(&l->worker, NULL) != CSL_OK;
 }
 
 static enum csl_err wait_for_work(struct csl_lane *l) {

@@ -34,7 +34,7 @@ bool csl__tick_due(struct csl_lane *l) {
             }
         }
     }
-    return s->again || (waiting && csl_pool_chunks(s->pool) != s->said_chunks) ||
+    return s->again || (waiting && csl_pool_chunks(l->ahead.pool) != s->said_chunks) ||
            (!s->said_drain && !csl_lane_takes_guests(l)) || (!s->said_closing && csl__guests_closing(l));
 }
 
@@ -82,7 +82,7 @@ static void write_tick(uint8_t out[CSL__TICK_BYTES], struct csl_lane *l) {
     size_t n = csl__tick_order(s, guests);
     struct csl_writer w = csl_writer_of(out, CSL__TICK_BYTES);
     memset(out, 0, CSL__TICK_BYTES);
-    s->said_chunks = csl_pool_chunks(s->pool);
+    s->said_chunks = csl_pool_chunks(l->ahead.pool);
     s->said_drain = !csl_lane_takes_guests(l);
     s->said_closing = csl__guests_closing(l);
     s->again = false;

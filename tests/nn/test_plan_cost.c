@@ -52,6 +52,7 @@ static void test_cost(void **state) {
     assert_int_equal(cost.online_bytes, online);
     assert_int_equal(cost.output_bytes, (2 * 3 * (unsigned)(s[2].l_bits - b->plan.output_cut) + 7) / 8);
     assert_int_equal(cost.total_sent_bytes, 2 * online + cost.output_bytes);
+    assert_true(cost.ahead_memory > 2 * cost.offline_bytes && cost.ahead_memory < cost.party_memory);
     assert_int_equal(csl_plan_cost(&b->plan, &cost, 3, 2, CSL_PROFILE_LAN, true), CSL_OK);
     assert_int_equal(cost.rounds, 6 + 2 * 3); /* a tree of three outputs */
     assert_int_equal(cost.output_bytes, 1);   /* two labels of two bits */

@@ -81,6 +81,7 @@ static void *owner_thread(void *arg) {
 struct owners {
     struct owner at[2];
     size_t n;
+    bool ahead; /* the client announces all batches at once */
 };
 
 static void on_session(void *arg, const uint8_t id[CSL_SESSION_ID_BYTES]) {
@@ -106,8 +107,12 @@ static void parse(struct csl_parts *p, const char *const *texts) {
 
 static enum csl_err open_parts(struct csl_client **c, const struct csl_parts *p, struct owners *o,
                                struct csl_diag *diag) {
-    struct csl_client_options opt = {
-        .model = MODEL, .max_batch = COUNT, .parts = p, .on_session = on_session, .arg = o};
+    struct csl_client_options opt = {.model = MODEL,
+                                     .max_batch = COUNT,
+                                     .parts = p,
+                                     .ahead = o->ahead,
+                                     .on_session = on_session,
+                                     .arg = o};
     return csl_client_open(c, &world.clinic, &opt, diag);
 }
 
@@ -119,17 +124,21 @@ static enum csl_err infer(struct csl_client *c, double *logits, const float *x, 
 }
 
 /* A session over parts, where clinic owns its own box or none: the logits are those of the whole inputs. */
-static void session_of(const char *const *texts, uint32_t own_begin, uint32_t own_n) {
+static void session_of(const char *const *texts, uint32_t own_begin, uint32_t own_n, bool ahead) {
     struct csl_diag diag = {""};
     float x[BATCHES * COUNT * N_IN], own[COUNT * N_IN];
     double logits[COUNT * N_OUT];
     world_inputs(x, &world.net->plan, BATCHES * COUNT, 7);
-    struct owners o = {.at = {{.ctx = &radiology, .x = x}, {.ctx = &pathology, .x = x}}, .n = 2};
+    struct owners o = {
+        .at = {{.ctx = &radiology, .x = x}, {.ctx = &pathology, .x = x}}, .n = 2, .ahead = ahead};
     struct csl_parts parts;
     parse(&parts, texts);
     struct csl_client *c;
     must(open_parts(&c, &parts, &o, &diag), &diag, "open");
     assert_int_equal(csl_client_owns_input(c), own_n != 0);
+    for (int b = 0; ahead && b < BATCHES; b++) {
+        must(csl_client_announce(c, COUNT, &diag), &diag, "announce");
+    }
     for (int b = 0; b < BATCHES; b++) {
         const float *batch = x + (size_t)b * COUNT * N_IN;
         for (uint32_t row = 0; row < COUNT; row++) {
@@ -148,12 +157,16 @@ static void session_of(const char *const *texts, uint32_t own_begin, uint32_t ow
 
 static void three_owners(void **state) {
     (void)state;
-    session_of((const char *const[]){"clinic=0:2", "radiology=2:5", "pathology=5:", NULL}, 0, 2);
+    static const char *const parts[] = {"clinic=0:2", "radiology=2:5", "pathology=5:", NULL};
+    session_of(parts, 0, 2, false);
+    session_of(parts, 0, 2, true);
 }
 
 static void others_own_it_all(void **state) {
     (void)state;
-    session_of((const char *const[]){"pathology=3:6", "radiology=:3", NULL}, 0, 0);
+    static const char *const parts[] = {"pathology=3:6", "radiology=:3", NULL};
+    session_of(parts, 0, 0, false);
+    session_of(parts, 0, 0, true);
 }
 
 /* ---- What is refused ---- */

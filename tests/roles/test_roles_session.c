@@ -196,6 +196,25 @@ static void check_cost(const struct world *w, const struct csl_plan *plan, const
     assert_int_equal(s->setup_bytes, (w->n - 1) * setup);
 }
 
+static struct csl_client *ahead_client(void) {
+    struct csl_client_options opt = {.model = MODEL, .max_batch = 16, .ahead = true};
+    struct csl_diag diag = {""};
+    struct csl_client *c;
+    must(csl_client_open(&c, &world.clinic, &opt, &diag), &diag, "open");
+    return c;
+}
+
+/* This batch, if it is the first, and the one after it, of 5 more, up to 16. */
+static void announce_around(struct csl_client *c, uint32_t count, bool ahead) {
+    struct csl_diag diag = {""};
+    if (ahead && count == 1) {
+        must(csl_client_announce(c, count, &diag), &diag, "announce");
+    }
+    if (ahead && count + 5 <= 16) {
+        must(csl_client_announce(c, count + 5, &diag), &diag, "announce the next");
+    }
+}
+
 /* Exactly the formulas of nn/plan.h and frame headers; weights are opened once an epoch. */
 static void cost_is_the_plans(uint32_t sign, enum csl_profile profile) {
     struct csl_audit_policy audit = {.sign = sign, .views_mib = 1, .colluding = 1};
@@ -204,9 +223,11 @@ static void cost_is_the_plans(uint32_t sign, enum csl_profile profile) {
     opt.profile = csl_profile_name(profile);
     world_open(&world, &opt);
     for (int session = 0; session < 3; session++) {
-        struct csl_client *c = world_client(&world, 16);
+        bool ahead = session == 1; /* announced or not, a batch costs the same */
+        struct csl_client *c = ahead ? ahead_client() : world_client(&world, 16);
         for (uint32_t count = 1; count <= 16; count += 5) {
             struct csl_batch_stats s;
+            announce_around(c, count, ahead);
             world_infer(&world, c, count, &s);
             assert_int_equal(s.profile, profile);
             check_cost(&world, csl_client_plan(c), &s, session == 0);
