@@ -1,7 +1,10 @@
 #include "chain/rpc_raw.h"
 
 #include "chain/contract_internal.h"
+#include "chain/evidence.h"
 #include "chain/rpc_internal.h"
+
+enum { EVIDENCE_TEXT_MAX = 2 * CSL_EVIDENCE_MAX };
 
 enum csl_err csl_rpc_raw(struct csl_rpc *rpc, uint8_t **raw, size_t *n_raw, bool *found,
                          const uint8_t hash[CSL_HASH_BYTES], struct csl_diag *diag) {
@@ -11,7 +14,7 @@ enum csl_err csl_rpc_raw(struct csl_rpc *rpc, uint8_t **raw, size_t *n_raw, bool
     *n_raw = 0;
     *found = false;
     TRY(csl__rpc_ask(&json, rpc, method, json_pack("[o]", csl__put_bytes(hash, CSL_HASH_BYTES)),
-                     CSL__RPC_LARGE, diag));
+                     EVIDENCE_TEXT_MAX, diag));
     enum csl_err err = csl__take_raw(raw, n_raw, found, hash, json, diag);
     json_decref(json);
     return err == CSL_OK ? CSL_OK : csl__rpc_context(diag, err, rpc, method);
