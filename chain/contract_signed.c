@@ -4,12 +4,12 @@
 
 #include "chain/account.h"
 #include "chain/contract_internal.h"
-#include "chain/evidence.h"
 #include "chain/rpc_raw.h"
+#include "chain/signed_tx.h"
 
 /* That this very transaction, executed on this chain, is the account's own call of the contract with that
  * saying. Otherwise `diag` says what it is. */
-static bool is_the_call(const struct csl_evidence *tx, const struct csl_contract *c,
+static bool is_the_call(const struct csl_signed_tx *tx, const struct csl_contract *c,
                         const struct csl_anchor_entry *e, const uint8_t *account, const uint8_t *origin,
                         struct csl_diag *diag) {
     uint8_t sender[CSL_ADDRESS_BYTES], of[CSL_CONTRACT_ORIGIN_BYTES];
@@ -43,7 +43,7 @@ enum csl_err csl__contract_signed(bool *yes, struct csl_anchor_event *event, con
     uint8_t *raw = NULL;
     size_t n = 0;
     bool found = false;
-    struct csl_evidence tx;
+    struct csl_signed_tx tx;
     *yes = false;
     TRY(csl_contract_event(c, event, &found, e, account, origin, diag));
     if (found) {
@@ -53,7 +53,7 @@ enum csl_err csl__contract_signed(bool *yes, struct csl_anchor_event *event, con
         (void)csl_fail(diag, CSL_ENOINPUT, "the node does not show the signed transaction");
         return CSL_OK;
     }
-    enum csl_err err = csl_evidence_decode(&tx, raw, n, diag);
+    enum csl_err err = csl_signed_tx_decode(&tx, raw, n, diag);
     *yes = err == CSL_OK && is_the_call(&tx, c, e, account, origin, diag);
     free(raw);
     return err == CSL_ENOMEM ? err : CSL_OK;

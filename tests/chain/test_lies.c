@@ -8,8 +8,8 @@
 
 #include "audit/verify.h"
 #include "chain/anchored.h"
-#include "chain/evidence.h"
 #include "chain/rlp.h"
+#include "chain/signed_tx.h"
 
 static const uint8_t roster_digest[32] = {7};
 
@@ -90,7 +90,7 @@ static void put_authorizations(struct csl_writer *w) {
 
 static void put_fields(struct csl_writer *w, const struct lie *l, uint64_t from, uint64_t to,
                        uint64_t nonce) {
-    for (const char *kind = csl__evidence_forms[l->type]; *kind != '\0'; kind++) {
+    for (const char *kind = csl__signed_tx_forms[l->type]; *kind != '\0'; kind++) {
         switch (*kind) {
         case 't':
             csl_rlp_put_bytes(w, l->to != NULL ? l->to : contract_address, CSL_ADDRESS_BYTES);

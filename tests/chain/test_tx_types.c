@@ -3,13 +3,13 @@
 
 #include "chain/account.h"
 #include "chain/contract_internal.h"
-#include "chain/evidence.h"
 #include "chain/rlp.h"
+#include "chain/signed_tx.h"
 #include "tests/chain/vectors.h"
 
 enum { N_VECTORS = sizeof evidence_vectors / sizeof evidence_vectors[0] };
 
-static enum csl_err sender_of(char text[CSL_ADDRESS_ROOM], const struct csl_evidence *e) {
+static enum csl_err sender_of(char text[CSL_ADDRESS_ROOM], const struct csl_signed_tx *e) {
     uint8_t sender[CSL_ADDRESS_BYTES];
     enum csl_err err = csl_account_recover(sender, e->sig.rs, e->sig.parity, e->signing_hash);
     if (err == CSL_OK) {
@@ -22,12 +22,12 @@ static void every_type(void **state) {
     (void)state;
     for (size_t i = 0; i < N_VECTORS; i++) {
         const struct evidence_vector *v = &evidence_vectors[i];
-        struct csl_evidence e;
+        struct csl_signed_tx e;
         char sender[CSL_ADDRESS_ROOM];
         uint8_t hash[CSL_HASH_BYTES];
         size_t n = 0;
         uint8_t *raw = from_hex(v->raw, &n);
-        assert_ok(csl_evidence_decode(&e, raw, n, NULL));
+        assert_ok(csl_signed_tx_decode(&e, raw, n, NULL));
         assert_int_equal(e.type, v->type);
         assert_int_equal(e.chain_id, v->chain_id);
         assert_int_equal(e.any_chain, v->chain_id == 0);
@@ -114,14 +114,14 @@ static void broken_bytes(void **state) {
     for (size_t i = 0; i < N_VECTORS; i += 2) {
         size_t n = 0;
         uint8_t *raw = from_hex(evidence_vectors[i].raw, &n);
-        struct csl_evidence e;
+        struct csl_signed_tx e;
         char sender[CSL_ADDRESS_ROOM];
         for (size_t cut = 0; cut < n; cut++) {
-            assert_int_equal(csl_evidence_decode(&e, raw, cut, NULL), CSL_EDATA);
+            assert_int_equal(csl_signed_tx_decode(&e, raw, cut, NULL), CSL_EDATA);
         }
         for (size_t at = 0; at < n; at++) {
             raw[at] ^= (uint8_t)(1 << at % 8);
-            if (csl_evidence_decode(&e, raw, n, NULL) == CSL_OK && sender_of(sender, &e) == CSL_OK) {
+            if (csl_signed_tx_decode(&e, raw, n, NULL) == CSL_OK && sender_of(sender, &e) == CSL_OK) {
                 assert_string_not_equal(sender, evidence_vectors[i].sender);
             }
             raw[at] ^= (uint8_t)(1 << at % 8);
@@ -130,7 +130,7 @@ static void broken_bytes(void **state) {
         assert_non_null(longer);
         memcpy(longer, raw, n);
         longer[n] = 0;
-        assert_int_equal(csl_evidence_decode(&e, longer, n + 1, NULL), CSL_EDATA);
+        assert_int_equal(csl_signed_tx_decode(&e, longer, n + 1, NULL), CSL_EDATA);
         free(longer);
         free(raw);
     }
@@ -207,9 +207,9 @@ static void no_chain_takes_these(void **state) {
                    {{0, 2, 3, CSL_ADDRESS_BYTES, 2, 0, 1}, type != 4}};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
             uint8_t raw[512];
-            struct csl_evidence e;
+            struct csl_signed_tx e;
             size_t n = build(raw, type, &all[i].is);
-            assert_int_equal(csl_evidence_decode(&e, raw, n, NULL),
+            assert_int_equal(csl_signed_tx_decode(&e, raw, n, NULL),
                              all[i].ok && type < 5 ? CSL_OK : CSL_EDATA);
         }
     }

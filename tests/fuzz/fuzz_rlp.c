@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chain/evidence.h"
 #include "chain/rlp.h"
+#include "chain/signed_tx.h"
 #include "chain/tx.h"
 
 /* Writes the items of r again; lists by their items. Not deeper than csl_rlp_valid has looked. */
@@ -51,12 +51,12 @@ static void check_transaction(const uint8_t *data, size_t size) {
 
 /* Whatever is taken for a transaction that we send is evidence, too, and says the same. */
 static void check_evidence(const uint8_t *data, size_t size) {
-    struct csl_evidence e;
+    struct csl_signed_tx e;
     struct csl_tx tx;
     struct csl_tx_signature sig;
     uint8_t hash[CSL_HASH_BYTES];
     bool ours = csl_tx_decode(&tx, &sig, data, size, NULL) == CSL_OK;
-    if (csl_evidence_decode(&e, data, size, NULL) != CSL_OK) {
+    if (csl_signed_tx_decode(&e, data, size, NULL) != CSL_OK) {
         if (ours) {
             abort();
         }

@@ -9,14 +9,14 @@
  * blobs say plays no part in the call, so that only their form is looked at. Variable time: all of it is
  * public. Errors: CSL_EDATA bytes that no chain takes; CSL_ENOMEM. Needs no chain library.
  */
-#ifndef CSL_CHAIN_EVIDENCE_H
-#define CSL_CHAIN_EVIDENCE_H
+#ifndef CSL_CHAIN_SIGNED_TX_H
+#define CSL_CHAIN_SIGNED_TX_H
 
 #include "chain/tx.h"
 
-enum { CSL_EVIDENCE_MAX = 32 * 1024 * 1024, CSL_EVIDENCE_TYPES = 5 };
+enum { CSL_SIGNED_TX_MAX = 32 * 1024 * 1024, CSL_SIGNED_TX_TYPES = 5 };
 
-struct csl_evidence {
+struct csl_signed_tx {
     unsigned type;
     bool any_chain; /* legacy without EIP-155; then chain_id is 0 */
     uint64_t chain_id;
@@ -30,11 +30,11 @@ struct csl_evidence {
     struct csl_tx_signature sig;
 };
 
-CSL_MUST_CHECK enum csl_err csl_evidence_decode(struct csl_evidence *e, const uint8_t *raw, size_t n_raw,
-                                                struct csl_diag *diag);
+CSL_MUST_CHECK enum csl_err csl_signed_tx_decode(struct csl_signed_tx *e, const uint8_t *raw, size_t n_raw,
+                                                 struct csl_diag *diag);
 
 /* The fields of each type before the signature, in order: c chain id, n nonce, p gas price, m tip, x fee,
  * g gas limit, t recipient, v value, d data, A access list, b blob fee, H blob hashes, Z authorizations. */
-extern const char *const csl__evidence_forms[CSL_EVIDENCE_TYPES];
+extern const char *const csl__signed_tx_forms[CSL_SIGNED_TX_TYPES];
 
 #endif

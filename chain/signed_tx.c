@@ -1,4 +1,4 @@
-#include "chain/evidence.h"
+#include "chain/signed_tx.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 
 enum { WORD = 32, TYPED_MAX = 0x7f, HASH_VERSION = 1 };
 
-const char *const csl__evidence_forms[CSL_EVIDENCE_TYPES] = {"npgtvd", "cnpgtvdA", "cnmxgtvdA", "cnmxgtvdAbH",
-                                                             "cnmxgtvdAZ"};
+const char *const csl__signed_tx_forms[CSL_SIGNED_TX_TYPES] = {"npgtvd", "cnpgtvdA", "cnmxgtvdA",
+                                                               "cnmxgtvdAbH", "cnmxgtvdAZ"};
 
 /* ---- Lists ---- */
 
@@ -81,7 +81,7 @@ struct fees {
     uint8_t tip[WORD], fee[WORD], other[WORD];
 };
 
-static bool take_recipient(struct csl_evidence *e, struct csl_reader *r) {
+static bool take_recipient(struct csl_signed_tx *e, struct csl_reader *r) {
     const uint8_t *to = NULL;
     size_t n = 0;
     if (!csl_rlp_next_bytes(r, &to, &n) || (n != 0 && n != CSL_ADDRESS_BYTES)) {
@@ -94,7 +94,7 @@ static bool take_recipient(struct csl_evidence *e, struct csl_reader *r) {
     return !e->creates || e->type < 3; /* blobs and authorizations create nothing */
 }
 
-static bool take_value(struct csl_evidence *e, struct csl_reader *r) {
+static bool take_value(struct csl_signed_tx *e, struct csl_reader *r) {
     static const uint8_t zero[WORD];
     uint8_t value[WORD];
     bool good = csl_rlp_next_number(r, value, WORD);
@@ -102,7 +102,7 @@ static bool take_value(struct csl_evidence *e, struct csl_reader *r) {
     return good;
 }
 
-static bool take_field(struct csl_evidence *e, struct fees *f, char kind, struct csl_reader *r) {
+static bool take_field(struct csl_signed_tx *e, struct fees *f, char kind, struct csl_reader *r) {
     switch (kind) {
     case 'c':
         return csl_rlp_next_u64(r, &e->chain_id) && e->chain_id != 0;
@@ -131,7 +131,7 @@ static bool take_field(struct csl_evidence *e, struct fees *f, char kind, struct
     }
 }
 
-static bool take_signature(struct csl_evidence *e, struct csl_reader *r) {
+static bool take_signature(struct csl_signed_tx *e, struct csl_reader *r) {
     uint64_t v = 0;
     if (!csl_rlp_next_u64(r, &v) || !csl_rlp_next_number(r, e->sig.rs, WORD) ||
         !csl_rlp_next_number(r, e->sig.rs + WORD, WORD) || !csl_reader_done(r)) {
@@ -151,7 +151,7 @@ static bool take_signature(struct csl_evidence *e, struct csl_reader *r) {
 /* ---- What was signed ---- */
 
 /* The type, and the list of the fields alone; behind them EIP-155's where it is of one chain. */
-static enum csl_err hash_signed(struct csl_evidence *e, const uint8_t *fields, size_t n) {
+static enum csl_err hash_signed(struct csl_signed_tx *e, const uint8_t *fields, size_t n) {
     enum { MORE = 32 };
     uint8_t more[MORE];
     struct csl_writer end = csl_writer_of(more, sizeof more);
@@ -176,23 +176,23 @@ static enum csl_err hash_signed(struct csl_evidence *e, const uint8_t *fields, s
     return w.bad || end.bad ? CSL_EINTERNAL : CSL_OK;
 }
 
-enum csl_err csl_evidence_decode(struct csl_evidence *e, const uint8_t *raw, size_t n_raw,
-                                 struct csl_diag *diag) {
-    struct csl_evidence got = {.type = 0};
+enum csl_err csl_signed_tx_decode(struct csl_signed_tx *e, const uint8_t *raw, size_t n_raw,
+                                  struct csl_diag *diag) {
+    struct csl_signed_tx got = {.type = 0};
     struct fees fees = {.tip = {0}};
     struct csl_reader r = csl_reader_of(raw, n_raw), list = csl_reader_of(NULL, 0);
-    if (n_raw == 0 || n_raw > CSL_EVIDENCE_MAX) {
+    if (n_raw == 0 || n_raw > CSL_SIGNED_TX_MAX) {
         return csl_fail(diag, CSL_EDATA, "a signed transaction of %zu bytes", n_raw);
     }
     if (raw[0] <= TYPED_MAX) {
         got.type = csl_reader_u8(&r);
-        if (got.type == 0 || got.type >= CSL_EVIDENCE_TYPES) {
+        if (got.type == 0 || got.type >= CSL_SIGNED_TX_TYPES) {
             return csl_fail(diag, CSL_EDATA, "a transaction of the unknown type 0x%02x", got.type);
         }
     }
     bool good = csl_rlp_next_list(&r, &list) && csl_reader_done(&r);
     const uint8_t *fields = list.at;
-    for (const char *kind = csl__evidence_forms[got.type]; good && *kind != '\0'; kind++) {
+    for (const char *kind = csl__signed_tx_forms[got.type]; good && *kind != '\0'; kind++) {
         good = take_field(&got, &fees, *kind, &list);
     }
     size_t n_fields = good ? (size_t)(list.at - fields) : 0;

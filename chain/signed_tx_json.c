@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "chain/contract_internal.h"
-#include "chain/evidence.h"
 #include "chain/rlp.h"
 #include "chain/rpc_internal.h"
+#include "chain/signed_tx.h"
 
 enum { WORD = 32, HEADER_MAX = 9 };
 
@@ -18,8 +18,8 @@ struct rlp {
 
 /* Room for n bytes more, with an item's header. */
 static enum csl_err grow(struct rlp *b, size_t n, struct csl_diag *diag) {
-    if (n > CSL_EVIDENCE_MAX || b->n > CSL_EVIDENCE_MAX) {
-        return csl_fail(diag, CSL_EPROTO, "a transaction of more than %d bytes", CSL_EVIDENCE_MAX);
+    if (n > CSL_SIGNED_TX_MAX || b->n > CSL_SIGNED_TX_MAX) {
+        return csl_fail(diag, CSL_EPROTO, "a transaction of more than %d bytes", CSL_SIGNED_TX_MAX);
     }
     if (b->room - b->n < n + HEADER_MAX) {
         size_t room = 2 * b->room + n + HEADER_MAX;
@@ -85,7 +85,7 @@ static enum csl_err put_fixed(struct rlp *b, size_t n, const json_t *json, const
 static enum csl_err put_data(struct rlp *b, const json_t *json, struct csl_diag *diag) {
     uint8_t *data = NULL;
     size_t n = 0;
-    TRY(csl__take_bytes(&data, &n, CSL_EVIDENCE_MAX, json, "input", diag));
+    TRY(csl__take_bytes(&data, &n, CSL_SIGNED_TX_MAX, json, "input", diag));
     enum csl_err err = put_bytes(b, data, n, diag);
     free(data);
     return err;
@@ -169,7 +169,7 @@ static enum csl_err put_transaction(struct rlp *b, const json_t *json, struct cs
     if (csl__has(json, "type")) {
         TRY(csl__take_u64(&type, json, "type", diag));
     }
-    if (type >= CSL_EVIDENCE_TYPES) {
+    if (type >= CSL_SIGNED_TX_TYPES) {
         return csl_fail(diag, CSL_EPROTO, "a transaction of the unknown type 0x%llx",
                         (unsigned long long)type);
     }
@@ -178,7 +178,7 @@ static enum csl_err put_transaction(struct rlp *b, const json_t *json, struct cs
         TRY(put_bytes(b, &first, 1, diag)); /* below 0x80: the byte itself */
     }
     size_t from = b->n;
-    for (const char *kind = csl__evidence_forms[type]; *kind != '\0'; kind++) {
+    for (const char *kind = csl__signed_tx_forms[type]; *kind != '\0'; kind++) {
         TRY(put_field(b, *kind, json, diag));
     }
     TRY(put_signature(b, json, type == 0, diag));
