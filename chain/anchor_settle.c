@@ -220,7 +220,7 @@ static enum csl_err adopt(struct csl_anchor *a, size_t k, const struct csl_ancho
 }
 
 static bool is_final(const struct csl_anchor *a, uint64_t block) {
-    return a->latest.number + 1 >= block + a->opt.confirmations;
+    return csl__contract_is_final(block, a->latest.number, a->opt.confirmations);
 }
 
 /* An outbox that knows nothing of them (a new one, or an old copy): what is final on the chain is taken over
@@ -263,14 +263,13 @@ static enum csl_err take_over(struct csl_anchor *a, uint64_t known, uint64_t cou
     struct csl_outbox *o = a->box;
     struct csl_anchor_entry *more = NULL;
     uint64_t from = o->n == 0 && count - known > CSL_OUTBOX_MAX ? count - CSL_OUTBOX_MAX : known;
-    TRY(csl_contract_entries(&a->opt.contract, &more, from, count, a->account, a->origin, CSL_LATEST, diag));
+    uint64_t room = o->n_final + CSL_OUTBOX_MAX; /* the rest when these are final */
+    uint64_t to = o->n == 0 || count < room ? count : room;
+    TRY(csl_contract_entries(&a->opt.contract, &more, from, to, a->account, a->origin, CSL_LATEST, diag));
     enum csl_err err = o->n == 0 ? take_over_final(a, more, from, count, ledger, diag) : CSL_OK;
-    for (uint64_t i = from; err == CSL_OK && i < count; i++) {
+    for (uint64_t i = from; err == CSL_OK && i < to; i++) {
         if (i < o->n_final) {
             continue;
-        }
-        if (i - o->n_final >= CSL_OUTBOX_MAX) {
-            break; /* the rest when these are final */
         }
         err = check_ours(a, ledger, &more[i - from], diag);
         if (err == CSL_OK) {

@@ -84,103 +84,185 @@ static enum csl_err compare(enum fit *fit, const struct shown *s, const struct c
     return CSL_OK;
 }
 
-/* ---- What the chain has ---- */
+/* ---- What the chain has, entry by entry ---- */
 
-struct on_chain {
-    struct csl_anchor_entry *entries;
-    uint64_t n, n_final;
+/* Contradicting anchors whose transactions are looked for: so many of the oldest and of the newest. */
+enum { TRIES = 64 };
+
+struct judging {
+    struct csl_anchored *out;
+    const struct shown *shown;
+    const struct csl_contract *c;
+    const struct csl_anchored_site *site;
+    const uint8_t *origin;
+    uint32_t confirmations;
+    uint64_t latest; /* block */
+    struct csl_anchor_entry last;
+    /* The first that contradicts, and why its transaction proves nothing; or the first that is proven. */
+    struct csl_anchor_entry against;
+    struct csl_anchor_event event;
+    struct csl_diag why;
+    bool proven;
+    uint64_t n_against;
+    struct csl_anchor_entry newest[TRIES]; /* that contradict and were not tried, a ring */
+    uint64_t n_newest;
 };
 
-static enum csl_err read_all(struct on_chain *o, const struct csl_contract *c, uint32_t confirmations,
-                             const uint8_t *account, const uint8_t *origin, struct csl_diag *diag) {
+/* Whether the account signed it. Everybody can sign with some keys: that proves nothing. */
+static enum csl_err try_proof(struct judging *j, const struct csl_anchor_entry *e) {
+    struct csl_anchor_event event = {.previous = {.size = 0}};
+    struct csl_diag why = {""};
+    bool proven = false;
+    if (j->proven || csl_address_is_well_known(j->site->account)) {
+        return CSL_OK;
+    }
+    enum csl_err err = csl__contract_signed(&proven, &event, j->c, e, j->site->account, j->origin, &why);
+    if (proven) {
+        j->proven = true;
+        j->against = *e;
+        j->event = event;
+    } else if (j->n_against == 1) {
+        j->why = why;
+    }
+    return err == CSL_ENOMEM ? err : CSL_OK;
+}
+
+static enum csl_err contradicts(struct judging *j, const struct csl_anchor_entry *e) {
+    if (j->n_against++ == 0) {
+        j->against = *e;
+    }
+    if (j->n_against > TRIES) {
+        j->newest[j->n_newest++ % TRIES] = *e;
+        return CSL_OK;
+    }
+    return try_proof(j, e);
+}
+
+static enum csl_err judge_one(void *arg, const struct csl_anchor_entry *e, bool *enough,
+                              struct csl_diag *diag) {
+    struct judging *j = arg;
+    struct csl_anchored *out = j->out;
+    enum fit fit;
+    (void)diag;
+    if (!csl__contract_is_final(e->block, j->latest, j->confirmations)) {
+        *enough = true; /* blocks rise */
+        return CSL_OK;
+    }
+    j->last = *e;
+    out->n_final++;
+    TRY(compare(&fit, j->shown, &e->is));
+    out->n_beyond += fit == BEYOND ? 1 : 0;
+    out->n_compared += fit == FITS || fit == DIFFERS ? 1 : 0;
+    if (fit == DIFFERS) {
+        return contradicts(j, e);
+    }
+    if (fit == FITS && j->n_against == 0) {
+        out->newest = *e;
+        out->covered = e->is.size;
+    }
+    return CSL_OK;
+}
+
+/* The newest first: nodes forget the old ones. */
+static enum csl_err try_newest(struct judging *j) {
+    uint64_t n = j->n_newest < TRIES ? j->n_newest : TRIES;
+    for (uint64_t i = 0; i < n && !j->proven; i++) {
+        TRY(try_proof(j, &j->newest[(j->n_newest - 1 - i) % TRIES]));
+    }
+    return CSL_OK;
+}
+
+static enum csl_err read_all(struct judging *j, struct csl_diag *diag) {
     struct csl_anchor_entry newest;
     struct csl_block latest;
     bool found = false;
-    TRY(csl_contract_check(c, diag));
-    TRY(csl_rpc_block(c->rpc, &latest, &found, CSL_LATEST, diag));
+    TRY(csl_contract_check(j->c, diag));
+    TRY(csl_rpc_block(j->c->rpc, &latest, &found, CSL_LATEST, diag));
     if (!found) {
         return csl_fail(diag, CSL_EPROTO, "the node has no latest block");
     }
     const struct csl_block_at at = {.kind = CSL_AT_NUMBER, .number = latest.number};
-    TRY(csl_contract_head(c, &o->n, &newest, account, origin, &at, diag));
-    TRY(csl_contract_entries(c, &o->entries, 0, o->n, account, origin, &at, diag));
-    o->n_final = o->n;
-    while (o->n_final != 0 && latest.number + 1 < o->entries[o->n_final - 1].block + confirmations) {
-        o->n_final--;
-    }
-    return CSL_OK;
+    j->latest = latest.number;
+    TRY(csl_contract_head(j->c, &j->out->n_anchors, &newest, j->site->account, j->origin, &at, diag));
+    return csl_contract_each(j->c, 0, j->out->n_anchors, j->site->account, j->origin, &at, judge_one, j,
+                             diag);
 }
 
 /* ---- Findings ---- */
 
-static enum csl_err differs(struct csl_audit_report *report, const struct csl_contract *c,
-                            const struct csl_anchor_entry *e, const struct csl_anchored_site *site,
-                            const uint8_t *origin) {
-    struct csl_diag why = {""};
-    struct csl_anchor_event event = {.previous = {.size = 0}};
+static enum csl_err differs(struct csl_audit_report *report, const struct judging *j) {
     char tx[CSL_HASH_ROOM], account[CSL_ADDRESS_ROOM];
-    bool proven = false;
-    enum csl_err err = csl__contract_signed(&proven, &event, c, e, site->account, origin, &why);
-    if (err == CSL_ENOMEM) {
-        return err;
-    }
-    csl_hex0x_text(tx, event.tx, sizeof event.tx);
-    csl_address_text(account, site->account);
-    if (csl_address_is_well_known(site->account)) {
+    const struct csl_anchor_entry *e = &j->against;
+    const char *name = j->site->member->name;
+    unsigned long long index = e->index, size = e->is.size, block = e->block;
+    csl_hex0x_text(tx, j->event.tx, sizeof j->event.tx);
+    csl_address_text(account, j->site->account);
+    if (csl_address_is_well_known(j->site->account)) {
         return csl_audit_find(
-            report, CSL_VERDICT_MISMATCH, site->member->name, NULL, 0,
+            report, CSL_VERDICT_MISMATCH, name, NULL, 0,
             "%s's ledger has another root at %llu entries than anchor %llu, but everybody has the "
             "key of its account %s: that proves nothing",
-            site->member->name, (unsigned long long)e->is.size, (unsigned long long)e->index, account);
+            name, size, index, account);
     }
-    if (proven) {
+    if (j->proven) {
         return csl_audit_find(
-            report, CSL_VERDICT_ATTRIBUTABLE, site->member->name, NULL, 0,
+            report, CSL_VERDICT_ATTRIBUTABLE, name, NULL, 0,
             "%s shows a ledger that contradicts its anchor %llu: its account %s signed another "
             "root of the first %llu entries (transaction %s)",
-            site->member->name, (unsigned long long)e->index, account, (unsigned long long)e->is.size, tx);
+            name, index, account, size, tx);
     }
     return csl_audit_find(
-        report, CSL_VERDICT_MISMATCH, site->member->name, NULL, 0,
-        "%s's ledger has another root at %llu entries than anchor %llu in block %llu, and the node "
-        "does not show the signed transaction: ask another node%s%.200s",
-        site->member->name, (unsigned long long)e->is.size, (unsigned long long)e->index,
-        (unsigned long long)e->block, why.text[0] == '\0' ? "" : ": ", why.text);
+        report, CSL_VERDICT_MISMATCH, name, NULL, 0,
+        "%s's ledger has another root at %llu entries than anchor %llu in block %llu, and no transaction "
+        "that its account signed proves it: ask another node%s%.200s",
+        name, size, index, block, j->why.text[0] == '\0' ? "" : ": ", j->why.text);
 }
 
 static enum csl_err not_asked(struct csl_audit_report *report, const struct csl_anchored_site *site,
-                              const struct csl_diag *why) {
-    return csl_audit_find(report, CSL_VERDICT_INCOMPLETE, site->member->name, NULL, 0,
-                          "the anchors of %s were not looked at: %.400s", site->member->name, why->text);
+                              uint64_t n_seen, const struct csl_diag *why) {
+    return n_seen == 0
+               ? csl_audit_find(report, CSL_VERDICT_INCOMPLETE, site->member->name, NULL, 0,
+                                "the anchors of %s were not looked at: %.400s", site->member->name, why->text)
+               : csl_audit_find(report, CSL_VERDICT_INCOMPLETE, site->member->name, NULL, 0,
+                                "only the first %llu anchors of %s were looked at: %.400s",
+                                (unsigned long long)n_seen, site->member->name, why->text);
 }
 
-static enum csl_err judge(struct csl_anchored *out, struct csl_audit_report *report,
-                          const struct csl_contract *c, const struct on_chain *o, const struct shown *s,
-                          const struct csl_anchored_site *site, const uint8_t *origin) {
-    bool bad = false;
-    for (uint64_t i = 0; i < o->n_final; i++) {
-        const struct csl_anchor_entry *e = &o->entries[i];
-        enum fit fit;
-        TRY(compare(&fit, s, &e->is));
-        if (fit == DIFFERS && !bad) { /* those behind it differ, too */
-            bad = true;
-            TRY(differs(report, c, e, site, origin));
-        }
-        out->n_compared += fit == FITS || fit == DIFFERS ? 1 : 0;
-        if (fit == FITS && !bad) {
-            out->newest = *e;
-            out->covered = e->is.size;
-        }
-    }
-    const struct csl_anchor_entry *last = o->n_final == 0 ? NULL : &o->entries[o->n_final - 1];
-    if (last != NULL && last->is.size > s->newest.size) {
+/* Nothing says that the ledger is another than was anchored, and nothing that it is the same. */
+static enum csl_err not_compared(struct csl_audit_report *report, const struct judging *j) {
+    const char *name = j->site->member->name;
+    unsigned long long n = j->out->n_final, entries = j->out->entries;
+    if (j->last.is.size > j->out->entries) {
         return csl_audit_find(
-            report, CSL_VERDICT_INCOMPLETE, site->member->name, NULL, 0,
-            "%s shows %llu entries, and %llu were anchored (block %llu): ask for its newest bundle",
-            site->member->name, (unsigned long long)s->newest.size, (unsigned long long)last->is.size,
-            (unsigned long long)last->block);
+            report, CSL_VERDICT_INCOMPLETE, name, NULL, 0,
+            "%s shows %llu entries, and %llu were anchored (block %llu): ask for its newest bundle", name,
+            entries, (unsigned long long)j->last.is.size, (unsigned long long)j->last.block);
+    }
+    if (n != 0 && j->out->n_compared == 0) {
+        return csl_audit_find(
+            report, CSL_VERDICT_INCOMPLETE, name, NULL, 0,
+            "none of the %llu anchors of %s could be compared: its bundle has neither all entries nor a "
+            "checkpoint of an anchor's size; ask for a bundle of the whole ledger",
+            n, name);
     }
     return CSL_OK;
+}
+
+static enum csl_err judge(struct csl_audit_report *report, struct judging *j) {
+    struct csl_diag why = {""};
+    enum csl_err err = read_all(j, &why);
+    if (err == CSL_ENOMEM || err == CSL_EINTERNAL) {
+        return err;
+    }
+    j->out->asked = err == CSL_OK;
+    if (err != CSL_OK) {
+        TRY(not_asked(report, j->site, j->out->n_final, &why));
+    }
+    TRY(try_newest(j));
+    if (j->n_against != 0) {
+        TRY(differs(report, j));
+    }
+    return err == CSL_OK ? not_compared(report, j) : CSL_OK;
 }
 
 /* The account's own words first: the event of the newest that fits; a node may have forgotten it. */
@@ -202,29 +284,26 @@ enum csl_err csl_anchored_verify(struct csl_anchored *out, struct csl_audit_repo
     char text[CSL_ORIGIN_MAX + 1];
     uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES];
     struct shown s = {.n = 0};
-    struct on_chain o = {.n = 0};
-    struct csl_diag why = {""};
     enum csl_err err;
+    struct judging *j = calloc(1, sizeof *j);
     memset(out, 0, sizeof *out);
     csl_merkle_tree_init(&s.tree);
     csl_audit_origin(text, site->consortium, site->member->name);
     TRY_OUT(csl_contract_origin(origin, text));
     TRY_OUT(take_checkpoints(&s, site, bundle));
     TRY_OUT(take_entries(&s, bundle));
-    out->entries = s.newest.size;
-    err = read_all(&o, c, confirmations, site->account, origin, &why);
-    if (err != CSL_OK && err != CSL_ENOMEM) {
-        err = not_asked(report, site, &why);
+    if (j == NULL) {
+        err = CSL_ENOMEM;
         goto out;
     }
-    TRY_OUT(err);
-    out->asked = true;
-    out->n_anchors = o.n;
-    out->n_final = o.n_final;
-    TRY_OUT(judge(out, report, c, &o, &s, site, origin));
+    *j = (struct judging){
+        .out = out, .shown = &s, .c = c, .site = site, .origin = origin, .confirmations = confirmations};
+    out->entries = s.newest.size;
+    out->whole = s.whole;
+    TRY_OUT(judge(report, j));
     TRY_OUT(add_event(out, c, site->account, origin));
 out:
-    free(o.entries);
+    free(j);
     clear_shown(&s);
     return err == CSL_OK ? CSL_OK
                          : csl_fail(diag, err, "the anchors of %s cannot be verified: %s", site->member->name,

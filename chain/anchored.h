@@ -9,9 +9,13 @@
  *   - ATTRIBUTABLE: the signed ledger has another root than the anchor at its size, and the anchor's
  *     transaction, fetched from the node, is signed by the account that the roster has for the site: two
  *     signatures that exclude each other. No node can make that up.
- *   - MISMATCH: the same without the transaction (the node does not show it), or under a development key that
- *     everybody has, or a node that contradicts itself: nothing says whose fault it is.
- *   - INCOMPLETE: the chain has anchors of more entries than were shown; or the chain could not be asked.
+ *     Of anchors that contradict, the 64 oldest and the 64 newest are tried until one is proven.
+ *   - MISMATCH: the same without such a transaction (the node does not show it, or it is none of the
+ * account's own: made up, or made by code that the account delegated to, EIP-7702), or under a development
+ * key that everybody has: nothing says whose fault it is.
+ *   - INCOMPLETE: the chain has anchors of more entries than were shown; or there are anchors, and the bundle
+ *     shows nothing that one of them could be compared with; or the chain could not be asked, or not for all
+ *     of them within c->rpc->until_ms.
  * An account without anchors, and entries that are not anchored yet, are told and are no finding.
  *
  * Errors are of this program (CSL_ENOMEM, CSL_EINTERNAL); what goes wrong with a node becomes a finding.
@@ -25,10 +29,12 @@
 #include "chain/contract.h"
 
 struct csl_anchored {
-    bool asked;         /* the chain answered; else the rest is zero */
+    bool asked;         /* the chain answered; else the rest is what it had told before that */
     uint64_t entries;   /* of the ledger as shown */
     uint64_t n_anchors; /* on the chain, final or not */
     uint64_t n_final, n_compared;
+    bool whole;                     /* the bundle shows all entries of its newest checkpoint */
+    uint64_t n_beyond;              /* final anchors of more entries than were shown */
     uint64_t covered;               /* entries up to the newest final anchor that was compared and fits */
     struct csl_anchor_entry newest; /* that one; size 0: none */
     struct csl_anchor_event event;  /* of it; tx zero: the node does not show it */

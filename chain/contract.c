@@ -102,33 +102,70 @@ static enum csl_err read_page(const struct csl_contract *c, struct csl_anchor_en
                           "or the node's answers are of different times; try again");
 }
 
+/* Each page rises, also from the page before. */
+static enum csl_err hand_over(const struct csl_contract *c, const struct csl_anchor_entry *page, size_t n,
+                              const struct csl_anchor_entry *before, csl_anchor_sink *sink, void *arg,
+                              bool *enough, struct csl_diag *diag) {
+    const struct csl_anchor_entry seam[2] = {*before, page[0]};
+    if (!csl__contract_rises(page, n) || (before->is.size != 0 && !csl__contract_rises(seam, 2))) {
+        return odd(c, "entries whose sizes or blocks do not rise", diag);
+    }
+    for (size_t i = 0; i < n && !*enough; i++) {
+        TRY(sink(arg, &page[i], enough, diag));
+    }
+    return CSL_OK;
+}
+
+enum csl_err csl_contract_each(const struct csl_contract *c, uint64_t from, uint64_t to,
+                               const uint8_t member[CSL_ADDRESS_BYTES],
+                               const uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES], const struct csl_block_at *at,
+                               csl_anchor_sink *sink, void *arg, struct csl_diag *diag) {
+    struct csl_anchor_entry before = {.index = 0}, *page = calloc(PAGE, sizeof *page);
+    if (page == NULL) {
+        return csl_fail(diag, CSL_ENOMEM, "out of memory");
+    }
+    enum csl_err err = CSL_OK;
+    bool enough = false;
+    while (err == CSL_OK && from < to && !enough) {
+        size_t n = to - from < PAGE ? (size_t)(to - from) : PAGE;
+        err = read_page(c, page, from, n, member, origin, at, diag);
+        if (err == CSL_OK) {
+            err = hand_over(c, page, n, &before, sink, arg, &enough, diag);
+        }
+        before = page[n - 1];
+        from += n;
+    }
+    free(page);
+    return err;
+}
+
+static enum csl_err keep(void *arg, const struct csl_anchor_entry *e, bool *enough, struct csl_diag *diag) {
+    struct csl_anchor_entry **at = arg;
+    (void)enough;
+    (void)diag;
+    *(*at)++ = *e;
+    return CSL_OK;
+}
+
 enum csl_err csl_contract_entries(const struct csl_contract *c, struct csl_anchor_entry **out, uint64_t from,
                                   uint64_t to, const uint8_t member[CSL_ADDRESS_BYTES],
                                   const uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES],
                                   const struct csl_block_at *at, struct csl_diag *diag) {
     *out = NULL;
-    if (from > to || to > CSL_CONTRACT_ENTRIES_MAX) {
+    if (from > to || to - from > CSL_CONTRACT_ENTRIES_MAX) {
         return csl_fail(diag, CSL_EUSAGE, "no such range of anchors");
     }
-    struct csl_anchor_entry *all = calloc(to - from + 1, sizeof *all);
+    struct csl_anchor_entry *all = calloc(to - from + 1, sizeof *all), *next = all;
     if (all == NULL) {
         return csl_fail(diag, CSL_ENOMEM, "out of memory");
     }
-    enum csl_err err = CSL_OK;
-    for (uint64_t at_i = from; at_i < to;) {
-        size_t n = to - at_i < PAGE ? (size_t)(to - at_i) : PAGE;
-        TRY_OUT(read_page(c, all + (at_i - from), at_i, n, member, origin, at, diag));
-        at_i += n;
-    }
-    if (!csl__contract_rises(all, to - from)) {
-        err = odd(c, "entries whose sizes or blocks do not rise", diag);
-        goto out;
+    enum csl_err err = csl_contract_each(c, from, to, member, origin, at, keep, &next, diag);
+    if (err != CSL_OK) {
+        free(all);
+        return err;
     }
     *out = all;
-    all = NULL;
-out:
-    free(all);
-    return err;
+    return CSL_OK;
 }
 
 /* ---- Events ---- */

@@ -21,8 +21,10 @@ enum {
     CSL_CONTRACT_RUNTIME_BYTES = 2471,
     CSL_CONTRACT_ORIGIN_BYTES = 32,
     CSL_CONTRACT_CALL_BYTES = 4 + 5 * 32,
-    CSL_CONTRACT_ENTRIES_MAX = 1 << 20 /* a member's, that are read */
+    CSL_CONTRACT_ENTRIES_MAX = 4096 /* that csl_contract_entries gives at once */
 };
+/* A member's anchors that can be: one a second for more than a century. */
+#define CSL_CONTRACT_COUNT_MAX (UINT64_C(1) << 32)
 extern const uint8_t csl_contract_creation[CSL_CONTRACT_CREATION_BYTES];
 
 /* For struct csl_rpc: the errors by which the contract refuses. */
@@ -56,7 +58,8 @@ struct csl_contract {
 /* SHA-256 of a ledger's origin (audit/note.h): what stands for it on the chain. */
 CSL_MUST_CHECK enum csl_err csl_contract_origin(uint8_t out[CSL_CONTRACT_ORIGIN_BYTES], const char *origin);
 
-/* The call's data, and back: false when it is not exactly such a call. */
+/* The call's data, and back: false when the contract would not take it for such a call, whatever stands
+ * there. Bytes behind the arguments play no part. */
 void csl_contract_put_anchor(uint8_t out[CSL_CONTRACT_CALL_BYTES],
                              const uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES],
                              const struct csl_anchor_root *previous, const struct csl_anchor_root *next);
@@ -73,7 +76,16 @@ CSL_MUST_CHECK enum csl_err csl_contract_head(const struct csl_contract *c, uint
                                               const uint8_t member[CSL_ADDRESS_BYTES],
                                               const uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES],
                                               const struct csl_block_at *at, struct csl_diag *diag);
-/* Entries from..to-1, which must be there (CSL_ESTALE: fewer are); the caller frees *out. */
+/* Entries from..to-1 in order, which must be there (CSL_ESTALE: fewer are), page by page: memory is bounded
+ * however many they are, time by rpc->until_ms. A sink that sets *enough gets no more; its errors end it. */
+typedef enum csl_err csl_anchor_sink(void *arg, const struct csl_anchor_entry *e, bool *enough,
+                                     struct csl_diag *diag);
+CSL_MUST_CHECK enum csl_err csl_contract_each(const struct csl_contract *c, uint64_t from, uint64_t to,
+                                              const uint8_t member[CSL_ADDRESS_BYTES],
+                                              const uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES],
+                                              const struct csl_block_at *at, csl_anchor_sink *sink, void *arg,
+                                              struct csl_diag *diag);
+/* The same as a list, of at most CSL_CONTRACT_ENTRIES_MAX; the caller frees *out. */
 CSL_MUST_CHECK enum csl_err csl_contract_entries(const struct csl_contract *c, struct csl_anchor_entry **out,
                                                  uint64_t from, uint64_t to,
                                                  const uint8_t member[CSL_ADDRESS_BYTES],

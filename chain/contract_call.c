@@ -33,8 +33,10 @@ void csl_contract_put_anchor(uint8_t out[CSL_CONTRACT_CALL_BYTES],
     csl_abi_put_bytes32(&w, next->root);
 }
 
+/* The contract's decoder passes over what stands behind the arguments. */
 bool csl_contract_take_anchor(uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES], struct csl_anchor_root *previous,
                               struct csl_anchor_root *next, const uint8_t *data, size_t n) {
+    static const uint8_t none[CSL_MERKLE_BYTES];
     uint8_t selector[CSL_ABI_SELECTOR];
     struct csl_reader r = csl_reader_of(data, n);
     const uint8_t *given = csl_reader_view(&r, CSL_ABI_SELECTOR);
@@ -44,5 +46,7 @@ bool csl_contract_take_anchor(uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES], struct 
     csl_abi_take_bytes32(&r, previous->root);
     next->size = csl_abi_take_u64(&r);
     csl_abi_take_bytes32(&r, next->root);
-    return !r.bad && r.left == 0 && memcmp(given, selector, sizeof selector) == 0;
+    bool first = previous->size == 0, from_none = memcmp(previous->root, none, sizeof none) == 0;
+    return !r.bad && memcmp(given, selector, sizeof selector) == 0 && first == from_none &&
+           next->size > previous->size && memcmp(next->root, none, sizeof none) != 0;
 }

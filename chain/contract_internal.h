@@ -14,6 +14,8 @@ bool csl__contract_take_page(struct csl_anchor_entry *out, uint64_t *given, uint
                              const uint8_t *bytes, size_t n);
 /* Sizes rise, blocks and times do not fall. */
 bool csl__contract_rises(const struct csl_anchor_entry *e, uint64_t n);
+/* So many blocks, its own among them, with the latest being `latest`. */
+bool csl__contract_is_final(uint64_t block, uint64_t latest, uint32_t confirmations);
 /* The event's data. */
 bool csl__contract_take_event(struct csl_anchor_root *previous, struct csl_anchor_root *is,
                               const uint8_t *data, size_t n);
@@ -22,7 +24,8 @@ CSL_MUST_CHECK enum csl_err csl__take_raw(uint8_t **raw, size_t *n_raw, bool *fo
                                           const uint8_t hash[CSL_HASH_BYTES], const json_t *json,
                                           struct csl_diag *diag);
 /* Whether `account` signed this very anchor: *yes only when the node shows the transaction, which no node can
- * make up. event: what it shows of it, or zero. */
+ * make up. event: what it shows of it, or zero. When not, or on an error, diag says why; only CSL_ENOMEM is
+ * not the node's. */
 CSL_MUST_CHECK enum csl_err csl__contract_signed(bool *yes, struct csl_anchor_event *event,
                                                  const struct csl_contract *c,
                                                  const struct csl_anchor_entry *e, const uint8_t *account,

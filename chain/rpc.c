@@ -3,11 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "chain/rpc_internal.h"
 #include "net/http/http.h"
 
-enum { PLACE_MAX = 128, CODE_MAX = 64 * 1024, RETURN_MAX = 1024 * 1024 };
+enum { PLACE_MAX = 128, CODE_MAX = 64 * 1024, RETURN_MAX = 1024 * 1024, TOTAL_MS = 60000 };
 
 enum csl_err csl__rpc_context(struct csl_diag *diag, enum csl_err err, const struct csl_rpc *rpc,
                               const char *method) {
@@ -25,6 +26,29 @@ static char *request_of(uint64_t id, const char *method, json_t *params) {
     return text;
 }
 
+int64_t csl_rpc_now_ms(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The question's deadlines, within the one of all. */
+static enum csl_err limit(struct csl_http *q, const struct csl_rpc *rpc, const char *method,
+                          struct csl_diag *diag) {
+    if (rpc->stopped != NULL && *rpc->stopped != 0) {
+        return csl_fail(diag, CSL_ETIMEOUT, "%s: stopped", method);
+    }
+    if (rpc->until_ms != 0) {
+        int64_t left = rpc->until_ms - csl_rpc_now_ms();
+        if (left <= 0) {
+            return csl_fail(diag, CSL_ETIMEOUT, "%s: the time for all of the node's answers is over", method);
+        }
+        int64_t total = q->total_ms == 0 ? TOTAL_MS : q->total_ms;
+        q->total_ms = (uint32_t)(left < total ? left : total);
+    }
+    return CSL_OK;
+}
+
 enum csl_err csl__rpc_ask(json_t **result, struct csl_rpc *rpc, const char *method, json_t *params,
                           size_t max_bytes, struct csl_diag *diag) {
     char *answer = NULL, *text = NULL;
@@ -38,15 +62,20 @@ enum csl_err csl__rpc_ask(json_t **result, struct csl_rpc *rpc, const char *meth
     if (text == NULL) {
         return csl_fail(diag, CSL_ENOMEM, "out of memory");
     }
-    const struct csl_http q = {.url = rpc->url,
-                               .content_type = "application/json",
-                               .ca_file = rpc->ca_file,
-                               .connect_ms = rpc->connect_ms,
-                               .total_ms = rpc->total_ms,
-                               .idle_ms = rpc->idle_ms,
-                               .max_response_bytes = max_bytes,
-                               .body = (const uint8_t *)text,
-                               .n_body = strlen(text)};
+    struct csl_http q = {.url = rpc->url,
+                         .content_type = "application/json",
+                         .ca_file = rpc->ca_file,
+                         .connect_ms = rpc->connect_ms,
+                         .total_ms = rpc->total_ms,
+                         .idle_ms = rpc->idle_ms,
+                         .max_response_bytes = max_bytes,
+                         .body = (const uint8_t *)text,
+                         .n_body = strlen(text)};
+    err = limit(&q, rpc, method, diag);
+    if (err != CSL_OK) {
+        free(text);
+        return err;
+    }
     err = csl_http_fetch(&q, NULL, &answer, &n, diag);
     if (err != CSL_OK) {
         /* A bad certificate may be good again tomorrow: no reason to end for who asks again and again. */

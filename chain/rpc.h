@@ -12,6 +12,8 @@
 #ifndef CSL_CHAIN_RPC_H
 #define CSL_CHAIN_RPC_H
 
+#include <signal.h>
+
 #include "chain/abi.h"
 #include "chain/tx.h"
 
@@ -32,9 +34,13 @@ enum csl_rpc_refusal {
 };
 
 struct csl_rpc {
-    const char *url;     /* borrowed */
-    const char *ca_file; /* as in net/http/http.h */
-    uint32_t connect_ms, total_ms, idle_ms;
+    const char *url;                        /* borrowed */
+    const char *ca_file;                    /* as in net/http/http.h */
+    uint32_t connect_ms, total_ms, idle_ms; /* of one question */
+    /* Of all together: no question begins or lasts beyond this time of CLOCK_MONOTONIC (CSL_ETIMEOUT); 0:
+     * none. Nor does one begin when *stopped is set (NULL: never), as by a signal. */
+    int64_t until_ms;
+    const volatile sig_atomic_t *stopped;
     /* The contract's own errors (csl_abi_revert_text); borrowed, may be NULL. */
     const char *const *errors;
     size_t n_errors;
@@ -62,6 +68,9 @@ struct csl_block {
     bool has_base_fee; /* false: a chain without EIP-1559 */
     uint64_t base_fee; /* wei a gas */
 };
+
+/* Now, of CLOCK_MONOTONIC. */
+int64_t csl_rpc_now_ms(void);
 
 CSL_MUST_CHECK enum csl_err csl_rpc_chain_id(struct csl_rpc *rpc, uint64_t *id, struct csl_diag *diag);
 CSL_MUST_CHECK enum csl_err csl_rpc_block_number(struct csl_rpc *rpc, uint64_t *number,

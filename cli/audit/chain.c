@@ -87,8 +87,9 @@ static json_t *anchored_json(const char *name, const struct csl_anchored *a) {
     struct csl_outbox_mined m = {.block = a->newest.block, .time_s = a->newest.time_s};
     memcpy(m.tx, a->event.tx, sizeof m.tx);
     memcpy(m.block_hash, a->event.block_hash, sizeof m.block_hash);
-    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "site", name, "asked", (int)a->asked,
-                     "entries", (json_int_t)a->entries, "anchored", (json_int_t)a->covered, "anchors",
+    return json_pack("{s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "site", name, "asked",
+                     (int)a->asked, "whole", (int)a->whole, "beyond", (json_int_t)a->n_beyond, "entries",
+                     (json_int_t)a->entries, "anchored", (json_int_t)a->covered, "anchors",
                      (json_int_t)a->n_anchors, "final", (json_int_t)a->n_final, "compared",
                      (json_int_t)a->n_compared, "newest",
                      a->newest.is.size == 0 ? json_null()
@@ -113,7 +114,11 @@ static void print_one(const json_t *a) {
     if (number_of(a, "anchors") != number_of(a, "final")) {
         (void)printf(", %lld more not final yet", number_of(a, "anchors") - number_of(a, "final"));
     }
-    if (number_of(a, "compared") < number_of(a, "final")) {
+    if (number_of(a, "beyond") != 0) {
+        (void)printf("; %lld are of more entries than it shows", number_of(a, "beyond"));
+    }
+    if (!json_is_true(json_object_get(a, "whole")) &&
+        number_of(a, "compared") + number_of(a, "beyond") < number_of(a, "final")) {
         (void)printf("; a bundle of the whole ledger would show more");
     }
     (void)printf("\n");

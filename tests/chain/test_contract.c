@@ -36,8 +36,22 @@ static void the_call(void **state) {
         assert_false(csl_contract_take_anchor(of, &p, &n, call, sizeof call));
         call[i] ^= 1;
     }
+    uint8_t longer[sizeof call + 3] = {0}; /* the contract looks at no more than it needs */
+    memcpy(longer, call, sizeof call);
+    assert_true(csl_contract_take_anchor(of, &p, &n, longer, sizeof longer));
+    assert_true(csl_anchor_root_same(&n, &b));
     call[4 + 32] = 1; /* a size of more than 64 bits */
     assert_false(csl_contract_take_anchor(of, &p, &n, call, sizeof call));
+    /* What the contract refuses, whatever it holds. */
+    const struct csl_anchor_root none = {.size = 0}, rootless = {.size = 4}, odd = {.root = {1}};
+    const struct csl_anchor_root *const bad[][2] = {{&a, &a},        {&b, &a},        {&none, &none},
+                                                    {&a, &rootless}, {&rootless, &b}, {&odd, &b}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        csl_contract_put_anchor(call, origin, bad[i][0], bad[i][1]);
+        assert_false(csl_contract_take_anchor(of, &p, &n, call, sizeof call));
+    }
+    csl_contract_put_anchor(call, origin, &none, &a);
+    assert_true(csl_contract_take_anchor(of, &p, &n, call, sizeof call));
 }
 
 static void the_origin(void **state) {

@@ -73,6 +73,46 @@ function transactions() {
     out.push("};", "");
 }
 
+// Of every type, as a node gives them (eth_getTransactionByHash): what else executes a call.
+function evidence() {
+    const key = (n) => toBeHex(n, 32);
+    const data = hexlify(bytes(170));
+    const lists = [[], [{ address: to, storageKeys: [] }], [{ address: to, storageKeys: [key(1), key(2)] }, { address: wallet(9).address, storageKeys: [key(3)] }]];
+    const authorize = (w, a) => ({ ...a, signature: w.authorizeSync(a).signature });
+    const fees = { maxFeePerGas: (1n << 70n) + 5n, maxPriorityFeePerGas: 1n << 69n };
+    const more = { chainId: 31337, nonce: 4, gasLimit: 150000, to, data };
+    const all = [
+        { type: 0, ...more, chainId: 0, gasPrice: 7 }, // without EIP-155
+        { type: 0, ...more, gasPrice: 1n << 200n },
+        { type: 0, ...more, chainId: 0, gasPrice: 1, to: null },
+        ...lists.map((accessList) => ({ type: 1, ...more, gasPrice: 8, accessList })),
+        ...lists.map((accessList) => ({ type: 2, ...more, ...fees, accessList })),
+        { type: 2, ...more, ...fees, value: 1n << 250n, data },
+        { type: 3, ...more, ...fees, accessList: lists[1], maxFeePerBlobGas: 3, blobVersionedHashes: ["0x01" + key(5).slice(4), "0x01" + key(6).slice(4)] },
+        { type: 4, ...more, ...fees, accessList: lists[2], authorizationList: [authorize(wallet(5), { address: to, nonce: 0n, chainId: 0n }), authorize(wallet(6), { address: to, nonce: 300n, chainId: 31337n })] },
+        { type: 4, ...more, ...fees, authorizationList: [authorize(wallet(7), { address: to, nonce: 1n, chainId: 31337n })] },
+    ];
+    out.push("static const struct evidence_vector {", "    const char *sender;", "    unsigned type;", "    uint64_t chain_id; /* 0: every chain */",
+             "    bool creates, pays;", "    size_t n_data;", "    const char *signing_hash, *raw, *hash, *json;", "} evidence_vectors[] = {");
+    all.forEach((t, i) => {
+        const w = wallet(20 + i);
+        const tx = Transaction.from(t);
+        tx.signature = w.signingKey.sign(tx.unsignedHash);
+        const q = (v) => "0x" + BigInt(v).toString(16);
+        const sig = (s) => ({ yParity: q(s.yParity), r: q(s.r), s: q(s.s) });
+        const protectedV = t.chainId === 0 ? 27 : 35 + 2 * t.chainId;
+        const json = { hash: tx.hash, type: q(t.type), nonce: q(t.nonce), gas: q(t.gasLimit), to: t.to, value: q(t.value ?? 0), input: t.data,
+            ...(t.type < 2 ? { gasPrice: q(t.gasPrice) } : { maxFeePerGas: q(t.maxFeePerGas), maxPriorityFeePerGas: q(t.maxPriorityFeePerGas), gasPrice: "0x5" }),
+            ...(t.type === 0 ? {} : { chainId: q(t.chainId), accessList: t.accessList ?? [] }),
+            ...(t.type === 3 ? { maxFeePerBlobGas: q(t.maxFeePerBlobGas), blobVersionedHashes: t.blobVersionedHashes } : {}),
+            ...(t.type === 4 ? { authorizationList: t.authorizationList.map((a) => ({ chainId: q(a.chainId), address: a.address, nonce: q(a.nonce), ...sig(a.signature) })) } : {}),
+            ...(t.type === 0 ? { ...sig(tx.signature), yParity: undefined, v: q(protectedV + tx.signature.yParity) } : { ...sig(tx.signature), v: q(tx.signature.yParity) }) };
+        out.push(row(quote(w.address), t.type, `UINT64_C(${t.chainId})`, t.to === null, !!t.value, (t.data.length - 2) / 2, quote(tx.unsignedHash),
+                     quote(tx.serialized), quote(tx.hash), JSON.stringify(JSON.stringify(json))));
+    });
+    out.push("};", "");
+}
+
 function creations() {
     out.push("static const struct {", "    const char *sender;", "    uint64_t nonce;", "    const char *contract;", "} create_vectors[] = {");
     for (const nonce of [0, 1, 127, 128, 255, 256, 65536, "18446744073709551614"]) {
@@ -123,6 +163,7 @@ if (process.argv[2] === "known") {
              "#ifndef TESTS_CHAIN_VECTORS_H", "#define TESTS_CHAIN_VECTORS_H", "", "#include <stdbool.h>", "#include <stddef.h>", "#include <stdint.h>", "");
     digests();
     transactions();
+    evidence();
     creations();
     rlp();
     abi();
