@@ -115,16 +115,40 @@ void *csl_secret_alloc(size_t n, size_t size) {
     return (unsigned char *)b + ALIGN;
 }
 
-void csl_secret_free(void *p) {
-    if (p == NULL) {
-        return;
-    }
-    struct block *b = (struct block *)(void *)((unsigned char *)p - ALIGN);
-    size_t capacity = b->capacity;
-    csl_wipe(b, b->bytes);
+static struct block *block_of(void *p) {
+    return (struct block *)(void *)((unsigned char *)p - ALIGN);
+}
+
+/* What is zero already. */
+static void let_go(struct block *b, size_t capacity) {
     if (capacity >= KEEP_FROM && capacity <= KEEP_BYTES && keeps) {
         keep(b, capacity);
     } else {
         free(b);
     }
+}
+
+void csl_secret_free(void *p) {
+    if (p != NULL) {
+        struct block *b = block_of(p);
+        size_t capacity = b->capacity;
+        csl_wipe(b, b->bytes);
+        let_go(b, capacity);
+    }
+}
+
+void csl_secret_free_wiped(void *p) {
+    if (p == NULL) {
+        return;
+    }
+    struct block *b = block_of(p);
+    size_t capacity = b->capacity, bytes = b->bytes;
+    csl_wipe(b, sizeof *b);
+    const unsigned char *memory = (const unsigned char *)b;
+    for (size_t i = 0; i < bytes && !keeps; i++) {
+        if (memory[i] != 0) {
+            abort();
+        }
+    }
+    let_go(b, capacity);
 }
