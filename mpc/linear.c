@@ -102,8 +102,8 @@ struct adding {
     const struct csl_linear *layer;
     struct csl__corr_demand *t;
     uint64_t *y;
-    size_t period;          /* values after which `biases` begins again */
-    uint64_t biases[BLOCK]; /* as often as they fit */
+    size_t period; /* values after which `biases` begins again */
+    const uint64_t *biases;
 };
 
 static void add_part(void *arg, size_t first, size_t n) {
@@ -111,11 +111,10 @@ static void add_part(void *arg, size_t first, size_t n) {
     uint64_t *z = o->t->data[CSL_LINEAR_C];
     for (size_t at = first; at < first + n; at += o->period) {
         size_t nb = first + n - at < o->period ? first + n - at : o->period;
-        if (o->layer->bias == NULL) {
+        if (o->biases == NULL) {
             memcpy(o->y + at, z + at, nb * sizeof *z);
         } else {
-            csl_add_mod(o->y + at, z + at, o->period > BLOCK ? o->layer->bias : o->biases, nb,
-                        o->layer->bits);
+            csl_add_mod(o->y + at, z + at, o->biases, nb, o->layer->bits);
         }
         if (o->t->by_blocks) {
             csl_wipe(z + at, nb * sizeof *z);
@@ -124,21 +123,21 @@ static void add_part(void *arg, size_t first, size_t n) {
 }
 
 static void add_bias(uint64_t *y, struct csl__corr_demand *t, const struct csl_linear *layer, size_t batch) {
-    size_t n = batch * csl_conv_outputs(&layer->conv), channels = layer->conv.out_c, each = channels;
-    struct adding o = {.layer = layer, .t = t, .y = y, .period = channels};
+    size_t n = batch * csl_conv_outputs(&layer->conv), channels = layer->conv.out_c, each = 0;
+    uint64_t again[BLOCK]; /* the biases as often as they fit: few channels are short loops */
+    struct adding o = {.layer = layer, .t = t, .y = y, .period = channels, .biases = layer->bias};
     if (layer->bias == NULL) {
         o.period = BLOCK;
-    } else if (channels <= BLOCK) {
+    } else if (channels <= BLOCK / 2 && channels < n) {
         o.period = BLOCK / channels * channels;
-        o.period = o.period < n ? o.period : n;
-        memcpy(o.biases, layer->bias, channels * sizeof *o.biases);
         for (; each < o.period; each++) {
-            o.biases[each] = o.biases[each - channels];
+            again[each] = each < channels ? layer->bias[each] : again[each - channels];
         }
+        o.biases = again;
     }
     csl__threads_split(add_part, &o, n, o.period, (double)n);
     csl__corr_wiped(t, CSL_LINEAR_C);
-    csl_wipe(o.biases, (channels <= BLOCK && layer->bias != NULL ? each : 0) * sizeof *o.biases);
+    csl_wipe(again, each * sizeof *again);
 }
 
 static enum csl_err forward(struct csl_session *s, uint64_t *y, const struct csl_linear *layer,
