@@ -3,16 +3,10 @@
 #include "mpc/relu_kernels.h"
 
 #include "crypto/secret.h"
+#include "mpc/lanes.h"
 #include "mpc/ring.h"
 
 #include <string.h>
-
-/* Outputs are their inputs or lie apart: nothing to check before a loop by vectors. */
-#if defined(__clang__)
-#define LANES _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define LANES _Pragma("GCC ivdep")
-#endif
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -88,7 +82,7 @@ static void gather(uint64_t *plane, const uint64_t *in, size_t n, unsigned at) {
 static void shift_out(uint64_t *out, const uint64_t *z, size_t n, uint64_t add, unsigned bits,
                       unsigned shift) {
     uint64_t mask = csl_ring_mask(bits);
-    LANES
+    CSL__LANES
     for (size_t i = 0; i < n; i++) {
         out[i] = ((z[i] + add) & mask) >> shift;
     }
@@ -245,7 +239,7 @@ static inline void finish_block(uint64_t *y, const struct csl__relu_finish *f, s
     unsigned k = f->k;
     const uint64_t *c = f->c_high + at, *b = f->beta + at, *r = f->r_high + at, *rb = f->r_beta + at;
     const uint64_t *s = wrap ? f->s + at : r, *sb = wrap ? f->s_beta + at : r;
-    LANES
+    CSL__LANES
     for (size_t i = 0; i < n; i++) {
         uint64_t m = (e >> i & 1) - 1;
         uint64_t keep = (one & m) + ((b[i] ^ m) - m);
@@ -336,7 +330,7 @@ static inline void select_block(uint64_t *y, const struct csl__relu_select *f, s
         }
     }
     uint64_t has_wrap = f->s_m == NULL ? 0 : UINT64_MAX;
-    LANES
+    CSL__LANES
     for (size_t i = 0; i < n; i++) { /* keep = q where c'_{k-1} is 1, else 1 - q */
         uint64_t low = (f->top[at + i] >> f->top_shift & 1) - 1, r = f->r[at + i];
         uint64_t keep = (one & low) + ((sum->q[i] ^ low) - low);
