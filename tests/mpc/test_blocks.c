@@ -281,6 +281,47 @@ static void large_correlations_die_where_they_are_used(void **state) {
     }
 }
 
+static enum csl_err linear(struct party *p) {
+    struct run *r = p->arg;
+    unsigned me = p->s.self;
+    struct csl_linear layer = {
+        .w = r->in[1][me], .bias = r->in[2][me], .conv = r->demand.conv, .bits = r->demand.bits};
+    TRY(csl_corr_bind_weights(p->corr, 0, r->in[3][0], &p->s.diag)); /* some E: the same at all */
+    return csl_linear_forward(&p->s, r->out[0][me], &layer, r->in[0][me], p->corr, 0);
+}
+
+static void large_layers_wipe_their_correlations(void **state) {
+    (void)state;
+    for (uint32_t gone_in = 0; gone_in <= 1; gone_in++) {
+        struct run r = {.demand = csl_demand_linear(701, 13, 50)};
+        size_t batch = 65, n_in = batch * 701, n_out = batch * 13, n_w = 701 * (size_t)13;
+        struct parties all;
+        uint64_t *mask = alloc_words(n_w), *x = alloc_words(n_in);
+        const uint64_t *masks[] = {mask};
+        for (int i = 0; i < 4; i++) {
+            make_shares(r.in[i], 2, x, i == 0 ? n_in : n_w, 50, 5);
+        }
+        alloc_shares(r.out[0], 2, n_out);
+        parties_init(&all, 2);
+        csl_mem_net_fault(all.net, 1, gone_in, CSL_MEM_GONE, 0, 0);
+        parties_deal(&all, &r.demand, 1, masks, batch, 7);
+        watched_words = n_in + n_out;
+        let_go = dirty = 0;
+        parties_run(&all, linear, &r);
+        assert_null(all.party[0].corr->demands[0].words);
+        assert_int_equal(all.party[0].err == CSL_OK, gone_in == 0);
+        assert_int_equal(let_go, gone_in == 0 ? 2 : 0);
+        assert_int_equal(dirty, 0);
+        parties_clear(&all);
+        for (int i = 0; i < 4; i++) {
+            free_shares(r.in[i], 2);
+        }
+        free_shares(r.out[0], 2);
+        free(mask);
+        free(x);
+    }
+}
+
 /* ---- hostile messages ---- */
 
 static bool has_padding(const struct csl_demand *d, uint32_t round) {
@@ -325,6 +366,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_and_shares_are_as_before),
         cmocka_unit_test(large_correlations_die_where_they_are_used),
+        cmocka_unit_test(large_layers_wipe_their_correlations),
         cmocka_unit_test(padding_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
