@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* What is freed has been wiped: large blocks are kept, and given out again as they are. A batch takes and
  * gives back megabytes; fresh pages for them cost more than its arithmetic. */
@@ -12,7 +13,9 @@ enum {
     ALIGN = 64,
     KEEP_FROM = 64 * 1024, /* smaller ones are malloc's alone */
     KEEP_BYTES = 256 * 1024 * 1024,
-    KEEP_BLOCKS = 128
+    KEEP_BLOCKS = 128,
+    HUGE_PAGE = 2 * 1024 * 1024,
+    HUGE_FROM = 2 * HUGE_PAGE
 };
 
 /* Stands in the ALIGN bytes before the caller's pointer. */
@@ -96,6 +99,22 @@ static void keep(struct block *b, size_t capacity) {
     (void)pthread_mutex_unlock(&kept.lock);
 }
 
+/* Zeroed. What is walked through by many streams at once needs more pages than a core knows by heart: large
+ * blocks ask for huge ones, and do without where there are none. */
+static struct block *fresh(size_t capacity) {
+    bool large = capacity >= HUGE_FROM && keeps;
+    struct block *b = aligned_alloc(large ? HUGE_PAGE : ALIGN, capacity);
+#if defined(MADV_HUGEPAGE)
+    if (b != NULL && large) {
+        (void)madvise(b, capacity, MADV_HUGEPAGE);
+    }
+#endif
+    if (b != NULL) {
+        memset(b, 0, capacity);
+    }
+    return b;
+}
+
 void *csl_secret_alloc(size_t n, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX / 2 - 2 * (size_t)ALIGN) {
@@ -105,26 +124,49 @@ void *csl_secret_alloc(size_t n, size_t size) {
     size_t capacity = capacity_of(bytes);
     struct block *b = take(capacity);
     if (b == NULL) {
-        b = aligned_alloc(ALIGN, capacity);
+        b = fresh(capacity);
         if (b == NULL) {
             return NULL;
         }
-        memset(b, 0, capacity);
     }
     *b = (struct block){bytes, capacity};
     return (unsigned char *)b + ALIGN;
 }
 
-void csl_secret_free(void *p) {
-    if (p == NULL) {
-        return;
-    }
-    struct block *b = (struct block *)(void *)((unsigned char *)p - ALIGN);
-    size_t capacity = b->capacity;
-    csl_wipe(b, b->bytes);
+static struct block *block_of(void *p) {
+    return (struct block *)(void *)((unsigned char *)p - ALIGN);
+}
+
+/* What is zero already. */
+static void let_go(struct block *b, size_t capacity) {
     if (capacity >= KEEP_FROM && capacity <= KEEP_BYTES && keeps) {
         keep(b, capacity);
     } else {
         free(b);
     }
+}
+
+void csl_secret_free(void *p) {
+    if (p != NULL) {
+        struct block *b = block_of(p);
+        size_t capacity = b->capacity;
+        csl_wipe(b, b->bytes);
+        let_go(b, capacity);
+    }
+}
+
+void csl_secret_free_wiped(void *p) {
+    if (p == NULL) {
+        return;
+    }
+    struct block *b = block_of(p);
+    size_t capacity = b->capacity, bytes = b->bytes;
+    csl_wipe(b, sizeof *b);
+    const unsigned char *memory = (const unsigned char *)b;
+    for (size_t i = 0; i < bytes && !keeps; i++) {
+        if (memory[i] != 0) {
+            abort();
+        }
+    }
+    let_go(b, capacity);
 }

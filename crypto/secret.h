@@ -31,4 +31,8 @@ void *csl_secret_alloc(size_t n, size_t size);
  * p may be NULL. */
 void csl_secret_free(void *p);
 
+/* The same, of memory that the caller has wiped already, all that was written to, while it was in the cache.
+ * Builds with a checker of memory look and abort when it was not. */
+void csl_secret_free_wiped(void *p);
+
 #endif

@@ -2,14 +2,12 @@
 
 #include "crypto/secret.h"
 #include "mpc/bits_internal.h"
-#include "mpc/round_internal.h"
 #include "mpc/threads.h"
 
 #include <string.h>
 
-enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s,
-                               const struct csl__corr_demand *t, size_t batch, unsigned shift,
-                               size_t n_extra) {
+enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s, struct csl__corr_demand *t,
+                               size_t batch, uint64_t *c, bool payload) {
     *j = (struct csl__compare){.s = s,
                                .t = t,
                                .params = &t->demand.trunc,
@@ -18,73 +16,198 @@ enum csl_err csl__compare_init(struct csl__compare *j, struct csl_session *s,
                                .count = t->demand.count,
                                .n_words = csl__bits_words(t->demand.count),
                                .n_inputs = 2 * (t->demand.trunc.n_digits - 1u),
-                               .shift = shift,
-                               .one = s->self == 0};
-    csl__products_init(&j->products, t->demand.trunc.n_digits);
-    j->n_inputs += csl__compare_is_wan(j); /* l_{D-1} too */
-    size_t n_c = batch * j->count, n_x = batch * j->n_inputs * j->n_words, n_b = batch * j->n_words;
-    j->c = csl__arena_take(&s->scratch, n_c + n_extra + n_x + n_b);
-    if (j->c == NULL) {
-        return csl_session_fail(s, CSL_ENOMEM, "compare: no memory for %zu elements", n_c);
+                               .one = s->self == 0,
+                               .c = c};
+    if (csl__compare_is_wan(j)) {
+        csl__monomials_init(&j->monomials, t->demand.trunc.n_digits);
+        j->n_inputs++; /* l_{D-1} too */
+    } else {
+        csl__products_init(&j->products, t->demand.trunc.n_digits);
     }
-    j->extra = j->c + n_c;
-    j->x = j->extra + n_extra;
-    j->b = j->x + n_x;
+    size_t n = batch * j->count, n_b = csl__compare_is_wan(j) ? 0 : batch * j->n_words;
+    size_t n_all = n_b + (c == NULL ? n : 0) + (payload ? n : 0);
+    uint64_t *scratch = csl__arena_take(&s->scratch, n_all + 1); /* none would be no pointer */
+    if (scratch == NULL) {
+        return csl_session_fail(s, CSL_ENOMEM, "compare: no memory for %zu elements", n);
+    }
+    j->b = scratch;
+    scratch += n_b;
+    if (c == NULL) {
+        j->c = scratch;
+        scratch += n;
+    }
+    j->v = payload ? scratch : NULL;
     return CSL_OK;
 }
 
-/* ---- over threads ---- */
+void csl__compare_done(struct csl__compare *j) { /* c and v were opened */
+    csl_wipe(j->b, csl__compare_is_wan(j) ? 0 : j->batch * j->n_words * sizeof *j->b);
+    j->s->scratch.used = 0;
+}
 
-struct split {
+/* ---- blocks, over threads ---- */
+
+struct walk {
     const struct csl__compare *j;
-    csl__range_fn *fn;
+    csl__block_fn *fn;
     void *arg;
 };
 
-static void some_rows(void *arg, size_t first, size_t n) {
-    const struct split *s = arg;
-    for (size_t row = first; row < first + n; row++) {
-        s->fn(s->j, s->arg, row, 0, s->j->count);
+static void walk_row(const struct walk *w, size_t row, size_t first, size_t n) {
+    for (size_t at = 0; at < n; at += CSL__BLOCK) {
+        size_t m = n - at < CSL__BLOCK ? n - at : CSL__BLOCK;
+        w->fn(w->j, w->arg, &(struct csl__block){.row = row, .n_rows = 1, .first = first + at, .n = m});
     }
 }
 
-static void some_words(void *arg, size_t first, size_t n) {
-    const struct split *s = arg;
-    size_t left = s->j->count - 64 * first;
-    s->fn(s->j, s->arg, 0, 64 * first, 64 * n < left ? 64 * n : left);
+static void walk_words(void *arg, size_t first, size_t n) {
+    const struct walk *w = arg;
+    size_t left = w->j->count - 64 * first;
+    walk_row(w, 0, 64 * first, 64 * n < left ? 64 * n : left);
 }
 
-void csl__compare_split(const struct csl__compare *j, csl__range_fn *fn, void *arg, double ns_each) {
-    enum { WORDS = 8 };
-    struct split s = {j, fn, arg};
+static size_t rows_a_block(const struct csl__compare *j) {
+    return j->count < CSL__BLOCK ? CSL__BLOCK / j->count : 1;
+}
+
+static void walk_rows(void *arg, size_t first, size_t n) {
+    const struct walk *w = arg;
+    size_t count = w->j->count, together = rows_a_block(w->j);
+    for (size_t row = 0; row < n && count > CSL__BLOCK; row++) {
+        walk_row(w, first + row, 0, count);
+    }
+    for (size_t row = 0; row < n && count <= CSL__BLOCK; row += together) {
+        size_t m = n - row < together ? n - row : together;
+        w->fn(w->j, w->arg, &(struct csl__block){.row = first + row, .n_rows = m, .first = 0, .n = count});
+    }
+}
+
+void csl__compare_blocks(const struct csl__compare *j, csl__block_fn *fn, void *arg, double ns_each) {
+    struct walk w = {j, fn, arg};
     double ns = ns_each * (double)j->batch * (double)j->count;
     if (j->batch == 1) {
-        csl__threads_split(some_words, &s, j->n_words, WORDS, ns);
+        csl__threads_split(walk_words, &w, j->n_words, CSL__BLOCK_WORDS, ns);
     } else {
-        csl__threads_split(some_rows, &s, j->batch, 1, ns);
+        csl__threads_split(walk_rows, &w, j->batch, rows_a_block(j), ns);
     }
 }
+
+static void wipe_field(const struct csl__compare *j, const struct csl__block *b, unsigned field) {
+    const struct csl_field *f = &j->t->fields[field];
+    uint64_t *row = csl__corr_row(j->t, field, b->row);
+    size_t each = f->row_words / j->count; /* of what is not in planes */
+    if (b->n == j->count) {
+        csl_wipe(row, b->n_rows * f->row_words * sizeof *row);
+    } else if (f->form != CSL_FIELD_PLANES) {
+        csl_wipe(row + b->first * each, b->n * each * sizeof *row);
+    } else {
+        for (size_t p = 0; p < f->planes; p++) {
+            csl_wipe(row + p * j->n_words + b->first / 64, csl__bits_words(b->n) * sizeof *row);
+        }
+    }
+}
+
+void csl__compare_wipe(const struct csl__compare *j, const struct csl__block *b, const uint8_t *fields,
+                       size_t n_fields) {
+    for (size_t i = 0; i < n_fields && j->t->by_blocks; i++) {
+        if (j->t->data[fields[i]] != NULL) {
+            wipe_field(j, b, fields[i]);
+        }
+    }
+}
+
+void csl__compare_wiped(const struct csl__compare *j, const uint8_t *fields, size_t n_fields) {
+    for (size_t i = 0; i < n_fields; i++) {
+        csl__corr_wiped(j->t, fields[i]);
+    }
+}
+
+/* When which fields die; a field that the demand does not have is empty. */
+static const uint8_t of_tables[] = {CSL_RELU_TABLE,     CSL_RELU_TABLE + 1, CSL_RELU_TABLE + 2,
+                                    CSL_RELU_TABLE + 3, CSL_RELU_TABLE + 4, CSL_RELU_TABLE + 5};
+static const uint8_t of_wan_inputs[] = {CSL_WAN_M, CSL_WAN_TABLE, CSL_WAN_TABLE + 1, CSL_WAN_TABLE + 2,
+                                        CSL_WAN_TABLE + 3};
+static const uint8_t of_sign[] = {CSL_RELU_M, CSL_RELU_PRODUCTS, CSL_RELU_BETA, CSL_RELU_S_BIT};
 
 /* ---- steps ---- */
 
-static void read_range(const struct csl__compare *j, void *arg, size_t row, size_t first, size_t n) {
-    unsigned n_e = j->params->n_digits - 1u, shift = j->shift;
-    uint64_t *x = j->x + row * j->n_inputs * j->n_words + first / 64;
-    uint64_t *b = j->b + row * j->n_words + first / 64;
-    (void)arg;
-    for (unsigned digit = 0; digit <= n_e; shift += j->params->digit_bits[digit++]) {
-        unsigned width = j->params->digit_bits[digit];
-        uint64_t *lt = n_e + digit < j->n_inputs ? x + (n_e + digit) * j->n_words : b;
-        uint64_t *eq = digit > 0 ? x + (digit - 1) * j->n_words : NULL;
-        const uint64_t *table = csl__corr_row(j->t, CSL_RELU_TABLE + digit, row);
-        table += first << (width > 6 ? width - 6 : 0); /* words an element */
-        j->kernels->read_table(lt, eq, table, j->c + row * j->count + first, n, shift, width, j->one);
+/* What the opening of c gave, without its low bits. */
+static void take_opened(const struct csl__compare *j, const struct csl__block *b) {
+    size_t at = b->row * j->count + b->first, n = b->n_rows * b->n;
+    csl__opened_ring(&j->opened_c, j->c + at, at, n);
+    if (j->cut != 0) {
+        j->kernels->shift_out(j->c + at, j->c + at, n, 0, (unsigned)j->opened_c.n_bits, j->cut);
+    }
+    if (j->v != NULL) {
+        csl__opened_ring(&j->opened_v, j->v + at, at, n);
     }
 }
 
-/* T2: the inputs of the comparison, from the tables at the public digits of c'. */
-static void read_digits(const struct csl__compare *j) {
-    csl__compare_split(j, read_range, NULL, j->params->n_digits);
+/* T2: the inputs of the comparison, from the tables at the public digits of c': planes of words(n), and
+ * lt_{D-1} of the lan form, which is no input. */
+static void read_tables(const struct csl__compare *j, uint64_t *x, size_t row, const struct csl__block *b) {
+    unsigned n_e = j->params->n_digits - 1u, shift = j->shift;
+    size_t nw = csl__bits_words(b->n);
+    const uint64_t *c = j->c + row * j->count + b->first;
+    for (unsigned digit = 0; digit <= n_e; shift += j->params->digit_bits[digit++]) {
+        unsigned width = j->params->digit_bits[digit];
+        uint64_t *lt =
+            n_e + digit < j->n_inputs ? x + (n_e + digit) * nw : j->b + row * j->n_words + b->first / 64;
+        uint64_t *eq = digit > 0 ? x + (digit - 1) * nw : NULL;
+        const uint64_t *table = csl__corr_row(j->t, CSL_RELU_TABLE + digit, row);
+        table += b->first << (width > 6 ? width - 6 : 0); /* words an element */
+        j->kernels->read_table(lt, eq, table, c, b->n, shift, width, j->one);
+    }
+}
+
+/* T4's public part, while c' is at hand. */
+static void add_top(const struct csl__compare *j, size_t row, const struct csl__block *b) {
+    uint64_t *out = j->b + row * j->n_words + b->first / 64, tops[CSL__BLOCK_WORDS];
+    if (j->one != 0) {
+        j->kernels->gather(tops, j->c + row * j->count + b->first, b->n, j->shift + j->params->k - 1u);
+        for (size_t w = 0; w < csl__bits_words(b->n); w++) {
+            out[w] ^= tops[w];
+        }
+    }
+}
+
+/* n bits of a plane, masked: they may be sent. */
+static void mask_plane(uint8_t *wire, uint64_t *x, const uint64_t *mask, size_t n) {
+    size_t nw = csl__bits_words(n);
+    for (size_t w = 0; w < nw; w++) {
+        x[w] ^= mask[w];
+    }
+    x[nw - 1] &= csl__bits_tail(n);
+    csl__bits_store(wire, x, n);
+}
+
+/* T2 and T3's <x> ^ <m> of a block. */
+static void read_block(const struct csl__compare *j, void *arg, const struct csl__block *b) {
+    uint64_t x[CSL__MAX_INPUTS * CSL__BLOCK_WORDS];
+    size_t nw = csl__bits_words(b->n), row_bytes = csl__bits_bytes(j->count);
+    (void)arg;
+    take_opened(j, b);
+    for (size_t row = b->row; row < b->row + b->n_rows; row++) {
+        read_tables(j, x, row, b);
+        for (unsigned i = 0; i < j->n_inputs; i++) {
+            const uint64_t *m = csl__corr_row(j->t, CSL_RELU_M, row) + i * j->n_words + b->first / 64;
+            mask_plane(j->wire + (row * j->n_inputs + i) * row_bytes + b->first / 8, x + i * nw, m, b->n);
+        }
+        if (!csl__compare_is_wan(j)) {
+            add_top(j, row, b);
+        }
+    }
+    if (csl__compare_is_wan(j)) {
+        csl__compare_wipe(j, b, of_wan_inputs, sizeof of_wan_inputs);
+    } else {
+        csl__compare_wipe(j, b, of_tables, sizeof of_tables);
+    }
+}
+
+static void make_inputs(void *arg, uint8_t *wire) {
+    struct csl__compare *j = arg;
+    j->wire = wire;
+    csl__compare_blocks(j, read_block, NULL, 1.5 + j->params->n_digits);
 }
 
 /* T3: u = open(<x> ^ <m>) */
@@ -92,94 +215,105 @@ static enum csl_err open_inputs(struct csl__compare *j) {
     _Static_assert((int)CSL_RELU_M == (int)CSL_WAN_M && (int)CSL_RELU_TABLE == (int)CSL_WAN_TABLE,
                    "fields of both forms");
     struct csl_round *round = csl_round_begin(j->s);
-    size_t h = csl_round_open_bits(round, j->x, j->t->data[CSL_RELU_M], j->batch * j->n_inputs, j->count);
+    size_t h = csl__round_make_bits(round, j->batch * j->n_inputs, j->count, make_inputs, j);
     TRY(csl_round_flush(round));
-    j->u = csl_round_bits(round, h);
+    j->u = csl__round_opening(round, h);
     return CSL_OK;
 }
 
-/* T3: then <lt> is local. With one digit there is nothing to combine, and no round. */
-static enum csl_err combine_digits(struct csl__compare *j) {
-    if (j->n_inputs == 0) {
-        return CSL_OK;
+/* The opened inputs of a row of a block. */
+static void take_inputs(const struct csl__compare *j, uint64_t *u, size_t row, const struct csl__block *b) {
+    for (unsigned i = 0; i < j->n_inputs; i++) {
+        csl__opened_bits(&j->u, u + i * csl__bits_words(b->n), row * j->n_inputs + i, b->first, b->n);
     }
-    TRY(open_inputs(j));
-    for (size_t row = 0; row < j->batch; row++) {
-        j->kernels->combine(j->b + row * j->n_words, j->u + row * j->n_inputs * j->n_words,
-                            csl__corr_row(j->t, CSL_RELU_M, row), csl__corr_row(j->t, CSL_RELU_PRODUCTS, row),
-                            &j->products, j->n_words, 0 - j->one);
-    }
-    return CSL_OK;
 }
 
-/* T4: b = c'_{k-1} ^ s ^ lt is the sign; n elements of a row. */
-static void sign_range(const struct csl__compare *j, void *arg, size_t row, size_t first, size_t n) {
-    enum { WORDS = 64 };
+/* T4: b = c'_{k-1} ^ s ^ lt is the sign, and <b> ^ <beta>, which may be sent. */
+static void sign_row(const struct csl__compare *j, size_t row, const struct csl__block *b) {
     bool is_relu = j->t->demand.kind == CSL_DEMAND_RELU;
-    const uint64_t *c = j->c + row * j->count + first;
+    size_t nw = csl__bits_words(b->n), at = b->first / 64;
     const uint64_t *s = csl__corr_row(j->t, is_relu ? (unsigned)CSL_RELU_S : (unsigned)CSL_RELU_S_BIT, row);
-    uint64_t *b = j->b + row * j->n_words + first / 64, tops[WORDS], s_bits[WORDS];
-    (void)arg;
-    s += is_relu ? first : first / 64;
-    for (size_t at = 0; at < n; at += 64 * WORDS, b += WORDS) {
-        size_t m = n - at < 64 * WORDS ? n - at : 64 * WORDS;
-        j->kernels->gather(tops, c + at, m, j->shift + j->params->k - 1u);
-        if (is_relu) { /* the low bits of additive shares are XOR shares */
-            j->kernels->gather(s_bits, s + at, m, 0);
-        } else {
-            memcpy(s_bits, s + at / 64, csl__bits_words(m) * sizeof *s);
-        }
-        for (size_t w = 0; w < csl__bits_words(m); w++) {
-            b[w] ^= s_bits[w] ^ (tops[w] & (0 - j->one));
-        }
+    uint64_t *sign = j->b + row * j->n_words + at, bits[CSL__BLOCK_WORDS];
+    if (is_relu) { /* the low bits of additive shares are XOR shares */
+        j->kernels->gather(bits, s + b->first, b->n, 0);
+    } else {
+        memcpy(bits, s + at, nw * sizeof *bits);
     }
-    csl_wipe(s_bits, csl__bits_words(n < 64 * WORDS ? n : 64 * WORDS) * sizeof *s_bits);
+    for (size_t w = 0; w < nw; w++) {
+        bits[w] ^= sign[w];
+    }
+    mask_plane(j->wire + row * csl__bits_bytes(j->count) + b->first / 8, bits,
+               csl__corr_row(j->t, CSL_RELU_BETA, row) + at, b->n);
 }
 
-/* T4: e = open(<b> ^ <beta>). */
-static enum csl_err open_sign(struct csl__compare *j) {
-    csl__compare_split(j, sign_range, NULL, 1);
-    struct csl_round *round = csl_round_begin(j->s);
-    size_t h = csl_round_open_bits(round, j->b, j->t->data[CSL_RELU_BETA], j->batch, j->count);
-    TRY(csl_round_flush(round));
-    j->e = csl_round_bits(round, h);
+/* T3: then <lt> is local. With one digit there is nothing to combine. */
+static void sign_block(const struct csl__compare *j, void *arg, const struct csl__block *b) {
+    uint64_t u[CSL__MAX_INPUTS * CSL__BLOCK_WORDS];
+    size_t at = b->first / 64;
+    (void)arg;
+    if (j->n_inputs == 0) {
+        read_block(j, NULL, b);
+    }
+    for (size_t row = b->row; row < b->row + b->n_rows; row++) {
+        if (j->n_inputs != 0) {
+            take_inputs(j, u, row, b);
+            j->kernels->combine(j->b + row * j->n_words + at, u, csl__corr_row(j->t, CSL_RELU_M, row) + at,
+                                csl__corr_row(j->t, CSL_RELU_PRODUCTS, row) + at, &j->products,
+                                csl__bits_words(b->n), j->n_words, 0 - j->one);
+        }
+        sign_row(j, row, b);
+    }
+    csl__compare_wipe(j, b, of_sign, sizeof of_sign);
+}
+
+static void make_sign(void *arg, uint8_t *wire) {
+    struct csl__compare *j = arg;
+    j->wire = wire;
+    csl__compare_blocks(j, sign_block, NULL, j->n_inputs == 0 ? 3 : 1);
+}
+
+enum csl_err csl__compare_inputs(struct csl__compare *j) {
+    TRY(open_inputs(j));
+    csl__compare_wiped(j, of_wan_inputs, sizeof of_wan_inputs);
     return CSL_OK;
 }
 
 enum csl_err csl__compare_sign(struct csl__compare *j) {
-    read_digits(j);
-    TRY(combine_digits(j));
-    return open_sign(j);
+    if (j->n_inputs != 0) {
+        TRY(open_inputs(j));
+    }
+    struct csl_round *round = csl_round_begin(j->s);
+    size_t h = csl__round_make_bits(round, j->batch, j->count, make_sign, j); /* T4 */
+    TRY(csl_round_flush(round));
+    j->e = csl__round_opening(round, h);
+    csl__compare_wiped(j, of_tables, sizeof of_tables);
+    csl__compare_wiped(j, of_sign, sizeof of_sign);
+    return CSL_OK;
 }
 
-enum csl_err csl__compare_inputs(struct csl__compare *j) {
-    read_digits(j);
-    return open_inputs(j);
-}
-
-void csl__compare_select(const struct csl__compare *j, uint64_t *y, const uint64_t *opened,
-                         const struct csl__compare_fields *f) {
+void csl__compare_select(const struct csl__compare *j, uint64_t *y, const uint64_t *opened, size_t row,
+                         const struct csl__block *b, const struct csl__compare_fields *f) {
     const struct csl__corr_demand *t = j->t;
-    bool wrap = t->data[CSL_WAN_S_M] != NULL;
-    struct csl__relu_select k = {.n_words = j->n_words,
+    uint64_t u[CSL__MAX_INPUTS * CSL__BLOCK_WORDS];
+    size_t of_monomials = b->first * j->monomials.n;
+    struct csl__relu_select k = {.monomials = j->monomials,
+                                 .n_words = csl__bits_words(b->n),
                                  .top_shift = j->shift + j->params->k - 1u,
-                                 .n = j->count,
+                                 .n = b->n,
                                  .k = j->params->k,
                                  .out_bits = f->bits,
                                  .one = j->one};
-    csl__monomials_init(&k.monomials, j->params->n_digits);
-    for (size_t row = 0; row < j->batch; row++) {
-        k.c = opened + row * j->count;
-        k.top = j->c + row * j->count;
-        k.u = j->u + row * j->n_inputs * j->n_words;
-        k.s = csl__corr_row(t, CSL_WAN_S, row);
-        k.r = csl__corr_row(t, f->r, row);
-        k.s_r = csl__corr_row(t, f->s_r, row);
-        k.a = csl__corr_row(t, CSL_WAN_A, row);
-        k.a_r = csl__corr_row(t, f->a_r, row);
-        k.s_m = wrap ? csl__corr_row(t, CSL_WAN_S_M, row) : NULL;
-        j->kernels->select(y + row * j->count, &k);
-    }
+    take_inputs(j, u, row, b);
+    k.c = opened + row * j->count + b->first;
+    k.top = j->c + row * j->count + b->first;
+    k.u = u;
+    k.s = csl__corr_row(t, CSL_WAN_S, row) + b->first;
+    k.r = csl__corr_row(t, f->r, row) + b->first;
+    k.s_r = csl__corr_row(t, f->s_r, row) + b->first;
+    k.a = csl__corr_row(t, CSL_WAN_A, row) + of_monomials;
+    k.a_r = csl__corr_row(t, f->a_r, row) + of_monomials;
+    k.s_m = t->data[CSL_WAN_S_M] == NULL ? NULL : csl__corr_row(t, CSL_WAN_S_M, row) + of_monomials;
+    j->kernels->select(y, &k);
 }
 
 enum csl_err csl__step_run(struct csl_session *s, struct csl_corr *corr, size_t demand,
@@ -187,13 +321,7 @@ enum csl_err csl__step_run(struct csl_session *s, struct csl_corr *corr, size_t 
     struct csl__corr_demand *t;
     TRY(csl__corr_take(&t, s, corr, demand, kind));
     enum csl_err err = step(s, t, corr->batch, arg);
-    if (err == CSL_OK) { /* c is first, and was opened */
-        size_t n_c = corr->batch * t->demand.count;
-        csl_wipe(s->scratch.words + n_c, (s->scratch.used - n_c) * sizeof *s->scratch.words);
-        s->scratch.used = 0;
-    } else {
-        csl__arena_reset(&s->scratch);
-    }
+    csl__arena_reset(&s->scratch);
     csl__corr_done(t);
     return err;
 }

@@ -71,6 +71,8 @@ enum csl_err csl__field_unpack(uint64_t *row, const struct csl_field *f, const u
 
 /* ---- life ---- */
 
+enum { BY_BLOCKS_WORDS = 256 * 1024 / 8 }; /* less stays in the cache from its first use to the last */
+
 static size_t demand_row_words(const struct csl_demand *d) {
     struct csl_field f[CSL_MAX_FIELDS];
     size_t n = csl_demand_fields(f, d);
@@ -101,6 +103,8 @@ size_t csl_corr_bytes(const struct csl_demand *demands, size_t n_demands, size_t
 static enum csl_err fill_demand(struct csl__corr_demand *cd, const struct csl_demand *d, size_t batch) {
     cd->demand = *d;
     cd->n_fields = csl_demand_fields(cd->fields, d);
+    cd->batch = batch;
+    cd->by_blocks = demand_row_words(d) >= BY_BLOCKS_WORDS / batch;
     cd->words = csl_secret_alloc(demand_row_words(d), batch * sizeof *cd->words);
     cd->filled = calloc(batch, sizeof *cd->filled);
     if (cd->words == NULL || cd->filled == NULL) {
@@ -158,7 +162,16 @@ enum csl_err csl_corr_new(struct csl_corr **out, const struct csl_demand *demand
 }
 
 void csl__corr_done(struct csl__corr_demand *cd) {
-    csl_secret_free(cd->words);
+    if (cd->words != NULL && cd->wiped != 0) {
+        for (size_t i = 0; i < cd->n_fields; i++) {
+            if (cd->data[i] != NULL && (cd->wiped >> i & 1) == 0) {
+                csl_wipe(cd->data[i], cd->batch * cd->fields[i].row_words * sizeof *cd->words);
+            }
+        }
+        csl_secret_free_wiped(cd->words);
+    } else {
+        csl_secret_free(cd->words);
+    }
     cd->words = NULL;
     memset(cd->data, 0, sizeof cd->data);
 }

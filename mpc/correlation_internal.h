@@ -15,6 +15,9 @@ struct csl__corr_demand {
     uint64_t *words;                /* everything below; NULL when used up */
     uint64_t *data[CSL_MAX_FIELDS]; /* batch rows of fields[i].row_words; NULL for an empty field */
     uint32_t *filled;               /* batch masks of the fields that are there */
+    uint32_t wiped;                 /* a mask of the fields that the protocol has wiped while it used them */
+    size_t batch;                   /* rows that there is memory for */
+    bool by_blocks;                 /* so much that a field is wiped where it is used, in the cache */
     bool bound;                     /* LINEAR: C has become Z */
     bool used;
 };
@@ -37,7 +40,12 @@ static inline uint64_t *csl__corr_row(const struct csl__corr_demand *cd, unsigne
 CSL_MUST_CHECK enum csl_err csl__corr_take(struct csl__corr_demand **out, struct csl_session *s,
                                            struct csl_corr *c, size_t demand, enum csl_demand_kind kind);
 
-/* Wipes and frees its memory. */
+/* The protocol has wiped all rows of a field; only of a demand that is used by blocks. */
+static inline void csl__corr_wiped(struct csl__corr_demand *cd, unsigned field) {
+    cd->wiped |= cd->by_blocks ? 1u << field : 0;
+}
+
+/* Wipes what was not wiped while it was used, and frees its memory. */
 void csl__corr_done(struct csl__corr_demand *cd);
 
 /* Wipes a row; it is not filled then. */

@@ -33,7 +33,8 @@ struct csl_link {
     enum csl_err (*meanwhile)(void *arg, struct csl_diag *diag);
     void *meanwhile_arg;
     /* During an exchange of openings: the malloc'd block in which in[0], .., in[N-1] lie (in[0] at its begin)
-     * and out at in[self]. An implementation that wants the messages takes it (sets NULL) and frees it. */
+     * and out at in[self]. An implementation that wants the messages takes it (sets NULL) and frees it, not
+     * before the exchange after this one. */
     void *block;
 };
 

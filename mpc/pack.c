@@ -69,6 +69,16 @@ void csl_unpack_bits(uint64_t *out, const uint8_t *in, size_t n, unsigned bits) 
     }
 }
 
+enum csl_err csl_pack_check(const uint8_t *in, size_t n, unsigned bits, struct csl_diag *diag) {
+    unsigned used = (unsigned)(n % 8 * bits % 8); /* bits of the last byte that belong to values; 0: all */
+    size_t n_bytes;
+    TRY(csl_pack_size(&n_bytes, n, bits));
+    if (used != 0 && in[n_bytes - 1] >> used != 0) {
+        return csl_fail(diag, CSL_EPROTO, "padding bits are set after %zu values of %u bits", n, bits);
+    }
+    return CSL_OK;
+}
+
 enum csl_err csl_unpack_bits_strict(uint64_t *out, const uint8_t *in, size_t n_bytes, size_t n, unsigned bits,
                                     struct csl_diag *diag) {
     size_t want;
@@ -79,10 +89,7 @@ enum csl_err csl_unpack_bits_strict(uint64_t *out, const uint8_t *in, size_t n_b
         return csl_fail(diag, CSL_EPROTO, "a vector of %zu values of %u bits has %zu bytes, %zu came", n,
                         bits, want, n_bytes);
     }
-    unsigned used = (unsigned)(n % 8 * bits % 8); /* bits of the last byte that belong to values; 0: all */
-    if (used != 0 && in[n_bytes - 1] >> used != 0) {
-        return csl_fail(diag, CSL_EPROTO, "padding bits are set after %zu values of %u bits", n, bits);
-    }
+    TRY(csl_pack_check(in, n, bits, diag));
     csl_unpack_bits(out, in, n, bits);
     return CSL_OK;
 }

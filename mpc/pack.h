@@ -27,4 +27,7 @@ void csl_unpack_bits(uint64_t *out, const uint8_t *in, size_t n, unsigned bits);
 CSL_MUST_CHECK enum csl_err csl_unpack_bits_strict(uint64_t *out, const uint8_t *in, size_t n_bytes, size_t n,
                                                    unsigned bits, struct csl_diag *diag);
 
+/* The padding alone, of csl_pack_size(n, bits) bytes that are there: CSL_EPROTO when a bit of it is set. */
+CSL_MUST_CHECK enum csl_err csl_pack_check(const uint8_t *in, size_t n, unsigned bits, struct csl_diag *diag);
+
 #endif

@@ -53,11 +53,14 @@ struct csl__relu_kernels {
      * A table is one word an element, or 2^(width - 6). */
     void (*read_table)(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high, size_t n,
                        unsigned shift, unsigned width, uint64_t one);
-    /* T3: lt, which holds <lt_{D-1}>, becomes <lt>. u: opened inputs, m: their masks, products: dealt; planes
-     * of n_words. ones: all bits set at party 0, else 0. */
+    /* T3: lt, which holds <lt_{D-1}>, becomes <lt>; n_words of it. u: opened inputs, planes of n_words. m:
+     * their masks, products: dealt; n_words of planes that are `stride` apart. ones: all bits set at party 0,
+     * else 0. */
     void (*combine)(uint64_t *lt, const uint64_t *u, const uint64_t *m, const uint64_t *products,
-                    const struct csl__products *p, size_t n_words, uint64_t ones);
+                    const struct csl__products *p, size_t n_words, size_t stride, uint64_t ones);
+    /* T5; y may be c_high */
     void (*finish)(uint64_t *y, const struct csl__relu_finish *f);
+    /* T8; y may be c, or top */
     void (*select)(uint64_t *y, const struct csl__relu_select *f);
 };
 

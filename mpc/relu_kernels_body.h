@@ -3,6 +3,7 @@
 #include "mpc/relu_kernels.h"
 
 #include "crypto/secret.h"
+#include "mpc/lanes.h"
 #include "mpc/ring.h"
 
 #include <string.h>
@@ -81,6 +82,7 @@ static void gather(uint64_t *plane, const uint64_t *in, size_t n, unsigned at) {
 static void shift_out(uint64_t *out, const uint64_t *z, size_t n, uint64_t add, unsigned bits,
                       unsigned shift) {
     uint64_t mask = csl_ring_mask(bits);
+    CSL__LANES
     for (size_t i = 0; i < n; i++) {
         out[i] = ((z[i] + add) & mask) >> shift;
     }
@@ -155,12 +157,13 @@ struct planes {
     const uint64_t *m;
     const uint64_t *products;
     unsigned n_inputs;
-    size_t n_words;
+    size_t n_words; /* of u and lt */
+    size_t stride;  /* between planes of m and products */
 };
 
 /* The product of masks on a plane, from word `at` on. */
 static inline const uint64_t *plane(const struct planes *p, unsigned i, size_t at) {
-    return i < p->n_inputs ? p->m + i * p->n_words + at : p->products + (i - p->n_inputs) * p->n_words + at;
+    return i < p->n_inputs ? p->m + i * p->stride + at : p->products + (i - p->n_inputs) * p->stride + at;
 }
 
 /* T3 for nb words: each product of (u ^ m) is the sum, over all subsets of its factors, of the product of the
@@ -214,8 +217,8 @@ static inline __attribute__((always_inline)) void combine_digits(uint64_t *lt, c
 }
 
 static void combine(uint64_t *lt, const uint64_t *u, const uint64_t *m, const uint64_t *products,
-                    const struct csl__products *p, size_t n_words, uint64_t ones) {
-    const struct planes planes = {m, products, p->n_inputs, n_words};
+                    const struct csl__products *p, size_t n_words, size_t stride, uint64_t ones) {
+    const struct planes planes = {m, products, p->n_inputs, n_words, stride};
     switch (p->n_digits) {
     case 3:
         combine_digits(lt, u, p, &planes, ones, 2);
@@ -236,6 +239,7 @@ static inline void finish_block(uint64_t *y, const struct csl__relu_finish *f, s
     unsigned k = f->k;
     const uint64_t *c = f->c_high + at, *b = f->beta + at, *r = f->r_high + at, *rb = f->r_beta + at;
     const uint64_t *s = wrap ? f->s + at : r, *sb = wrap ? f->s_beta + at : r;
+    CSL__LANES
     for (size_t i = 0; i < n; i++) {
         uint64_t m = (e >> i & 1) - 1;
         uint64_t keep = (one & m) + ((b[i] ^ m) - m);
@@ -326,6 +330,7 @@ static inline void select_block(uint64_t *y, const struct csl__relu_select *f, s
         }
     }
     uint64_t has_wrap = f->s_m == NULL ? 0 : UINT64_MAX;
+    CSL__LANES
     for (size_t i = 0; i < n; i++) { /* keep = q where c'_{k-1} is 1, else 1 - q */
         uint64_t low = (f->top[at + i] >> f->top_shift & 1) - 1, r = f->r[at + i];
         uint64_t keep = (one & low) + ((sum->q[i] ^ low) - low);

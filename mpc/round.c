@@ -54,6 +54,9 @@ struct csl_round *csl_round_begin(struct csl_session *s) {
     } else {
         csl__arena_reset(&r->values);
     }
+    free(r->wire_before);
+    r->wire_before = r->wire;
+    r->wire = NULL;
     r->n_items = 0;
     r->n_wire = 0;
     r->err = CSL_OK;
@@ -63,6 +66,9 @@ struct csl_round *csl_round_begin(struct csl_session *s) {
 
 void csl__round_free(struct csl_round *r) {
     csl__arena_free(&r->values);
+    free(r->wire_before);
+    free(r->wire);
+    r->wire_before = r->wire = NULL;
     r->n_items = 0;
     r->flushed = false;
 }
@@ -73,11 +79,24 @@ static void refuse(struct csl_round *r, enum csl_err e) {
     }
 }
 
-/* Adds an item of n_words values and n_bytes on the wire. NULL, with the reason kept, when it cannot be. */
-static uint64_t *queue(struct csl_round *r, struct csl__item item, size_t n_words, size_t n_bytes) {
-    if (r->flushed || r->n_items == CSL_ROUND_MAX_ITEMS || item.n == 0 ||
+static void add_item(struct csl_round *r, struct csl__item item, size_t n_bytes) {
+    item.wire = r->n_wire;
+    r->items[r->n_items++] = item;
+    r->n_wire += n_bytes;
+}
+
+static bool has_room(struct csl_round *r, const struct csl__item *item, size_t n_bytes) {
+    if (r->flushed || r->n_items == CSL_ROUND_MAX_ITEMS || item->n == 0 ||
         __builtin_add_overflow(r->n_wire, n_bytes, &(size_t){0})) {
         refuse(r, CSL_EINTERNAL);
+        return false;
+    }
+    return true;
+}
+
+/* Adds an item of n_words values and n_bytes on the wire. NULL, with the reason kept, when it cannot be. */
+static uint64_t *queue(struct csl_round *r, struct csl__item item, size_t n_words, size_t n_bytes) {
+    if (!has_room(r, &item, n_bytes)) {
         return NULL;
     }
     uint64_t *values = csl__arena_take(&r->values, n_words);
@@ -86,9 +105,7 @@ static uint64_t *queue(struct csl_round *r, struct csl__item item, size_t n_word
         return NULL;
     }
     item.value = (size_t)(values - r->values.words);
-    item.wire = r->n_wire;
-    r->items[r->n_items++] = item;
-    r->n_wire += n_bytes;
+    add_item(r, item, n_bytes);
     return values;
 }
 
@@ -153,11 +170,38 @@ size_t csl_round_open_bits(struct csl_round *r, const uint64_t *x, const uint64_
     return handle;
 }
 
+size_t csl__round_make_ring(struct csl_round *r, size_t n, unsigned bits, csl__make_fn *make, void *arg) {
+    size_t handle = r->n_items, n_bytes;
+    struct csl__item item = {.n = n, .n_bits = bits, .is_bits = false, .make = make, .make_arg = arg};
+    if (csl_pack_size(&n_bytes, n, bits) != CSL_OK) {
+        refuse(r, CSL_EINTERNAL);
+    } else if (has_room(r, &item, n_bytes)) {
+        add_item(r, item, n_bytes);
+    }
+    return handle;
+}
+
+size_t csl__round_make_bits(struct csl_round *r, size_t n_rows, size_t n_bits, csl__make_fn *make,
+                            void *arg) {
+    size_t handle = r->n_items, n_bytes;
+    struct csl__item item = {.n = n_rows, .n_bits = n_bits, .is_bits = true, .make = make, .make_arg = arg};
+    if (n_bits == 0 || __builtin_mul_overflow(n_rows, csl__bits_bytes(n_bits), &n_bytes)) {
+        refuse(r, CSL_EINTERNAL);
+    } else if (has_room(r, &item, n_bytes)) {
+        add_item(r, item, n_bytes);
+    }
+    return handle;
+}
+
 /* ---- flushing ---- */
 
 enum { BLOCK = 512 }; /* elements; a whole number of bytes at any width */
 
 static void pack_item(uint8_t *wire, const struct csl__item *item, const uint64_t *values) {
+    if (item->make != NULL) {
+        item->make(item->make_arg, wire);
+        return;
+    }
     if (!item->is_bits) {
         csl_pack_bits(wire, values, item->n, (unsigned)item->n_bits);
         return;
@@ -201,15 +245,22 @@ static enum csl_err add_bits(uint64_t *values, const uint8_t *in, const struct c
     return CSL_OK;
 }
 
+static enum csl_err add_item_of(struct csl_round *r, const struct csl__item *item, const uint8_t *in,
+                                struct csl_diag *diag) {
+    if (item->make != NULL) {
+        return csl__opened_check(item, in, diag);
+    }
+    uint64_t *v = r->values.words + item->value;
+    return item->is_bits ? add_bits(v, in, item, diag) : add_ring(v, in, item, diag);
+}
+
 static enum csl_err combine(struct csl_round *r, uint8_t *const in[CSL_MAX_PARTIES]) {
     struct csl_session *s = r->session;
     for (unsigned p = 0; p < s->n_parties; p++) {
         for (size_t i = 0; i < r->n_items && p != s->self; i++) {
             const struct csl__item *item = &r->items[i];
             struct csl_diag diag = {""};
-            uint64_t *v = r->values.words + item->value;
-            enum csl_err err = item->is_bits ? add_bits(v, in[p] + item->wire, item, &diag)
-                                             : add_ring(v, in[p] + item->wire, item, &diag);
+            enum csl_err err = add_item_of(r, item, in[p] + item->wire, &diag);
             if (err != CSL_OK) {
                 return csl_session_fail(s, err, "party %u, round %u: %s", p, s->stats.rounds + 1, diag.text);
             }
@@ -228,13 +279,24 @@ static enum csl_err exchange_in(struct csl_round *r, uint8_t *wire, size_t slot)
     for (size_t i = 0; i < r->n_items; i++) {
         pack_item(out + r->items[i].wire, &r->items[i], r->values.words + r->items[i].value);
     }
+    free(r->wire_before);
+    r->wire_before = NULL;
     CSL_PUBLIC(out, r->n_wire);
     struct csl_diag diag = {""};
     enum csl_err err = s->link->ops->exchange(s->link, in, s->stats.rounds + 1, out, r->n_wire, &diag);
     if (err != CSL_OK) {
         return csl_session_fail(s, err, "%s", diag.text);
     }
+    memcpy(r->in, in, sizeof in);
     return combine(r, in);
+}
+
+static bool is_by_blocks(const struct csl_round *r) {
+    bool made = false;
+    for (size_t i = 0; i < r->n_items; i++) {
+        made |= r->items[i].make != NULL;
+    }
+    return made;
 }
 
 /* Messages are public among the parties once they are sent, and are not wiped then. */
@@ -257,7 +319,9 @@ static enum csl_err exchange(struct csl_round *r) {
     if (err != CSL_OK && ours) {
         csl_wipe(wire, n_bytes);
     }
-    if (ours) {
+    if (err == CSL_OK && ours && is_by_blocks(r)) {
+        r->wire = wire;
+    } else if (ours) {
         free(wire);
     }
     return err;
@@ -287,7 +351,7 @@ enum csl_err csl_round_flush(struct csl_round *r) {
 }
 
 static const uint64_t *opened(const struct csl_round *r, size_t h, bool is_bits) {
-    if (!r->flushed || h >= r->n_items || r->items[h].is_bits != is_bits) {
+    if (!r->flushed || h >= r->n_items || r->items[h].is_bits != is_bits || r->items[h].make != NULL) {
         return NULL;
     }
     return r->values.words + r->items[h].value;
@@ -299,6 +363,15 @@ const uint64_t *csl_round_ring(const struct csl_round *r, size_t h) {
 
 const uint64_t *csl_round_bits(const struct csl_round *r, size_t h) {
     return opened(r, h, true);
+}
+
+struct csl__opening csl__round_opening(const struct csl_round *r, size_t h) {
+    struct csl__opening o = {
+        .n_parties = r->session->n_parties, .n = r->items[h].n, .n_bits = r->items[h].n_bits};
+    for (unsigned p = 0; p < o.n_parties; p++) {
+        o.in[p] = r->in[p] + r->items[h].wire;
+    }
+    return o;
 }
 
 bool csl_round_locate(const struct csl_round *r, struct csl_round_place *out, size_t bit) {

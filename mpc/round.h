@@ -37,6 +37,9 @@ struct csl__item {
     size_t n;      /* elements, or rows */
     size_t n_bits; /* of an element, or of a row */
     bool is_bits;
+    /* Of an opening by blocks (mpc/round_internal.h), which has no words in `values`. */
+    void (*make)(void *arg, uint8_t *wire);
+    void *make_arg;
 };
 
 /* Private; lives in its session. The memory is reused from round to round. */
@@ -48,6 +51,10 @@ struct csl_round {
     size_t n_wire; /* bytes of the message */
     enum csl_err err;
     bool flushed;
+    /* Of openings by blocks: the messages of all parties, and their memory unless the link has taken it; the
+     * memory of the round before, until this round's message is made. */
+    uint8_t *in[CSL_MAX_PARTIES];
+    uint8_t *wire, *wire_before;
 };
 
 /* The session's round, empty. Results of the round before are gone: what had been opened stays in memory

@@ -205,7 +205,8 @@ static void run_table(void *arg) {
 
 static void run_combine(void *arg) {
     const struct relu *r = arg;
-    r->kernels->combine(r->a[0], r->a[1], r->a[2], r->a[3], &r->products, CACHED / 64, UINT64_MAX);
+    r->kernels->combine(r->a[0], r->a[1], r->a[2], r->a[3], &r->products, CACHED / 64, CACHED / 64,
+                        UINT64_MAX);
 }
 
 static void run_finish(void *arg) {

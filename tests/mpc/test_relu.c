@@ -342,7 +342,7 @@ static void check_kernels(const struct csl__relu_kernels *other) {
         memset(out, 0, sizeof out);
         for (int path = 0; path < 2; path++) {
             k[path]->read_table(out[path][0], out[path][1], in[0], in[1], N, digits, digits, digits % 2);
-            k[path]->combine(out[path][0], planes[0], planes[1], planes[2], &p, WORDS,
+            k[path]->combine(out[path][0], planes[0], planes[1], planes[2], &p, WORDS, WORDS,
                              0 - (uint64_t)(digits % 2));
             csl_reduce_mod(in[2], in[2], N, 20);
             struct csl__relu_finish f = {in[2], planes[0], in[3], in[4], in[5],     in[0],
