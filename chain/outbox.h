@@ -61,6 +61,8 @@ struct csl_outbox {
     uint64_t final_block;
     uint8_t final_hash[CSL_HASH_BYTES]; /* of that block */
     unsigned reverts;                   /* in a row: mined, and refused by the contract */
+    int64_t behind_s;                   /* since when nodes show less than was seen; 0: they do not */
+    bool base_fee;                      /* the chain has had blocks with one (EIP-1559) */
     struct csl_outbox_entry entries[CSL_OUTBOX_MAX];
     size_t n;
 };
