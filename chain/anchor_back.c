@@ -116,5 +116,6 @@ enum csl_err csl__anchor_go_back(struct csl_anchor *a, uint64_t count, const str
     o->final = newest->is;
     o->final_block = newest->block;
     memcpy(o->final_hash, b.hash, CSL_HASH_BYTES); /* zero without a block */
-    return csl_outbox_save(o, diag);
+    TRY(csl_outbox_save(o, diag));
+    return csl_outbox_cut_finals(o, diag);
 }
