@@ -133,6 +133,7 @@ static enum csl_err take_new(struct csl_anchor *a, struct csl_ledger *ledger, st
         return csl_fail(diag, CSL_EBUSY, "%d anchors wait to be final: the next one begins after that",
                         CSL_OUTBOX_MAX);
     }
+    o->taken_s = csl__anchor_now(a);
     TRY(csl_outbox_save(o, diag));
     csl__anchor_at(a, CSL_POINT_QUEUED);
     return CSL_OK;

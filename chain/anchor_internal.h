@@ -1,5 +1,4 @@
-/* Shared by anchor.c (steps), anchor_settle.c (what became of it), anchor_back.c (what is gone),
- * anchor_send.c (fees, signing, sending). */
+/* Shared by anchor.c (steps), anchor_settle.c (what became of it), anchor_send.c (fees, signing, sending). */
 #ifndef CSL_CHAIN_ANCHOR_INTERNAL_H
 #define CSL_CHAIN_ANCHOR_INTERNAL_H
 

@@ -63,6 +63,7 @@ struct csl_outbox {
     uint8_t final_hash[CSL_HASH_BYTES]; /* of that block */
     unsigned reverts;                   /* in a row: mined, and refused by the contract */
     int64_t behind_s;                   /* since when nodes show less than was seen; 0: they do not */
+    int64_t taken_s;                    /* when a checkpoint was last taken; 0: never */
     bool base_fee;                      /* the chain has had blocks with one (EIP-1559) */
     struct csl_outbox_entry entries[CSL_OUTBOX_MAX];
     size_t n;

@@ -203,17 +203,15 @@ static void a_base_fee_is_known(void **state) {
     (void)state;
     struct site s;
     struct liar l;
-    struct csl_diag diag = {""};
     site_open(&s, 1);
-    liar_start(&l, &s, no_base_fee, 1000);
-    uint8_t contract[CSL_ADDRESS_BYTES], hash[CSL_HASH_BYTES];
-    uint64_t gas = 0;
+    anchor_close(&s);
+    s.opt.contract.chain_id = 1;
+    anchor_open(&s);
     node_do("anvil_setChainId", "[1]");
-    assert_int_equal(csl_anchor_deploy(contract, hash, &gas, &s.rpc, 1, &s.signer, &csl_anchor_limits_default,
-                                       1000, &diag),
-                     CSL_EPROTO);
+    liar_start(&l, &s, no_base_fee, 1000);
+    assert_int_equal(step(&s, true), CSL_EPROTO);
     node_do("anvil_setChainId", "[31337]");
-    assert_non_null(strstr(diag.text, "shows no base fee"));
+    assert_non_null(strstr(s.diag.text, "shows no base fee"));
     assert_int_equal(nonce_of(s.signer.address), 0);
     liar_stop(&l, &s);
     site_close(&s);
