@@ -182,6 +182,20 @@ static enum csl_err keep_anchoring(struct csl_anchor_job *j, struct csl_diag *di
     return CSL_OK;
 }
 
+static enum csl_err not_all(const struct csl_anchor_job *j, enum csl_err err, uint64_t target,
+                            struct csl_diag *diag) {
+    char why[320];
+    struct csl_anchor_progress p;
+    csl_anchor_progress(j->anchor, &p);
+    (void)snprintf(why, sizeof why, "%s", err == CSL_OK ? "" : diag->text);
+    return csl_fail(
+        diag, err == CSL_OK ? CSL_ETIMEOUT : err,
+        "%llu of %llu entries are anchored, %llu of them finally; the rest goes on when this runs "
+        "again%s%s",
+        (unsigned long long)p.mined, (unsigned long long)target, (unsigned long long)p.final,
+        why[0] == '\0' ? "" : ": ", why);
+}
+
 /* Until the checkpoint that is the newest now is final. */
 static enum csl_err anchor_once(struct csl_anchor_job *j, uint64_t *target, struct csl_diag *diag) {
     struct trouble t = {""};
@@ -202,17 +216,13 @@ static enum csl_err anchor_once(struct csl_anchor_job *j, uint64_t *target, stru
             return CSL_OK;
         }
         tell_trouble(&t, err, diag);
-        if (stopped != 0 || now_ms() >= until) {
-            char why[320];
-            (void)snprintf(why, sizeof why, "%s", err == CSL_OK ? "" : diag->text);
-            return csl_fail(
-                diag, err == CSL_OK ? CSL_ETIMEOUT : err,
-                "%llu of %llu entries are anchored, %llu of them finally; the rest goes on when this runs "
-                "again%s%s",
-                (unsigned long long)p.mined, (unsigned long long)*target, (unsigned long long)p.final,
-                why[0] == '\0' ? "" : ": ", why);
+        int64_t left = until - now_ms();
+        if (stopped == 0 && left > 0) {
+            nap(left < (int64_t)j->o->poll_ms ? (uint64_t)left : j->o->poll_ms);
         }
-        nap(j->o->poll_ms);
+        if (stopped != 0 || now_ms() >= until) {
+            return not_all(j, err, *target, diag);
+        }
     }
 }
 
