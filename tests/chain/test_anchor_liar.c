@@ -1,93 +1,10 @@
 /* Anchoring through a node that says what is not so: it costs little, and an honest node afterwards is
  * enough. */
-#include "tests/chain/anvil_world.h"
+#include "tests/chain/liar_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "audit/verify.h"
-#include "chain/anchored.h"
-#include "net/http/http.h"
-#include "tests/net/http_server.h"
-
-/* ---- A node before the node ---- */
-
-struct liar;
-/* The result to give instead; NULL: what the node says. */
-typedef json_t *lie(struct liar *l, const char *method, const json_t *params);
-
-struct liar {
-    struct test_http *server;
-    char url[64];
-    lie *says;
-    uint64_t value;
-    _Atomic unsigned asked; /* of what the lie counts */
-    char hash[CSL_HASH_ROOM];
-    bool sent;
-    char call[2 * CSL_CONTRACT_CALL_BYTES + 1]; /* of the transaction that it kept for itself */
-};
-
-static void must(bool good) { /* another thread than the test's */
-    if (!good) {
-        abort();
-    }
-}
-
-static char *forward(const struct test_http_request *q) {
-    struct csl_diag diag = {""};
-    char *text = NULL;
-    size_t n = 0;
-    const struct csl_http f = {.url = csl_anvil_url(anvil),
-                               .content_type = "application/json",
-                               .total_ms = 10000,
-                               .max_response_bytes = 1 << 22,
-                               .body = q->body,
-                               .n_body = q->n_body};
-    must(csl_http_fetch(&f, NULL, &text, &n, &diag) == CSL_OK);
-    return text;
-}
-
-static void between(void *arg, const struct test_http_request *q, struct test_http_conn *c) {
-    struct liar *l = arg;
-    json_t *request = json_loadb((const char *)q->body, q->n_body, 0, NULL);
-    must(request != NULL);
-    json_t *result =
-        l->says(l, json_string_value(json_object_get(request, "method")), json_object_get(request, "params"));
-    char *text = NULL;
-    if (result == NULL) {
-        text = forward(q);
-    } else {
-        json_t *answer = json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", json_object_get(request, "id"),
-                                   "result", result);
-        text = json_dumps(answer, JSON_COMPACT);
-        json_decref(answer);
-    }
-    must(text != NULL);
-    (void)test_http_answer(c, 200, "application/json", text, strlen(text));
-    free(text);
-    json_decref(request);
-}
-
-static void liar_start(struct liar *l, struct site *s, lie *says, uint64_t value) {
-    memset(l, 0, sizeof *l);
-    l->says = says;
-    l->value = value;
-    l->server = test_http_start(between, l, NULL);
-    (void)snprintf(l->url, sizeof l->url, "%s", test_http_url(l->server, "/"));
-    s->rpc.url = l->url;
-}
-
-static void liar_stop(struct liar *l, struct site *s) {
-    s->rpc.url = csl_anvil_url(anvil);
-    test_http_stop(l->server);
-}
-
-static json_t *quantity(uint64_t v) {
-    char text[24];
-    (void)snprintf(text, sizeof text, "0x%llx", (unsigned long long)v);
-    return json_string(text);
-}
 
 /* ---- Gas ---- */
 
@@ -250,21 +167,6 @@ static json_t *receipt(const struct liar *l, uint64_t block, bool good) {
                      "status", good ? "0x1" : "0x0", "gasUsed", "0x5208");
 }
 
-/* Keeps the transaction for itself, and says that the node has it. */
-static json_t *swallow(struct liar *l, const json_t *params) {
-    const char *raw = json_string_value(json_array_get(params, 0));
-    const char *call = strstr(raw, "2d7d7c27");
-    size_t n = strlen(raw) / 2 - 1;
-    uint8_t *bytes = malloc(n), hash[CSL_HASH_BYTES];
-    must(bytes != NULL && call != NULL && csl_hex0x_parse(bytes, n, raw));
-    csl_tx_hash(hash, bytes, n);
-    csl_hex0x_text(l->hash, hash, sizeof hash);
-    (void)snprintf(l->call, sizeof l->call, "%s", call);
-    l->sent = true;
-    free(bytes);
-    return json_string(l->hash);
-}
-
 static bool asks_for_receipt(const struct liar *l, const char *method, const json_t *params) {
     return strcmp(method, "eth_getTransactionReceipt") == 0 &&
            strcmp(json_string_value(json_array_get(params, 0)), l->hash) == 0;
@@ -273,7 +175,7 @@ static bool asks_for_receipt(const struct liar *l, const char *method, const jso
 /* Everything far in the future, and final. */
 static json_t *far_blocks(struct liar *l, const char *method, const json_t *params) {
     if (strcmp(method, "eth_sendRawTransaction") == 0) {
-        return swallow(l, params);
+        return liar_swallow(l, params);
     }
     if (!l->sent) {
         return NULL;
@@ -436,7 +338,7 @@ static void no_block_without_us(void **state) {
 /* Forged receipts of failures: their block is looked at. */
 static json_t *failures(struct liar *l, const char *method, const json_t *params) {
     if (strcmp(method, "eth_sendRawTransaction") == 0) {
-        return swallow(l, params);
+        return liar_swallow(l, params);
     }
     return l->sent && asks_for_receipt(l, method, params) ? receipt(l, 1, false) : NULL;
 }
@@ -461,119 +363,14 @@ static void failures_that_never_were(void **state) {
     site_close(&s);
 }
 
-/* ---- Time ---- */
-
-static void questions_end(void **state) {
-    (void)state;
-    struct site s;
-    volatile sig_atomic_t stopped = 1;
-    site_open(&s, 1);
-    s.rpc.until_ms = csl_rpc_now_ms() - 1;
-    assert_int_equal(step(&s, true), CSL_ETIMEOUT);
-    assert_non_null(strstr(s.diag.text, "is over"));
-    s.rpc.until_ms = csl_rpc_now_ms() + 60000;
-    s.rpc.stopped = &stopped;
-    assert_int_equal(step(&s, true), CSL_ETIMEOUT);
-    assert_non_null(strstr(s.diag.text, "stopped"));
-    stopped = 0;
-    settle(&s);
-    expect_anchored(&s, 1);
-    site_close(&s);
-}
-
-/* More anchors than anybody can read: pages of entries without an end. */
-static json_t *endless(struct liar *l, const char *method, const json_t *params) {
-    const char *data = json_string_value(json_object_get(json_array_get(params, 0), "data"));
-    if (strcmp(method, "eth_call") != 0 || data == NULL) {
-        return NULL;
-    }
-    enum { HEAD = 2 + 8 + 128, WORD = 64, PAGE_TEXT = 2 + WORD * (2 + 4 * 512) + 1 };
-    char *text = malloc(PAGE_TEXT);
-    must(text != NULL);
-    if (strlen(data) == HEAD) {
-        (void)snprintf(text, PAGE_TEXT, "0x%064llx%064x%064llx%064x%064x", (unsigned long long)l->value, 0x22,
-                       (unsigned long long)l->value, 1, 1795288900);
-    } else {
-        char word[17] = "";
-        memcpy(word, data + HEAD + WORD - 16, 16);
-        unsigned long long from = strtoull(word, NULL, 16);
-        memcpy(word, data + HEAD + 2 * WORD - 16, 16);
-        unsigned long long n = strtoull(word, NULL, 16);
-        char *at = text + sprintf(text, "0x%064x%064llx", 32, n);
-        must(n <= 512);
-        for (unsigned long long i = 0; i < n; i++) {
-            at += sprintf(at, "%064x%064llx%064x%064x", 0x22, from + i + 1, 1, 1795288900);
-        }
-        l->asked++;
-    }
-    json_t *result = json_string(text);
-    free(text);
-    return result;
-}
-
-static void pages_without_end(void **state) {
-    (void)state;
-    struct site s;
-    struct liar l;
-    struct csl_anchored a;
-    struct csl_audit_report r = {.verdict = CSL_VERDICT_CONSISTENT};
-    struct csl_auditee who = {.name = NAME, .roles = 1, .party = 0, .sign_key = key};
-    csl_bundle *b = NULL;
-    static const uint8_t roster_digest[32] = {7};
-    site_open(&s, 1);
-    struct csl_anchored_site site = {.member = &who, .account = s.signer.address, .consortium = CONSORTIUM};
-    assert_int_equal(csl_bundle_export(&b, s.ledger, NAME, roster_digest, NULL, NULL, 0, &s.diag), CSL_OK);
-    liar_start(&l, &s, endless, UINT64_C(1) << 32);
-    s.rpc.until_ms = csl_rpc_now_ms() + 300;
-    assert_int_equal(csl_anchored_verify(&a, &r, &s.opt.contract, 1, &site, b, &s.diag), CSL_OK);
-    assert_false(a.asked);
-    assert_int_equal(a.n_anchors, UINT64_C(1) << 32);
-    bool incomplete = false;
-    for (size_t i = 0; i < r.n_findings; i++) {
-        incomplete = incomplete || (r.findings[i].verdict == CSL_VERDICT_INCOMPLETE &&
-                                    strstr(r.findings[i].text, "looked at") != NULL);
-    }
-    assert_true(incomplete);
-    csl_audit_report_clear(&r);
-    csl_bundle_free(b);
-
-    /* Past the first million, page by page. */
-    s.rpc.until_ms = 0;
-    l.asked = 0;
-    struct csl_anchor_entry *e = NULL;
-    uint8_t origin[CSL_CONTRACT_ORIGIN_BYTES] = {0};
-    const uint64_t from = UINT64_C(5) << 20;
-    assert_int_equal(csl_contract_entries(&s.opt.contract, &e, from, from + 1000, s.signer.address, origin,
-                                          CSL_LATEST, &s.diag),
-                     CSL_OK);
-    assert_int_equal(e[999].index, from + 999);
-    assert_int_equal(e[999].is.size, from + 1000);
-    assert_int_equal(l.asked, 2);
-    free(e);
-    /* And of so many that a site does not know it takes only the newest. */
-    l.asked = 0;
-    assert_int_equal(step(&s, true), CSL_EPROTO); /* of no ledger of ours */
-    assert_in_range(l.asked, 0, 2);
-    liar_stop(&l, &s);
-    settle(&s);
-    expect_anchored(&s, 1);
-    site_close(&s);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(too_low_an_estimate),
-        cmocka_unit_test(replacements_are_estimated),
-        cmocka_unit_test(a_base_fee_is_not_forgotten),
-        cmocka_unit_test(a_base_fee_is_known),
-        cmocka_unit_test(counts_that_cannot_be),
-        cmocka_unit_test(blocks_that_never_come),
-        cmocka_unit_test(blocks_that_are_not_there),
-        cmocka_unit_test(blocks_without_the_anchor),
-        cmocka_unit_test(no_block_without_us),
-        cmocka_unit_test(failures_that_never_were),
-        cmocka_unit_test(questions_end),
-        cmocka_unit_test(pages_without_end),
+        cmocka_unit_test(too_low_an_estimate),         cmocka_unit_test(replacements_are_estimated),
+        cmocka_unit_test(a_base_fee_is_not_forgotten), cmocka_unit_test(a_base_fee_is_known),
+        cmocka_unit_test(counts_that_cannot_be),       cmocka_unit_test(blocks_that_never_come),
+        cmocka_unit_test(blocks_that_are_not_there),   cmocka_unit_test(blocks_without_the_anchor),
+        cmocka_unit_test(no_block_without_us),         cmocka_unit_test(failures_that_never_were),
+
     };
     need_anvil();
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
