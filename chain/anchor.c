@@ -8,8 +8,12 @@
 
 #include "chain/anchor_internal.h"
 
-const struct csl_anchor_limits csl_anchor_limits_default = {
-    .max_fee = 100000000000, .max_priority = 3000000000, .gas_limit = 200000, .resend_s = 60, .reverts = 3};
+const struct csl_anchor_limits csl_anchor_limits_default = {.max_fee = 100000000000,
+                                                            .max_priority = 3000000000,
+                                                            .gas_limit = 200000,
+                                                            .resend_s = 60,
+                                                            .behind_s = 3600,
+                                                            .reverts = 3};
 
 /* ---- For the other files ---- */
 
@@ -128,6 +132,7 @@ static enum csl_err take_new(struct csl_anchor *a, struct csl_ledger *ledger, st
         return csl_fail(diag, CSL_EBUSY, "%d anchors wait to be final: the next one begins after that",
                         CSL_OUTBOX_MAX);
     }
+    o->taken_s = csl__anchor_now(a);
     TRY(csl_outbox_save(o, diag));
     csl__anchor_at(a, CSL_POINT_QUEUED);
     return CSL_OK;
@@ -151,6 +156,7 @@ enum csl_err csl_anchor_step(struct csl_anchor *a, struct csl_ledger *ledger, bo
     if (!found) {
         return csl_fail(diag, CSL_EPROTO, "the node has no latest block");
     }
+    o->base_fee = o->base_fee || a->latest.has_base_fee; /* kept with the next save */
     TRY(csl__anchor_settle(a, ledger, diag));
     TRY(csl__anchor_send_again(a, diag));
     size_t waiting = csl__anchor_waiting(a);

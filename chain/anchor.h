@@ -23,10 +23,11 @@
 #include "chain/signer.h"
 
 struct csl_anchor_limits {
-    uint64_t max_fee;      /* wei a gas, base fee and tip together */
-    uint64_t max_priority; /* wei a gas, the tip: what a lying node could drain */
+    uint64_t max_fee;      /* wei a gas, base fee and tip together; all that bounds a legacy price */
+    uint64_t max_priority; /* wei a gas, the tip: what a lying node could drain where there is a base fee */
     uint64_t gas_limit;    /* of one anchor */
     uint32_t resend_s;     /* an anchor that waits longer is sent again with higher fees */
+    uint32_t behind_s;     /* a node that shows less than was seen is waited for so long, then believed */
     unsigned reverts;      /* this many anchors in a row that were mined and refused: CSL_EPERM */
 };
 extern const struct csl_anchor_limits csl_anchor_limits_default;

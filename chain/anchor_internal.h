@@ -26,6 +26,26 @@ CSL_MUST_CHECK enum csl_err csl__anchor_settle(struct csl_anchor *a, struct csl_
 /* The first entry that is not in a block; box->n when all are. */
 size_t csl__anchor_waiting(const struct csl_anchor *a);
 
+/* ---- anchor_back.c ---- */
+/* Whether the node holds this block for the chain's at that height. */
+CSL_MUST_CHECK enum csl_err csl__anchor_is_canonical(bool *yes, const struct csl_anchor *a, uint64_t number,
+                                                     const uint8_t hash[CSL_HASH_BYTES], uint64_t *time_s,
+                                                     struct csl_diag *diag);
+/* The node shows less than was seen before: CSL_ESTALE with these words, until that has lasted
+ * limits.behind_s; then CSL_OK with *go_on, and the caller goes back to what the contract holds. */
+CSL_MUST_CHECK enum csl_err csl__anchor_behind(struct csl_anchor *a, bool *go_on, struct csl_diag *diag,
+                                               const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Entries from there on are in no block: they wait again, with the bytes that we have; without any they are
+ * begun anew. */
+CSL_MUST_CHECK enum csl_err csl__anchor_back_to_waiting(struct csl_anchor *a, size_t from,
+                                                        struct csl_diag *diag);
+/* That the blocks of mined entries are still there. */
+CSL_MUST_CHECK enum csl_err csl__anchor_check_blocks(struct csl_anchor *a, struct csl_diag *diag);
+/* Fewer on the chain than are final here: the node is behind, or more blocks were reorganised than the
+ * roster's confirmations allow for. Then what is left there is continued. */
+CSL_MUST_CHECK enum csl_err csl__anchor_go_back(struct csl_anchor *a, uint64_t count,
+                                                const struct csl_anchor_entry *newest, struct csl_diag *diag);
+
 /* ---- anchor_send.c ---- */
 /* Makes the node know every signed entry, the oldest first; raises the fees of the first when it waited too
  * long. */

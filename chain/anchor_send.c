@@ -13,11 +13,36 @@ static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* Chains of which everybody knows that their blocks have a base fee: mainnet, its test chains (Sepolia,
+ * Holesky, Hoodi), OP, Gnosis, Polygon, Base, Avalanche. */
+static bool has_base_fee(uint64_t chain_id) {
+    static const uint64_t known[] = {1, 11155111, 17000, 560048, 10, 100, 137, 8453, 43114};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (known[i] == chain_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A legacy price is paid in full, whatever others pay: a node must not talk us into one. */
+static enum csl_err hides_base_fee(const struct csl_rpc *rpc, struct csl_diag *diag) {
+    char place[PLACE];
+    csl_http_place(place, sizeof place, rpc->url);
+    return csl_fail(diag, CSL_EPROTO,
+                    "%s shows no base fee, and this chain's blocks have one: nothing is signed; name another "
+                    "node (--url)",
+                    place);
+}
+
 /* Twice the base fee leaves room for six full blocks; what is not needed is not paid. */
 enum csl_err csl__anchor_fees(struct csl_tx *tx, struct csl_rpc *rpc, const struct csl_anchor_limits *limits,
                               struct csl_diag *diag) {
     struct csl_fees f;
     TRY(csl_rpc_fees(rpc, &f, diag));
+    if (f.legacy && has_base_fee(tx->chain_id)) {
+        return hides_base_fee(rpc, diag);
+    }
     tx->legacy = f.legacy;
     tx->max_priority = f.legacy ? 0 : least(f.priority, limits->max_priority);
     uint64_t floor = f.legacy ? f.gas_price : f.base_fee;
@@ -32,6 +57,12 @@ enum csl_err csl__anchor_fees(struct csl_tx *tx, struct csl_rpc *rpc, const stru
     uint64_t room = limits->max_fee - tx->max_priority;
     tx->max_fee = f.legacy ? floor : tx->max_priority + (floor > room / 2 ? room : 2 * floor);
     return CSL_OK;
+}
+
+/* The same, where earlier blocks of the chain were seen. */
+static enum csl_err fees_now(struct csl_tx *tx, const struct csl_anchor *a, struct csl_diag *diag) {
+    TRY(csl__anchor_fees(tx, a->opt.contract.rpc, &a->opt.limits, diag));
+    return tx->legacy && a->box->base_fee ? hides_base_fee(a->opt.contract.rpc, diag) : CSL_OK;
 }
 
 enum csl_err csl__anchor_funds(struct csl_rpc *rpc, const uint8_t account[CSL_ADDRESS_BYTES],
@@ -98,6 +129,44 @@ static enum csl_err sign_variant(struct csl_anchor *a, struct csl_outbox_entry *
     return CSL_OK;
 }
 
+/* ---- Gas ---- */
+
+/* What is enough by Ethereum's prices, whatever a node says: EIP-2028 and EIP-7623 for the data, and the
+ * code, which takes 70,000 at a ledger's first anchor. What is not used is not paid. */
+static uint64_t gas_floor(const uint8_t call[CSL_CONTRACT_CALL_BYTES]) {
+    enum { TRANSACTION = 21000, CODE = 80000, BYTE = 16, ZERO = 4, TOKEN = 10 };
+    uint64_t data = 0, tokens = 0;
+    for (size_t i = 0; i < CSL_CONTRACT_CALL_BYTES; i++) {
+        data += call[i] == 0 ? ZERO : BYTE;
+        tokens += call[i] == 0 ? 1 : 4;
+    }
+    return TRANSACTION + (data + CODE > TOKEN * tokens ? data + CODE : TOKEN * tokens);
+}
+
+/* Says why the contract would refuse, before anything is paid. */
+static enum csl_err estimate(struct csl_anchor *a, struct csl_outbox_entry *e, const uint8_t *call,
+                             struct csl_diag *diag) {
+    struct csl_rpc *rpc = a->opt.contract.rpc;
+    struct csl_call c = {
+        .from = a->account, .to = a->opt.contract.address, .data = call, .n_data = CSL_CONTRACT_CALL_BYTES};
+    uint64_t gas = 0;
+    enum csl_err err = csl_rpc_estimate_gas(rpc, &gas, &c, diag);
+    if (err == CSL_EPEER && rpc->refused == CSL_REFUSED_REVERT &&
+        rpc->revert_known == CSL_CONTRACT_NOT_CURRENT) {
+        err = csl_fail_context(diag, CSL_ESTALE, "the chain's newest anchor changed meanwhile; try again");
+    }
+    TRY(err);
+    if (gas > a->opt.limits.gas_limit) {
+        return csl_fail(
+            diag, CSL_EPROTO,
+            "the node says that an anchor takes %llu gas, and --gas-limit is %llu: nothing is sent",
+            (unsigned long long)gas, (unsigned long long)a->opt.limits.gas_limit);
+    }
+    uint64_t room = gas + gas / 4, needs = gas_floor(call); /* another block may cost a little more */
+    e->gas_limit = least(room > needs ? room : needs, a->opt.limits.gas_limit);
+    return CSL_OK;
+}
+
 /* ---- Sending ---- */
 
 static enum csl_err raise_fees(struct csl_anchor *a, struct csl_outbox_entry *e, struct csl_diag *diag);
@@ -116,13 +185,29 @@ static enum csl_err send(struct csl_anchor *a, struct csl_outbox_entry *e, struc
     return err;
 }
 
+/* For a replacement. Behind others of ours that wait it cannot be estimated; and a node that estimates on top
+ * of its pool finds the very anchor there that is to be replaced, where the contract was read in this step.
+ */
+static enum csl_err estimate_again(struct csl_anchor *a, struct csl_outbox_entry *e, const uint8_t *call,
+                                   struct csl_diag *diag) {
+    struct csl_rpc *rpc = a->opt.contract.rpc;
+    if (e == &a->box->entries[csl__anchor_waiting(a)]) {
+        enum csl_err err = estimate(a, e, call, diag);
+        bool in_pool = err == CSL_ESTALE && rpc->refused == CSL_REFUSED_REVERT;
+        TRY(in_pool ? CSL_OK : err);
+    }
+    uint64_t needs = least(gas_floor(call), a->opt.limits.gas_limit);
+    e->gas_limit = e->gas_limit > needs ? e->gas_limit : needs;
+    return CSL_OK;
+}
+
 /* The same nonce and call for more; at the limits it waits on. */
 static enum csl_err raise_fees(struct csl_anchor *a, struct csl_outbox_entry *e, struct csl_diag *diag) {
     const struct csl_outbox_variant *old = &e->variants[e->n_variants - 1];
     const struct csl_anchor_limits *limits = &a->opt.limits;
     uint8_t call[CSL_CONTRACT_CALL_BYTES];
     struct csl_tx tx = tx_of(a, e, call), now = tx;
-    TRY(csl__anchor_fees(&now, a->opt.contract.rpc, limits, diag));
+    TRY(fees_now(&now, a, diag));
     tx.legacy = old->legacy;
     if (e->n_variants == CSL_OUTBOX_VARIANTS) {
         return csl_fail(diag, CSL_EBUSY,
@@ -141,6 +226,8 @@ static enum csl_err raise_fees(struct csl_anchor *a, struct csl_outbox_entry *e,
                         (unsigned long long)(limits->max_fee / GWEI),
                         (unsigned long long)(limits->max_priority / GWEI));
     }
+    TRY(estimate_again(a, e, call, diag));
+    tx.gas_limit = e->gas_limit;
     TRY(csl__anchor_funds(a->opt.contract.rpc, a->account, &tx, diag));
     csl__anchor_say(a, "the anchor of %llu entries waits: sent again with more fees",
                     (unsigned long long)e->is.size);
@@ -210,37 +297,16 @@ enum csl_err csl__anchor_send_again(struct csl_anchor *a, struct csl_diag *diag)
 
 /* ---- A new one ---- */
 
-/* Says why the contract would refuse, before anything is paid. */
-static enum csl_err estimate(struct csl_anchor *a, struct csl_outbox_entry *e, const uint8_t *call,
-                             struct csl_diag *diag) {
-    struct csl_rpc *rpc = a->opt.contract.rpc;
-    struct csl_call c = {
-        .from = a->account, .to = a->opt.contract.address, .data = call, .n_data = CSL_CONTRACT_CALL_BYTES};
-    uint64_t gas = 0;
-    enum csl_err err = csl_rpc_estimate_gas(rpc, &gas, &c, diag);
-    if (err == CSL_EPEER && rpc->refused == CSL_REFUSED_REVERT &&
-        rpc->revert_known == CSL_CONTRACT_NOT_CURRENT) {
-        err = csl_fail_context(diag, CSL_ESTALE, "the chain's newest anchor changed meanwhile; try again");
-    }
-    TRY(err);
-    e->gas_limit = gas + gas / 4; /* another block may cost a little more */
-    if (gas > a->opt.limits.gas_limit || e->gas_limit < gas) {
-        return csl_fail(
-            diag, CSL_EPROTO,
-            "the node says that an anchor takes %llu gas, and --gas-limit is %llu: nothing is sent",
-            (unsigned long long)gas, (unsigned long long)a->opt.limits.gas_limit);
-    }
-    e->gas_limit = least(e->gas_limit, a->opt.limits.gas_limit);
-    return CSL_OK;
-}
-
 /* Behind those of our own that the node may have forgotten. */
 static enum csl_err choose_nonce(struct csl_anchor *a, struct csl_outbox_entry *e, struct csl_diag *diag) {
     TRY(csl_rpc_nonce(a->opt.contract.rpc, &e->nonce, a->account, CSL_PENDING, diag));
     for (const struct csl_outbox_entry *o = a->box->entries; o < e; o++) {
         if (o->n_variants != 0 && o->nonce >= e->nonce) {
-            e->nonce = o->nonce + 1;
+            e->nonce = o->nonce + 1; /* below 2^64: a transaction's is below 2^64 - 1 */
         }
+    }
+    if (e->nonce == UINT64_MAX) {
+        return csl_fail(diag, CSL_EPROTO, "the nodes' count of the account's transactions cannot be");
     }
     return CSL_OK;
 }
@@ -259,7 +325,7 @@ enum csl_err csl__anchor_send_new(struct csl_anchor *a, struct csl_diag *diag) {
     TRY(estimate(a, e, call, diag));
     TRY(choose_nonce(a, e, diag));
     tx = tx_of(a, e, call);
-    TRY(csl__anchor_fees(&tx, a->opt.contract.rpc, &a->opt.limits, diag));
+    TRY(fees_now(&tx, a, diag));
     TRY(csl__anchor_funds(a->opt.contract.rpc, a->account, &tx, diag));
     TRY(sign_variant(a, e, &tx, diag));
     return send(a, e, diag);

@@ -13,68 +13,13 @@ size_t csl__anchor_waiting(const struct csl_anchor *a) {
     return i;
 }
 
-/* Whether the node holds this block for the chain's at that height. */
-static enum csl_err is_canonical(bool *yes, const struct csl_anchor *a, uint64_t number,
-                                 const uint8_t hash[CSL_HASH_BYTES], uint64_t *time_s,
-                                 struct csl_diag *diag) {
-    struct csl_block b;
-    bool found = false;
-    *yes = false;
-    TRY(csl_rpc_block(a->opt.contract.rpc, &b, &found,
-                      &(const struct csl_block_at){.kind = CSL_AT_NUMBER, .number = number}, diag));
-    *yes = found && memcmp(b.hash, hash, CSL_HASH_BYTES) == 0;
-    if (*yes && time_s != NULL) {
-        *time_s = b.timestamp;
-    }
-    return CSL_OK;
-}
-
-/* ---- Blocks that are gone ---- */
-
-/* Its block was reorganised away: it waits again, with the bytes that we have; without any it is begun anew.
- */
-static enum csl_err back_to_waiting(struct csl_anchor *a, size_t from, struct csl_diag *diag) {
-    struct csl_outbox *o = a->box;
-    csl__anchor_say(a, "block %llu was reorganised away: the anchor of %llu entries waits again",
-                    (unsigned long long)o->entries[from].mined.block,
-                    (unsigned long long)o->entries[from].is.size);
-    for (size_t i = from; i < o->n; i++) {
-        struct csl_outbox_entry *e = &o->entries[i];
-        if (e->n_variants == 0 && e->state == CSL_OUTBOX_MINED) {
-            csl_outbox_cut(o, i);
-            break;
-        }
-        e->state = e->n_variants == 0 ? CSL_OUTBOX_QUEUED : CSL_OUTBOX_SIGNED;
-        memset(&e->mined, 0, sizeof e->mined);
-    }
-    return csl_outbox_save(o, diag);
-}
-
-static enum csl_err check_blocks(struct csl_anchor *a, struct csl_diag *diag) {
-    for (size_t i = 0; i < a->box->n && a->box->entries[i].state == CSL_OUTBOX_MINED; i++) {
-        const struct csl_outbox_mined *m = &a->box->entries[i].mined;
-        bool there = false;
-        TRY(is_canonical(&there, a, m->block, m->block_hash, NULL, diag));
-        if (!there && a->latest.number < m->block) {
-            return csl_fail(diag, CSL_ESTALE,
-                            "the node is at block %llu and an anchor is in block %llu: it is behind, or its "
-                            "blocks were taken back; try again",
-                            (unsigned long long)a->latest.number, (unsigned long long)m->block);
-        }
-        if (!there) {
-            return back_to_waiting(a, i, diag);
-        }
-    }
-    return CSL_OK;
-}
-
 /* ---- Receipts ---- */
 
 static enum csl_err take_mined(struct csl_anchor *a, struct csl_outbox_entry *e, const struct csl_receipt *r,
                                struct csl_diag *diag) {
     bool there = false;
     uint64_t time_s = 0;
-    TRY(is_canonical(&there, a, r->block_number, r->block_hash, &time_s, diag));
+    TRY(csl__anchor_is_canonical(&there, a, r->block_number, r->block_hash, &time_s, diag));
     if (!there) {
         return CSL_OK; /* of a block that is being reorganised: asked again in the next step */
     }
@@ -125,7 +70,9 @@ static enum csl_err check_receipts(struct csl_anchor *a, struct csl_diag *diag) 
             return CSL_OK;
         }
         if (!r.succeeded) {
-            return take_reverted(a, i, &r, diag);
+            bool there = false;
+            TRY(csl__anchor_is_canonical(&there, a, r.block_number, r.block_hash, NULL, diag));
+            return there ? take_reverted(a, i, &r, diag) : CSL_OK;
         }
         TRY(take_mined(a, e, &r, diag));
         if (e->state != CSL_OUTBOX_MINED) {
@@ -280,41 +227,6 @@ static enum csl_err take_over(struct csl_anchor *a, uint64_t known, uint64_t cou
     return err;
 }
 
-/* Fewer on the chain than are final here: the node is behind, or more blocks were reorganised than the
- * roster's confirmations allow for. Then what is left there is continued. */
-static enum csl_err go_back(struct csl_anchor *a, uint64_t count, const struct csl_anchor_entry *newest,
-                            struct csl_diag *diag) {
-    struct csl_outbox *o = a->box;
-    bool there = false;
-    TRY(is_canonical(&there, a, o->final_block, o->final_hash, NULL, diag));
-    if (there || a->latest.number < o->final_block) {
-        return csl_fail(diag, CSL_ESTALE,
-                        "the node shows %llu anchors, and %llu are final: it is behind; try again",
-                        (unsigned long long)count, (unsigned long long)o->n_final);
-    }
-    struct csl_block b = {.number = 0};
-    bool found = count == 0;
-    if (count != 0) {
-        TRY(csl_rpc_block(a->opt.contract.rpc, &b, &found,
-                          &(const struct csl_block_at){.kind = CSL_AT_NUMBER, .number = newest->block},
-                          diag));
-    }
-    if (!found) {
-        return csl_fail(diag, CSL_ESTALE, "the node does not show block %llu, which has an anchor; try again",
-                        (unsigned long long)newest->block);
-    }
-    csl__anchor_say(a,
-                    "block %llu with a final anchor was reorganised away: more blocks than the roster's "
-                    "confirmations; the chain's %llu anchors are continued",
-                    (unsigned long long)o->final_block, (unsigned long long)count);
-    csl_outbox_cut(o, 0);
-    o->n_final = count;
-    o->final = newest->is;
-    o->final_block = newest->block;
-    memcpy(o->final_hash, b.hash, CSL_HASH_BYTES); /* zero without a block */
-    return csl_outbox_save(o, diag);
-}
-
 /* The contract's list against ours; a member's list only grows, but for reorganisations. */
 static enum csl_err check_contract(struct csl_anchor *a, struct csl_ledger *ledger, struct csl_diag *diag) {
     struct csl_outbox *o = a->box;
@@ -325,11 +237,14 @@ static enum csl_err check_contract(struct csl_anchor *a, struct csl_ledger *ledg
         TRY(check_ours(a, ledger, &newest, diag));
     }
     if (count < o->n_final) {
-        return go_back(a, count, &newest, diag);
+        return csl__anchor_go_back(a, count, &newest, diag);
     }
     uint64_t known = o->n_final + csl__anchor_waiting(a);
-    if (count < known) { /* a block went between our questions; the next step sees which */
-        return csl_fail(diag, CSL_ESTALE, "blocks with anchors are being reorganised; try again");
+    if (count <
+        known) { /* a block went between our questions; the next step sees which. Or they do not agree */
+        bool go_on = false;
+        TRY(csl__anchor_behind(a, &go_on, diag, "blocks with anchors are being reorganised"));
+        return csl__anchor_back_to_waiting(a, (size_t)(count - o->n_final), diag);
     }
     return count == known ? CSL_OK : take_over(a, known, count, ledger, diag);
 }
@@ -371,10 +286,15 @@ static enum csl_err check_final(struct csl_anchor *a, struct csl_diag *diag) {
 
 enum csl_err csl__anchor_settle(struct csl_anchor *a, struct csl_ledger *ledger, struct csl_diag *diag) {
     uint64_t nonce = 0;
-    TRY(check_blocks(a, diag));
+    TRY(csl__anchor_check_blocks(a, diag));
     TRY(csl_rpc_nonce(a->opt.contract.rpc, &nonce, a->account, CSL_LATEST, diag));
     TRY(check_receipts(a, diag));
     TRY(check_contract(a, ledger, diag));
     TRY(check_nonce(a, nonce, diag));
-    return check_final(a, diag);
+    TRY(check_final(a, diag));
+    if (a->box->behind_s == 0) {
+        return CSL_OK;
+    }
+    a->box->behind_s = 0; /* all of it agreed */
+    return csl_outbox_save(a->box, diag);
 }

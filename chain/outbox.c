@@ -12,7 +12,7 @@
 #include "chain/outbox_internal.h"
 #include "crypto/secret.h"
 
-enum { FILE_MAX = 1 << 22, LINE_MAX_BYTES = 2048 };
+enum { FILE_MAX = 1 << 22 };
 
 /* ---- Files ---- */
 
@@ -30,61 +30,19 @@ static enum csl_err take_lock(struct csl_outbox *o, struct csl_diag *diag) {
     return CSL_OK;
 }
 
-static enum csl_err load(struct csl_outbox *o, struct csl_diag *diag) {
+/* *there is false when there is none. */
+static enum csl_err load(struct csl_outbox *o, bool *there, struct csl_diag *diag) {
     char path[CSL__PATH_MAX], *text = NULL;
     size_t n = 0;
     TRY(csl__path(path, o->dir, "outbox.json", diag));
     enum csl_err err = csl__read_file(&text, &n, path, FILE_MAX, diag);
+    *there = err == CSL_OK;
     if (err == CSL_ENOINPUT && access(path, F_OK) != 0) {
         return CSL_OK;
     }
     TRY(err);
     err = csl_outbox_parse(o, text, n, diag);
     csl_secret_free(text);
-    return err;
-}
-
-/* The complete lines of final.jsonl: the newest anchor, and their bytes. */
-struct tail {
-    struct csl_outbox_anchor newest;
-    bool any;
-    off_t bytes;
-};
-
-typedef bool see_anchor(void *arg, const struct csl_outbox_anchor *a); /* false: enough */
-
-static enum csl_err walk_finals(struct tail *t, const char *dir, see_anchor *see, void *arg,
-                                struct csl_diag *diag) {
-    char path[CSL__PATH_MAX], line[LINE_MAX_BYTES];
-    memset(t, 0, sizeof *t);
-    TRY(csl__path(path, dir, "final.jsonl", diag));
-    FILE *f = fopen(path, "re");
-    if (f == NULL) {
-        return errno == ENOENT ? CSL_OK : csl_fail(diag, CSL_EIO, "%s: %s", path, strerror(errno));
-    }
-    bool more = true;
-    enum csl_err err = CSL_OK;
-    while (more && fgets(line, sizeof line, f) != NULL) {
-        size_t n = strlen(line);
-        if (n == 0 || line[n - 1] != '\n') {
-            break; /* torn off by a crash */
-        }
-        struct csl_outbox_anchor a = {.index = 0};
-        if (!csl__outbox_final_parse(&a, line, n - 1)) {
-            err = csl_fail(diag, CSL_EDATA,
-                           "%s is damaged after %lld bytes: move it away; the chain has the same", path,
-                           (long long)t->bytes);
-            break;
-        }
-        t->newest = a;
-        t->any = true;
-        t->bytes += (off_t)n;
-        more = see == NULL || see(arg, &a);
-    }
-    if (ferror(f) != 0) {
-        err = csl_fail(diag, CSL_EIO, "%s cannot be read", path);
-    }
-    (void)fclose(f);
     return err;
 }
 
@@ -102,7 +60,11 @@ enum csl_err csl_outbox_open(struct csl_outbox **out, const char *dir, struct cs
         memcpy(o->dir, dir, strlen(dir) + 1);
         err = take_lock(o, diag);
     }
-    err = err == CSL_OK ? load(o, diag) : err;
+    bool there = false;
+    err = err == CSL_OK ? load(o, &there, diag) : err;
+    if (err == CSL_OK && there) { /* lines of what a crash kept from being gone back on */
+        err = csl_outbox_cut_finals(o, diag);
+    }
     if (err != CSL_OK) {
         csl_outbox_close(o);
         return err;
@@ -130,31 +92,18 @@ enum csl_err csl_outbox_save(const struct csl_outbox *o, struct csl_diag *diag) 
     return err;
 }
 
-static bool write_line(int fd, const char *text) {
-    char line[LINE_MAX_BYTES];
-    int n = snprintf(line, sizeof line, "%s\n", text);
-    return n > 0 && (size_t)n < sizeof line && write(fd, line, (size_t)n) == n && fdatasync(fd) == 0;
+enum csl_err csl_outbox_write_final(const struct csl_outbox *o, struct csl_diag *diag) {
+    char *text = csl__outbox_final_text(&o->entries[0]);
+    if (text == NULL) {
+        return csl_fail(diag, CSL_ENOMEM, "out of memory");
+    }
+    enum csl_err err = csl__finals_put(o->dir, o->entries[0].index, text, diag);
+    free(text);
+    return err;
 }
 
-enum csl_err csl_outbox_write_final(const struct csl_outbox *o, struct csl_diag *diag) {
-    char path[CSL__PATH_MAX];
-    struct tail t;
-    const struct csl_outbox_entry *e = &o->entries[0];
-    TRY(csl__path(path, o->dir, "final.jsonl", diag));
-    TRY(walk_finals(&t, o->dir, NULL, NULL, diag));
-    if (t.any && t.newest.index >= e->index && csl_anchor_root_same(&t.newest.is, &e->is)) {
-        return CSL_OK; /* written before a crash */
-    }
-    char *text = csl__outbox_final_text(e);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    bool good = text != NULL && fd >= 0 && ftruncate(fd, t.bytes) == 0 &&
-                lseek(fd, t.bytes, SEEK_SET) == t.bytes && write_line(fd, text);
-    int saved = errno;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    free(text);
-    return good ? CSL_OK : csl_fail(diag, CSL_EIO, "%s cannot be written: %s", path, strerror(saved));
+enum csl_err csl_outbox_cut_finals(const struct csl_outbox *o, struct csl_diag *diag) {
+    return csl__finals_put(o->dir, o->n_final, NULL, diag);
 }
 
 /* ---- Entries ---- */
@@ -195,38 +144,22 @@ void csl_outbox_cut(struct csl_outbox *o, size_t i) {
 
 /* ---- Readers ---- */
 
-struct search {
-    uint64_t leaf;
-    struct csl_outbox_anchor *out;
-    bool found;
-};
-
-static bool covers(void *arg, const struct csl_outbox_anchor *a) {
-    struct search *s = arg;
-    if (a->is.size > s->leaf && (!s->found || a->is.size <= s->out->is.size)) {
-        *s->out = *a;
-        s->found = true;
-    }
-    return true; /* after a reorganisation a later line may be of the same place */
-}
-
 enum csl_err csl_outbox_covering(struct csl_outbox_anchor *out, bool *found, const char *dir, uint64_t leaf,
                                  struct csl_diag *diag) {
-    struct tail t;
-    struct search s = {.leaf = leaf, .out = out};
+    bool there = false;
     memset(out, 0, sizeof *out);
     *found = false;
-    TRY(walk_finals(&t, dir, covers, &s, diag));
-    if (s.found) {
-        *found = true;
-        return CSL_OK;
-    }
     struct csl_outbox *o = calloc(1, sizeof *o);
     if (o == NULL) {
         return csl_fail(diag, CSL_ENOMEM, "out of memory");
     }
     (void)snprintf(o->dir, sizeof o->dir, "%s", dir);
-    enum csl_err err = load(o, diag);
+    enum csl_err err = load(o, &there, diag);
+    if (err == CSL_OK) {
+        err = csl__finals_covering(out, found, dir, leaf, diag);
+    }
+    /* A line that the outbox does not hold for final was gone back on, or is just being written. */
+    *found = err == CSL_OK && *found && (!there || out->index < o->n_final);
     for (size_t i = 0; err == CSL_OK && !*found && i < o->n; i++) {
         const struct csl_outbox_entry *e = &o->entries[i];
         if (e->state == CSL_OUTBOX_MINED && e->is.size > leaf) {

@@ -3,7 +3,8 @@
  *   <dir>/outbox.json    anchors that are not final yet, oldest first, with the raw bytes that were signed;
  *                        replaced atomically and synced at each change
  *   <dir>/final.jsonl    a line for each final anchor, appended and synced; a line that a crash tore off at
- *                        the end is cut away. The chain has the same: this file only saves asking
+ *                        the end is cut away, and those of anchors that were gone back on. The chain has the
+ *                        same: this file only saves asking. Never read as a whole
  *   <dir>/lock           held while a process works
  *
  * <dir> names chain, contract and account, so that a site that moves to another begins anew and keeps the
@@ -61,6 +62,9 @@ struct csl_outbox {
     uint64_t final_block;
     uint8_t final_hash[CSL_HASH_BYTES]; /* of that block */
     unsigned reverts;                   /* in a row: mined, and refused by the contract */
+    int64_t behind_s;                   /* since when nodes show less than was seen; 0: they do not */
+    int64_t taken_s;                    /* when a checkpoint was last taken; 0: never */
+    bool base_fee;                      /* the chain has had blocks with one (EIP-1559) */
     struct csl_outbox_entry entries[CSL_OUTBOX_MAX];
     size_t n;
 };
@@ -71,10 +75,12 @@ void csl_outbox_close(struct csl_outbox *o); /* NULL is allowed */
 
 /* Writes what is in *o through to the disk: call it after each change, before what depends on it. */
 CSL_MUST_CHECK enum csl_err csl_outbox_save(const struct csl_outbox *o, struct csl_diag *diag);
-/* Appends the oldest entry (CSL_OUTBOX_MINED) to final.jsonl, unless it is there. csl_outbox_drop_final and a
- * save make it so in the outbox. */
+/* Appends the oldest entry (CSL_OUTBOX_MINED) to final.jsonl, in place of what stands there of its index and
+ * above. csl_outbox_drop_final and a save make it so in the outbox. */
 CSL_MUST_CHECK enum csl_err csl_outbox_write_final(const struct csl_outbox *o, struct csl_diag *diag);
 void csl_outbox_drop_final(struct csl_outbox *o);
+/* Cuts the lines of anchors that are not final any more, after a save. */
+CSL_MUST_CHECK enum csl_err csl_outbox_cut_finals(const struct csl_outbox *o, struct csl_diag *diag);
 
 /* What the next anchor continues: the last entry's, or the newest final one. */
 const struct csl_anchor_root *csl_outbox_last(const struct csl_outbox *o);

@@ -80,6 +80,9 @@ char *csl__outbox_text(const struct csl_outbox *o) {
     put_u64(doc, "final_block", o->final_block);
     put_bytes(doc, "final_block_hash", o->final_hash, sizeof o->final_hash);
     put_u64(doc, "reverts", o->reverts);
+    put_u64(doc, "behind", (uint64_t)o->behind_s);
+    put_u64(doc, "taken", (uint64_t)o->taken_s);
+    (void)json_object_set_new(doc, "base_fee", json_boolean(o->base_fee));
     for (size_t i = 0; i < o->n; i++) {
         (void)json_array_append_new(entries, entry_json(&o->entries[i]));
     }
@@ -211,6 +214,12 @@ static bool is_chain(const struct csl_outbox *o) {
     return (o->n_final == 0) == (o->final.size == 0);
 }
 
+/* Files of before have none. */
+static int64_t take_time(const json_t *doc, const char *key, const char **bad) {
+    uint64_t v = json_object_get(doc, key) == NULL ? 0 : take_u64(doc, key, bad);
+    return v <= INT64_MAX ? (int64_t)v : 0;
+}
+
 static void take_all(const json_t *doc, struct csl_outbox *o, const char **bad) {
     if (json_integer_value(json_object_get(doc, "version")) != VERSION) {
         *bad = "version";
@@ -221,6 +230,9 @@ static void take_all(const json_t *doc, struct csl_outbox *o, const char **bad) 
     take_bytes(doc, "final_block_hash", o->final_hash, sizeof o->final_hash, bad);
     uint64_t reverts = take_u64(doc, "reverts", bad);
     o->reverts = reverts < 1000 ? (unsigned)reverts : 1000;
+    o->behind_s = take_time(doc, "behind", bad);
+    o->taken_s = take_time(doc, "taken", bad);
+    o->base_fee = json_is_true(json_object_get(doc, "base_fee"));
     const json_t *entries = json_object_get(doc, "entries");
     if (!json_is_array(entries) || json_array_size(entries) > CSL_OUTBOX_MAX) {
         *bad = "entries";

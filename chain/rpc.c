@@ -137,7 +137,15 @@ static json_t *of_account(const uint8_t address[CSL_ADDRESS_BYTES], const struct
 
 enum csl_err csl_rpc_nonce(struct csl_rpc *rpc, uint64_t *nonce, const uint8_t address[CSL_ADDRESS_BYTES],
                            const struct csl_block_at *at, struct csl_diag *diag) {
-    return ask_u64(nonce, rpc, "eth_getTransactionCount", of_account(address, at), diag);
+    static const char method[] = "eth_getTransactionCount";
+    uint64_t got = 0;
+    TRY(ask_u64(&got, rpc, method, of_account(address, at), diag));
+    if (got == UINT64_MAX) { /* EIP-2681: no account comes so far */
+        return csl__rpc_context(diag, csl_fail(diag, CSL_EPROTO, "the result is no account's count"), rpc,
+                                method);
+    }
+    *nonce = got;
+    return CSL_OK;
 }
 
 enum csl_err csl_rpc_balance(struct csl_rpc *rpc, csl_wei *wei, const uint8_t address[CSL_ADDRESS_BYTES],

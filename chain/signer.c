@@ -28,7 +28,11 @@ enum csl_err csl_signer_check(const struct csl_signer *signer, struct csl_diag *
     }
     TRY(csl__rpc_ask(&result, signer->remote, method, json_array(), CSL__RPC_LARGE, diag));
     enum csl_err err = csl__take_has_address(&has, signer->address, result, diag);
+    bool empty = json_array_size(result) == 0;
     json_decref(result);
+    if (err == CSL_OK && empty) { /* as after its start: no reason to end for who asks again and again */
+        err = csl_fail(diag, CSL_EUNAVAILABLE, "the remote signer has no accounts yet: are its keys loaded?");
+    }
     if (err == CSL_OK && !has) {
         err = not_the_account(signer, "the remote signer", diag);
     }

@@ -15,11 +15,12 @@ struct chain_opts {
     const char *out, *contract;
     uint64_t id, confirmations;
     struct csl_list accounts;
-    bool none;
+    bool none, development;
 };
 
 /* NAME:ADDRESS, or NAME: for none. */
-static enum csl_err set_account(struct csl_roster *r, const char *spec, struct csl_diag *diag) {
+static enum csl_err set_account(struct csl_roster *r, const char *spec, bool development,
+                                struct csl_diag *diag) {
     const char *address;
     const char *colon = strchr(spec, ':');
     char *name = colon == NULL ? strdup(spec) : strndup(spec, (size_t)(colon - spec));
@@ -40,6 +41,12 @@ static enum csl_err set_account(struct csl_roster *r, const char *spec, struct c
     struct csl_member *m = &r->members[i];
     m->has_account = address[0] != '\0';
     err = m->has_account ? csl_address_parse(m->account, address, diag) : CSL_OK;
+    if (err == CSL_OK && m->has_account && !development && csl_address_is_well_known(m->account)) {
+        return csl_fail(diag, CSL_EPERM,
+                        "--account %.100s: one of the development keys that everybody has; what it anchors "
+                        "proves nothing (--development allows it)",
+                        spec);
+    }
     return err == CSL_OK ? CSL_OK : csl_fail_context(diag, CSL_EUSAGE, "--account %.100s", spec);
 }
 
@@ -72,7 +79,7 @@ static enum csl_err set_rule(struct csl_chain_rule *c, const struct chain_opts *
 static enum csl_err set_chain(struct csl_roster *r, const struct chain_opts *o, struct csl_diag *diag) {
     TRY(set_rule(&r->chain, o, diag));
     for (size_t i = 0; i < o->accounts.n; i++) {
-        TRY(set_account(r, o->accounts.items[i], diag));
+        TRY(set_account(r, o->accounts.items[i], o->development, diag));
     }
     return CSL_OK;
 }
@@ -107,6 +114,7 @@ int cmd_roster_chain(struct csl_cli *cli, int argc, char **argv) {
         CSL_LIST(struct chain_opts, accounts, "account", "NAME:ADDRESS", false,
                  "under which account that member anchors; NAME: alone takes it away"),
         CSL_FLAG(struct chain_opts, none, "none", "takes the chain away"),
+        CSL_FLAG(struct chain_opts, development, "development", "allow accounts whose keys everybody has"),
         CSL_STRING(struct chain_opts, out, "out", "FILE", true, "the new roster; may be the same file"),
         CSL_OPTS_END};
     static const struct csl_spec spec = {

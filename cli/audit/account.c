@@ -69,9 +69,21 @@ static enum csl_err refuse_known(const struct csl_anchor_words *o, const uint8_t
         text);
 }
 
+enum csl_err csl_anchor_check_signer(struct csl_anchor_job *j, struct csl_diag *diag) {
+    if (!j->signer_checked) {
+        TRY(csl_signer_check(&j->signer, diag));
+        j->signer_checked = true;
+    }
+    return CSL_OK;
+}
+
 enum csl_err csl_anchor_open_signer(struct csl_anchor_job *j, struct csl_diag *diag) {
     const struct csl_anchor_words *o = j->o;
     char path[CSL__PATH_MAX];
+    if (o->remote_signer == NULL && (o->account != NULL || o->clef)) {
+        return csl_fail(diag, CSL_EUSAGE, "%s is of a --remote-signer: without one, chain.key signs",
+                        o->clef ? "--clef" : "--account");
+    }
     if (o->remote_signer == NULL) {
         TRY(key_path(path, o->site, diag));
         enum csl_err err = csl_account_load(&j->account, path, diag);
@@ -89,7 +101,8 @@ enum csl_err csl_anchor_open_signer(struct csl_anchor_job *j, struct csl_diag *d
                                      .ca_file = o->ca,
                                      .connect_ms = CSL_ANCHOR_CALL_MS,
                                      .total_ms = o->clef ? CSL_ANCHOR_SIGNER_MS : CSL_ANCHOR_CALL_MS,
-                                     .idle_ms = o->clef ? CSL_ANCHOR_SIGNER_MS : CSL_ANCHOR_CALL_MS};
+                                     .idle_ms = o->clef ? CSL_ANCHOR_SIGNER_MS : CSL_ANCHOR_CALL_MS,
+                                     .stopped = j->rpc.stopped};
         j->signer =
             (struct csl_signer){.kind = o->clef ? CSL_SIGNER_CLEF : CSL_SIGNER_WEB3, .remote = &j->remote};
         if (o->account == NULL) {
@@ -101,5 +114,5 @@ enum csl_err csl_anchor_open_signer(struct csl_anchor_job *j, struct csl_diag *d
         }
     }
     TRY(refuse_known(o, j->signer.address, diag));
-    return csl_signer_check(&j->signer, diag);
+    return o->remote_signer == NULL || o->deploy ? csl_anchor_check_signer(j, diag) : CSL_OK;
 }

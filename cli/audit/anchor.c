@@ -11,7 +11,7 @@
 #include "crypto/files_internal.h"
 #include "roles/daemon/daemon.h"
 
-enum { GWEI = 1000000000, POLL_MS_DEFAULT = 5000 };
+enum { GWEI = 1000000000, POLL_MS_DEFAULT = 5000, STEP_MS = 600000 /* of all answers in a step */ };
 
 static volatile sig_atomic_t stopped;
 
@@ -37,6 +37,7 @@ static struct csl_anchor_limits limits_of(const struct csl_anchor_words *o) {
     l.max_priority = o->max_tip_gwei * GWEI < l.max_fee ? o->max_tip_gwei * GWEI : l.max_fee;
     l.gas_limit = o->gas_limit;
     l.resend_s = (uint32_t)o->resend_s;
+    l.behind_s = (uint32_t)o->behind_s;
     return l;
 }
 
@@ -146,6 +147,21 @@ static void tell_trouble(struct trouble *t, enum csl_err err, const struct csl_d
     }
 }
 
+/* One step, whose questions all end by then. */
+static enum csl_err step(struct csl_anchor_job *j, bool take, int64_t until_ms, struct csl_diag *diag) {
+    j->rpc.until_ms = j->remote.until_ms = until_ms;
+    TRY(csl_anchor_check_signer(j, diag));
+    return csl_anchor_step(j->anchor, j->book.ledger, take, diag);
+}
+
+/* A restart is no reason to anchor before it is time. */
+static int64_t first_time(const struct csl_anchor_job *j) {
+    struct csl_anchor_progress p;
+    csl_anchor_progress(j->anchor, &p);
+    int64_t since = (int64_t)time(NULL) - p.outbox->taken_s, left = (int64_t)j->o->every - since;
+    return now_ms() + (since < 0 || left < 0 ? 0 : left * 1000);
+}
+
 static bool under_way(const struct csl_anchor_job *j) {
     struct csl_anchor_progress p;
     csl_anchor_progress(j->anchor, &p);
@@ -155,18 +171,20 @@ static bool under_way(const struct csl_anchor_job *j) {
 /* Until a signal comes. A node is asked when there is something to ask: each question may have its price. */
 static enum csl_err keep_anchoring(struct csl_anchor_job *j, struct csl_diag *diag) {
     struct trouble t = {""};
-    int64_t next = now_ms();
+    int64_t next = first_time(j);
     while (stopped == 0) {
         bool take = now_ms() >= next;
         if (!take && !under_way(j)) {
             nap(j->o->poll_ms);
             continue;
         }
-        enum csl_err err = csl_anchor_step(j->anchor, j->book.ledger, take, diag);
+        enum csl_err err = step(j, take, now_ms() + STEP_MS, diag);
         if (err != CSL_OK && !csl_anchor_again(err)) {
             return err;
         }
-        tell_trouble(&t, err, diag);
+        if (stopped == 0) {
+            tell_trouble(&t, err, diag);
+        }
         diag->text[0] = '\0';
         if (err == CSL_OK && take) {
             next = now_ms() + (int64_t)j->o->every * 1000;
@@ -176,6 +194,20 @@ static enum csl_err keep_anchoring(struct csl_anchor_job *j, struct csl_diag *di
         }
     }
     return CSL_OK;
+}
+
+static enum csl_err not_all(const struct csl_anchor_job *j, enum csl_err err, uint64_t target,
+                            struct csl_diag *diag) {
+    char why[320];
+    struct csl_anchor_progress p;
+    csl_anchor_progress(j->anchor, &p);
+    (void)snprintf(why, sizeof why, "%s", err == CSL_OK ? "" : diag->text);
+    return csl_fail(
+        diag, err == CSL_OK ? CSL_ETIMEOUT : err,
+        "%llu of %llu entries are anchored, %llu of them finally; the rest goes on when this runs "
+        "again%s%s",
+        (unsigned long long)p.mined, (unsigned long long)target, (unsigned long long)p.final,
+        why[0] == '\0' ? "" : ": ", why);
 }
 
 /* Until the checkpoint that is the newest now is final. */
@@ -189,7 +221,7 @@ static enum csl_err anchor_once(struct csl_anchor_job *j, uint64_t *target, stru
     TRY(err == CSL_ENOINPUT ? CSL_OK : err);
     int64_t until = now_ms() + (int64_t)j->o->wait * 1000;
     for (;;) {
-        err = csl_anchor_step(j->anchor, j->book.ledger, true, diag);
+        err = step(j, true, until, diag);
         if (err != CSL_OK && !csl_anchor_again(err)) {
             return err;
         }
@@ -198,17 +230,13 @@ static enum csl_err anchor_once(struct csl_anchor_job *j, uint64_t *target, stru
             return CSL_OK;
         }
         tell_trouble(&t, err, diag);
-        if (stopped != 0 || now_ms() >= until) {
-            char why[320];
-            (void)snprintf(why, sizeof why, "%s", err == CSL_OK ? "" : diag->text);
-            return csl_fail(
-                diag, err == CSL_OK ? CSL_ETIMEOUT : err,
-                "%llu of %llu entries are anchored, %llu of them finally; the rest goes on when this runs "
-                "again%s%s",
-                (unsigned long long)p.mined, (unsigned long long)*target, (unsigned long long)p.final,
-                why[0] == '\0' ? "" : ": ", why);
+        int64_t left = until - now_ms();
+        if (stopped == 0 && left > 0) {
+            nap(left < (int64_t)j->o->poll_ms ? (uint64_t)left : j->o->poll_ms);
         }
-        nap(j->o->poll_ms);
+        if (stopped != 0 || now_ms() >= until) {
+            return not_all(j, err, *target, diag);
+        }
     }
 }
 
@@ -275,7 +303,8 @@ static enum csl_err run(struct csl_cli *cli, const struct csl_anchor_words *o) {
                               .ca_file = o->ca,
                               .connect_ms = CSL_ANCHOR_CALL_MS,
                               .total_ms = CSL_ANCHOR_CALL_MS,
-                              .idle_ms = CSL_ANCHOR_CALL_MS};
+                              .idle_ms = CSL_ANCHOR_CALL_MS,
+                              .stopped = &stopped};
     enum csl_err err = run_job(j, &cli->diag);
     csl_anchor_close(j->anchor);
     csl_logbook_close(&j->book);
@@ -314,6 +343,8 @@ static const struct csl_opt opts[] = {
              "most gas of an anchor (200000)"),
     CSL_UINT(struct csl_anchor_words, resend_s, "resend", "SECONDS", 1, 86400,
              "an anchor that waits longer is sent again with an eighth more fees (60)"),
+    CSL_UINT(struct csl_anchor_words, behind_s, "behind", "SECONDS", 60, 2592000,
+             "a node that shows less than was seen before is believed after so long (3600)"),
     CSL_FLAG(struct csl_anchor_words, after_reverts, "after-reverts",
              "go on although three in a row were reverted"),
     CSL_FLAG(struct csl_anchor_words, development, "development",
@@ -348,6 +379,7 @@ int cmd_audit_anchor(struct csl_cli *cli, int argc, char **argv) {
                                  .max_tip_gwei = 3,
                                  .gas_limit = csl_anchor_limits_default.gas_limit,
                                  .resend_s = csl_anchor_limits_default.resend_s,
+                                 .behind_s = csl_anchor_limits_default.behind_s,
                                  .url = getenv("CONSILIUM_CHAIN_URL")};
     int code;
     if (!csl_args_parse(cli, &spec, &o, NULL, argc, argv, &code)) {

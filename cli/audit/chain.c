@@ -11,16 +11,18 @@
 #include "crypto/files_internal.h"
 #include "roles/daemon/logbook.h"
 
-enum { DEFAULT_TIMEOUT_S = 20 };
+enum { DEFAULT_TIMEOUT_S = 20, DEFAULT_DEADLINE_S = 600 };
 
 static void node_rpc(struct csl_rpc *rpc, struct csl_contract *c, const struct csl_roster *roster,
                      const struct csl_chain_node *node) {
     uint64_t s = node->timeout_s == 0 ? DEFAULT_TIMEOUT_S : node->timeout_s;
+    uint64_t all_s = node->deadline_s == 0 ? DEFAULT_DEADLINE_S : node->deadline_s;
     *rpc = (struct csl_rpc){.url = node->url,
                             .ca_file = node->ca_file,
                             .connect_ms = (uint32_t)s * 1000,
                             .total_ms = (uint32_t)s * 1000,
-                            .idle_ms = (uint32_t)s * 1000};
+                            .idle_ms = (uint32_t)s * 1000,
+                            .until_ms = csl_rpc_now_ms() + (int64_t)all_s * 1000};
     *c = (struct csl_contract){.rpc = rpc, .chain_id = roster->chain.id};
     memcpy(c->address, roster->chain.contract, sizeof c->address);
 }

@@ -12,7 +12,8 @@
 /* The node that an auditor asks. url NULL: nobody asks the chain. */
 struct csl_chain_node {
     const char *url, *ca_file;
-    uint64_t timeout_s; /* for each question; 0: 20 */
+    uint64_t timeout_s;  /* for each question; 0: 20 */
+    uint64_t deadline_s; /* for all of them, about a bundle or a session; 0: 600 */
 };
 
 /* Compares each bundle with the anchors of its site, adds findings to r, and tells how much is anchored, a

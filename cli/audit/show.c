@@ -177,8 +177,9 @@ static enum csl_err find_anchor(json_t **anchor, struct job *j) {
         (void)printf("\n");
         csl_chain_print_anchor(*anchor, "");
     } else if (!j->cli->json && chain) {
-        (void)printf("\nanchor        none of %s covers all of it yet\n",
-                     j->node.url == NULL ? "those in this site's outbox" : "those on the chain");
+        (void)printf("\nanchor        none of %s covers all of it%s\n",
+                     j->node.url == NULL ? "those in this site's outbox" : "those on the chain",
+                     j->node.url == NULL ? " (--chain URL asks the chain itself)" : " yet");
     }
     return CSL_OK;
 }

@@ -11,7 +11,7 @@
 
 struct options {
     const char *roster, *chain, *ca;
-    uint64_t timeout_s;
+    uint64_t timeout_s, deadline_s;
 };
 
 static const char *const words[] = {[CSL_VERDICT_CONSISTENT] = "consistent",
@@ -145,7 +145,8 @@ static enum csl_err verify(struct csl_cli *cli, const struct options *o, const s
     }
     json_t *anchored = NULL;
     if (err == CSL_OK && o->chain != NULL) {
-        const struct csl_chain_node node = {.url = o->chain, .ca_file = o->ca, .timeout_s = o->timeout_s};
+        const struct csl_chain_node node = {
+            .url = o->chain, .ca_file = o->ca, .timeout_s = o->timeout_s, .deadline_s = o->deadline_s};
         err = csl_chain_verify(&anchored, &r, &j->roster, j->members, j->bundles, j->n, &node, &cli->diag);
     }
     if (err == CSL_OK) {
@@ -177,6 +178,8 @@ int cmd_audit_verify(struct csl_cli *cli, int argc, char **argv) {
                    "PEM roots for its https; default: the system's"),
         CSL_UINT(struct options, timeout_s, "chain-timeout", "SECONDS", 1, 600,
                  "for each of its answers (20)"),
+        CSL_UINT(struct options, deadline_s, "chain-deadline", "SECONDS", 1, 86400,
+                 "for all its answers about a bundle (600)"),
         CSL_OPTS_END};
     static const struct csl_spec spec = {
         .name = "audit verify",

@@ -144,6 +144,9 @@ static void refusals(void **state) {
     refuses(run_at("hospital-a", "audit anchor --once --remote-signer http://127.0.0.1:1"), "--account");
     refuses(run_at("hospital-a", "audit anchor --once --account 0x12 --remote-signer http://127.0.0.1:1"),
             "--account");
+    refuses(run_at("hospital-a", "audit anchor --once --account 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"),
+            "--remote-signer");
+    refuses(run_at("hospital-a", "audit anchor --once --clef"), "--clef is of a --remote-signer");
     assert_int_equal(nonce_of(account_a), 0);
 }
 
@@ -200,6 +203,9 @@ static void a_remote_signer(void **state) {
         csl_anvil_url(anvil));
     refuses(run_at("hospital-a", words),
             "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"); /* it has no such key */
+    refuses(run_at("hospital-b", "audit anchor --once --wait 1 --development --remote-signer "
+                                 "http://127.0.0.1:1 --account 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"),
+            "the rest goes on when this runs again"); /* down: it waits */
 }
 
 /* Runs beside everything else until SIGTERM. */
@@ -280,6 +286,8 @@ static void verdicts(void **state) {
     assert_int_equal(json_array_size(a), 3);
     assert_int_equal(number_at(json_array_get(a, 0), "anchored"), 3);
     assert_int_equal(number_at(json_array_get(a, 0), "compared"), 3);
+    assert_int_equal(number_at(json_array_get(a, 0), "beyond"), 0);
+    assert_true(json_is_true(json_object_get(json_array_get(a, 0), "whole")));
     assert_int_equal(number_at(json_array_get(a, 1), "anchored"), 2);
     assert_true(json_is_null(json_object_get(json_array_get(a, 2), "anchored"))); /* no account */
     json_decref(doc);
@@ -353,6 +361,7 @@ static void roster(void **state) {
         {"--account nobody:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "no member is called"},
         {"--account dealer:0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "--account"},
         {"--account dealer", "not NAME:ADDRESS"},
+        {"--account dealer:0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "everybody has"},
         {"--contract 0x12", "--contract"},
         {"--none --id 3", "--none takes the chain away"},
     };

@@ -176,6 +176,114 @@ static void finals(void **state) {
     csl_outbox_close(o);
 }
 
+/* Puts so many final anchors there, of 10 entries each. */
+static struct csl_outbox *with_finals(uint64_t n) {
+    struct csl_outbox *o = NULL;
+    assert_int_equal(csl_outbox_open(&o, dir, &diag), CSL_OK);
+    for (uint64_t i = 0; i < n; i++) {
+        struct csl_anchor_root r = root_of(10 * (i + 1));
+        struct csl_outbox_entry *e = csl_outbox_add(o, &r);
+        assert_non_null(e);
+        sign(e, (uint8_t)i);
+        mined(e, 100 + i);
+        assert_int_equal(csl_outbox_write_final(o, &diag), CSL_OK);
+        csl_outbox_drop_final(o);
+    }
+    assert_int_equal(csl_outbox_save(o, &diag), CSL_OK);
+    return o;
+}
+
+static void expect_covering(uint64_t leaf, uint64_t index, uint64_t block) {
+    struct csl_outbox_anchor a;
+    bool found = false;
+    assert_int_equal(csl_outbox_covering(&a, &found, dir, leaf, &diag), CSL_OK);
+    assert_true(found && a.final);
+    assert_int_equal(a.index, index);
+    assert_int_equal(a.mined.block, block);
+}
+
+static void among_many(void **state) {
+    (void)state;
+    enum { MANY = 30 };
+    struct csl_outbox_anchor a;
+    bool found = true;
+    struct csl_outbox *o = with_finals(MANY);
+    for (uint64_t leaf = 0; leaf < 10 * MANY; leaf++) {
+        expect_covering(leaf, leaf / 10, 100 + leaf / 10);
+    }
+    assert_int_equal(csl_outbox_covering(&a, &found, dir, 10 * MANY, &diag), CSL_OK);
+    assert_false(found);
+    csl_outbox_close(o);
+}
+
+/* Anchors that were final and are not: their lines are not told any more, also when a crash came before they
+ * were cut; and others take their places. */
+static void gone_back_on(void **state) {
+    (void)state;
+    struct csl_outbox_anchor a;
+    bool found = true;
+    struct csl_outbox *o = with_finals(9);
+    o->n_final = 4;
+    o->final = root_of(40);
+    assert_int_equal(csl_outbox_save(o, &diag), CSL_OK);
+    for (unsigned cut = 0; cut < 3; cut++) {
+        expect_covering(39, 3, 103);
+        assert_int_equal(csl_outbox_covering(&a, &found, dir, 40, &diag), CSL_OK);
+        assert_false(found);
+        if (cut == 0) {
+            csl_outbox_close(o);
+            assert_int_equal(csl_outbox_open(&o, dir, &diag), CSL_OK);
+        } else {
+            assert_int_equal(csl_outbox_cut_finals(o, &diag), CSL_OK);
+        }
+    }
+    struct csl_anchor_root r = root_of(95);
+    struct csl_outbox_entry *e = csl_outbox_add(o, &r);
+    sign(e, 77);
+    mined(e, 500);
+    assert_int_equal(csl_outbox_write_final(o, &diag), CSL_OK);
+    e->mined.block = 501; /* taken back after a crash, and in another block since */
+    assert_int_equal(csl_outbox_write_final(o, &diag), CSL_OK);
+    csl_outbox_drop_final(o);
+    assert_int_equal(csl_outbox_save(o, &diag), CSL_OK);
+    expect_covering(40, 4, 501);
+    expect_covering(94, 4, 501);
+    csl_outbox_close(o);
+}
+
+/* Any byte of any line changed or cut: an error, or an anchor that covers what was asked for. */
+static void damaged_finals(void **state) {
+    (void)state;
+    char path[128], *text = NULL;
+    size_t n = 0;
+    csl_outbox_close(with_finals(3));
+    (void)snprintf(path, sizeof path, "%s/final.jsonl", dir);
+    assert_int_equal(csl__read_file(&text, &n, path, 1 << 20, &diag), CSL_OK);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < n; i += 3) {
+        struct csl_outbox_anchor a;
+        bool found = false;
+        for (unsigned how = 0; how < 2; how++) {
+            const char byte = how == 0 ? '\n' : (char)(text[i] ^ 1);
+            assert_int_equal(pwrite(fd, &byte, 1, (off_t)i), 1);
+            enum csl_err err = csl_outbox_covering(&a, &found, dir, 15, &diag);
+            assert_true(err == CSL_OK || err == CSL_EDATA);
+            assert_true(err == CSL_EDATA || !found || a.is.size > 15);
+        }
+        assert_int_equal(pwrite(fd, text + i, 1, (off_t)i), 1);
+    }
+    for (size_t cut = n; cut-- > 0;) {
+        struct csl_outbox_anchor a;
+        bool found = false;
+        assert_int_equal(ftruncate(fd, (off_t)cut), 0);
+        assert_int_equal(csl_outbox_covering(&a, &found, dir, 5, &diag), CSL_OK);
+        assert_int_equal(found, memchr(text, '\n', cut) != NULL);
+    }
+    (void)close(fd);
+    csl_secret_free(text);
+}
+
 static void bounded(void **state) {
     (void)state;
     struct csl_outbox *o = NULL;
@@ -200,6 +308,8 @@ static void bounded(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(read_again), TEST(damaged), TEST(finals), TEST(bounded)};
+    const struct CMUnitTest tests[] = {TEST(read_again), TEST(damaged),      TEST(finals),
+                                       TEST(among_many), TEST(gone_back_on), TEST(damaged_finals),
+                                       TEST(bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,6 +240,9 @@ static void has_the_account(void **state) {
     world_result(w, "[\"0x00000000000000000000000000000000000000ff\"]");
     assert_int_equal(csl_signer_check(&s, &w->diag), CSL_ECONFIG);
     world_blames(w, "eth_accounts", "has no account");
+    world_result(w, "[]"); /* its keys are not loaded yet: asked again */
+    assert_int_equal(csl_signer_check(&s, &w->diag), CSL_EUNAVAILABLE);
+    world_blames(w, "eth_accounts", "no accounts yet");
     static const char *const bad[] = {"null", "\"0x00000000000000000000000000000000000000ff\"", "[7]",
                                       "[\"0xff\"]"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
