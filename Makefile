@@ -11,8 +11,8 @@ TEST_JOBS ?= 2
 PREFIX ?= /usr/local
 ARGS ?=
 
-# $(call build,PRESET)
-build = cmake --preset $(1) && cmake --build build/$(1) --parallel $(JOBS)
+# $(call build,PRESET,OPTIONS)
+build = cmake --preset $(1) && cmake --build build/$(1) --parallel $(JOBS) $(2)
 # $(call ctest,PRESET,OPTIONS)
 ctest = ctest --test-dir build/$(1) --output-on-failure --parallel $(TEST_JOBS) $(2) $(ARGS)
 
@@ -47,13 +47,13 @@ tsan:
 # Secrets are marked undefined; valgrind reports every branch, index and message that depends on one.
 ct:
 	@scripts/deps ct
-	$(call build,ct)
+	$(call build,ct,--target ct_tests)
 	$(call ctest,ct,-L '^ct$$')
 
 fuzz:
 	@scripts/deps fuzz
-	cmake --preset fuzz && cmake --build build/fuzz --parallel $(JOBS) --target fuzzers
-	$(call ctest,fuzz,-L '^fuzz$$')
+	$(call build,fuzz,--target fuzzers)
+	$(if $(FUZZ_SECONDS),tests/fuzz/all build/fuzz $(FUZZ_SECONDS) $(TEST_JOBS),$(call ctest,fuzz,-L '^fuzz$$'))
 
 install:
 	@scripts/deps build
@@ -77,7 +77,8 @@ help:
 	@echo "make mnist         fetch the public MNIST files into data/mnist"
 	@echo "make asan | tsan   the tests with AddressSanitizer + UBSan, or with ThreadSanitizer"
 	@echo "make ct            the constant-time and leak tests under valgrind"
-	@echo "make fuzz          the fuzz targets, some seconds each (needs clang)"
+	@echo "make fuzz          the fuzz targets on the same inputs each time, some seconds each (needs clang)"
+	@echo "make fuzz FUZZ_SECONDS=600   on other inputs each time, for so long each"
 	@echo "make install       install under PREFIX (default /usr/local)"
 	@echo "make format        format the sources; make format-check only looks"
 	@echo "make clean         remove build/"

@@ -1,7 +1,9 @@
 /* consilium simulate: a whole consortium on this machine, every role a process, measured. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -12,7 +14,7 @@
 #include "nn/plan.h"
 
 struct options {
-    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *wait, *sign, *profile;
+    const char *model, *labels, *normalize, *interval, *reveal, *npy, *dir, *keys, *wait, *sign, *profile;
     struct csl_list images;
     uint64_t parties, count, batch, frac_bits, check_rows, threads;
     bool keep;
@@ -85,6 +87,9 @@ static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, cons
     bool automatic;
     enum csl_profile profile;
     TRY(csl_profile_option(&automatic, &profile, o->profile, &cli->diag));
+    if (o->keys != NULL && mkdir(o->keys, 0700) != 0 && errno != EEXIST) {
+        return csl_fail(&cli->diag, CSL_ECREATE, "%s: %s", o->keys, strerror(errno));
+    }
     struct csl_federation_options fo = {.n_parties = (unsigned)o->parties,
                                         .model = "network",
                                         .dir = o->dir,
@@ -92,7 +97,8 @@ static enum csl_err start(struct csl_federation **fed, struct csl_cli *cli, cons
                                         .wait = o->wait,
                                         .profile = o->profile,
                                         .threads = (uint32_t)o->threads,
-                                        .audit = &audit};
+                                        .audit = &audit,
+                                        .keys = o->keys};
     return csl_federation_start(fed, &fo, &cli->diag);
 }
 
@@ -123,6 +129,8 @@ static const struct csl_opt simulate_opts[] = {
     CSL_UINT(struct options, check_rows, "check-rows", "N", 0, 64,
              "correlations of a batch that are opened to check the dealer; default 0"),
     CSL_STRING(struct options, dir, "dir", "DIR", false, "keep the sites, logs and keys in this new folder"),
+    CSL_STRING(struct options, keys, "keys", "DIR", false,
+               "keep the sites' keys here for the next run (drawing them takes seconds)"),
     CSL_OPTS_END};
 static const struct csl_spec simulate_spec = {
     .name = "simulate",

@@ -29,7 +29,11 @@ function(csl_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LIBS})
 endfunction()
 
-# csl_test(name SOURCES ... LIBS ... [LABELS ...]): a cmocka test, one ctest entry. Labels:
+# What `make ct` builds: cmake --build build/ct --target ct_tests
+add_custom_target(ct_tests)
+
+# csl_test(name SOURCES ... LIBS ... [LABELS ...] [COST s]): a cmocka test, one ctest entry. COST: about how many
+# seconds it takes; tests that run beside each other are begun with the longest. Labels:
 #   data    needs the MNIST files, or skips
 #   models  needs the MNIST files and the trained models, or skips
 #   keras   needs HDF5 and libzip, or skips
@@ -38,9 +42,12 @@ endfunction()
 #   slow    takes minutes with a sanitizer
 #   ct      runs under valgrind in the ct preset: no branch, index or message may depend on a secret
 function(csl_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;COST" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
+  endif()
+  if(NOT ARG_COST)
+    set(ARG_COST 1)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   csl_flags(${name})
@@ -48,13 +55,15 @@ function(csl_test name)
   set(runner "")
   if(CSL_MEMCHECK AND "ct" IN_LIST ARG_LABELS)
     set(runner ${CSL_VALGRIND})
+    add_dependencies(ct_tests ${name})
   endif()
   add_test(NAME ${name} COMMAND ${runner} $<TARGET_FILE:${name}> WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   if(runner)
     set_tests_properties(${name} PROPERTIES ENVIRONMENT "CONSILIUM_CPU=portable")
   endif()
   # Exit code 77 is a skip with its reason on stdout.
-  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${ARG_TIMEOUT} COST ${ARG_COST}
+    LABELS "${ARG_LABELS}")
 endfunction()
 
 # Memcheck reads CSL_SECRET and CSL_PUBLIC; it knows no AVX-512, hence CONSILIUM_CPU=portable above.
@@ -64,15 +73,20 @@ set(CSL_VALGRIND valgrind --quiet --error-exitcode=99 --fair-sched=yes
 # All fuzz targets: cmake --build build/fuzz --target fuzzers
 add_custom_target(fuzzers)
 
-# csl_fuzz(name SOURCE file LIBS ... CORPUS dir): with CSL_FUZZ a libFuzzer binary; otherwise a test that
-# replays the corpus folder through the same LLVMFuzzerTestOneInput.
+# csl_fuzz(name SOURCE file LIBS ... CORPUS dir [RUNS n]): with CSL_FUZZ a libFuzzer binary, whose test gives it the
+# corpus and RUNS inputs made of it, the same each time; otherwise a test that replays the corpus folder through the
+# same LLVMFuzzerTestOneInput. tests/fuzz/run also fuzzes for as long as one likes.
 function(csl_fuzz name)
-  cmake_parse_arguments(ARG "" "SOURCE;CORPUS" "LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "SOURCE;CORPUS;RUNS" "LIBS" ${ARGN})
+  if(NOT ARG_RUNS)
+    set(ARG_RUNS 30000)
+  endif()
   if(CSL_FUZZ)
-    add_executable(${name} ${ARG_SOURCE})
+    add_executable(${name} ${ARG_SOURCE} "${PROJECT_SOURCE_DIR}/tests/fuzz/seeds.c")
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-    add_test(NAME ${name} COMMAND ${name} -max_total_time=4 -rss_limit_mb=1024 -timeout=10 "${CMAKE_CURRENT_BINARY_DIR}/${name}_new" "${ARG_CORPUS}")
-    file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/${name}_new")
+    target_link_libraries(${name} PRIVATE PkgConfig::JANSSON)
+    add_test(NAME ${name} COMMAND "${PROJECT_SOURCE_DIR}/tests/fuzz/run" $<TARGET_FILE:${name}> "${ARG_CORPUS}"
+      --runs ${ARG_RUNS})
   else()
     add_executable(${name} ${ARG_SOURCE} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c")
     add_test(NAME ${name} COMMAND ${name} "${ARG_CORPUS}")

@@ -33,6 +33,9 @@ json_t *node_ask(const char *method, const char *params);
 void node_do(const char *method, const char *params);
 void automine(bool on);
 void mine(unsigned n);
+/* Of a loop that waits for a block: on a busy machine a node that mines by itself lets a transaction lie now
+ * and then. tries counts from 1. */
+void mine_forgotten(unsigned tries);
 void fund(const uint8_t address[CSL_ADDRESS_BYTES], const char *wei_hex);
 uint64_t nonce_of(const uint8_t address[CSL_ADDRESS_BYTES]);
 

@@ -71,7 +71,7 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
                                  CSL_PROGRAM, same, parties, batch, sign);
     json_t *doc =
         run_json("'%s' bench infer --model " MODEL " %s --parties %u --batch %u --count %d --net %s "
-                 "--wait %s --sign %s --profile lan --quick --json",
+                 "--wait %s --sign %s --profile lan --quick --keys '" CSL_TEST_KEYS "' --json",
                  CSL_PROGRAM, same, parties, batch, BATCHES, net, wait, sign);
     assert_non_null(announced);
     assert_non_null(doc);
@@ -122,7 +122,7 @@ static void test_far(void **state) {
     (void)state;
     json_t *doc =
         run_json("'%s' bench infer --model examples/mnist/mnist_a.onnx --parties 2 --count 2 --net wan "
-                 "--sign off --quick --json",
+                 "--sign off --quick --keys '" CSL_TEST_KEYS "' --json",
                  CSL_PROGRAM);
     assert_non_null(doc);
     assert_string_equal(json_string_value(at(doc, "profile")), "wan");
@@ -182,7 +182,8 @@ static void test_relu(void **state) {
 static void test_serve(void **state) {
     (void)state;
     json_t *doc = run_json("'%s' bench serve --model " MODEL " --normalize none --interval 0:1 --parties 3 "
-                           "--clients 1,3 --requests 4 --batch 2 --profile lan --quick --json",
+                           "--clients 1,3 --requests 4 --batch 2 --profile lan --quick --keys '" CSL_TEST_KEYS
+                           "' --json",
                            CSL_PROGRAM);
     assert_non_null(doc);
     json_t *steps = at(doc, "steps"), *idle = at(doc, "idle"), *checked = at(doc, "checked");

@@ -60,8 +60,10 @@ static bool check(const struct net *net, const char *images, unsigned parties, u
         batch, reveal, audit, profile);
     json_t *announced =
         run_json("'%s' model check tests/corpus/onnx/%s.onnx %s", CSL_PROGRAM, net->name, common);
-    json_t *counted = run_json("'%s' simulate --model tests/corpus/onnx/%s.onnx --images '%s' --count %u %s",
-                               CSL_PROGRAM, net->name, images, batch, common);
+    json_t *counted = run_json(
+        "'%s' simulate --model tests/corpus/onnx/%s.onnx --images '%s' --count %u --keys '" CSL_TEST_KEYS
+        "' %s",
+        CSL_PROGRAM, net->name, images, batch, common);
     bool ok = announced != NULL && counted != NULL && agree(announced, counted, parties, batch);
     const char *ran = json_string_value(json_object_get(counted, "profile"));
     ok = ok && ran != NULL && strcmp(ran, profile) == 0;

@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
     write_npy(images, e.x, e.batch, e.inputs);
     write_labels(labels, e.classes, e.batch);
     json_t *doc = run_json("'%s' simulate --parties 3 --model '" FOLDER "%s' --images '%s' --labels '%s' "
-                           "--normalize none --interval 0:1 --batch %u --json",
+                           "--normalize none --interval 0:1 --batch %u --keys '" CSL_TEST_KEYS "' --json",
                            CSL_PROGRAM, argv[1], images, labels, e.batch);
     (void)unlink(images);
     (void)unlink(labels);

@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
     }
     json_t *doc =
         run_json("'%s' simulate --parties '%s' --model '%s' --images '%s' --labels '%s' --count '%s' "
-                 "--batch 128 --json",
+                 "--batch 128 --keys '" CSL_TEST_KEYS "' --json",
                  CSL_PROGRAM, argv[2], model, images, labels, argv[3]);
     printf("%s, %s parties: accuracy %.4f, plain %.4f, agree %.4f, bound use %.3f, largest logit error %.5f, "
            "%.0f rounds, %.0f bytes a link, %.0f images/s\n",
