@@ -38,6 +38,7 @@ struct csl_view_writer {
     size_t n_plain;
     enum csl_err added;
     struct csl_diag added_diag;
+    uint64_t taken; /* bytes of all records so far, whether written yet or not; the lane's alone */
 };
 
 static uint64_t bound_of(const struct csl_context *ctx) {
@@ -262,6 +263,7 @@ enum csl_err csl_view_begin(struct csl_view_writer **out, const struct csl_conte
         writer_free(w);
         return err;
     }
+    w->taken = w->size;
     *out = w;
     return CSL_OK;
 }
@@ -279,11 +281,12 @@ enum csl_err csl_view_add(struct csl_view_writer *w, const struct csl_record *r,
         return CSL_OK;
     }
     TRY(csl__view_pack_batch(&plain, &n, r, w->n_parties));
+    w->taken += n;
     return n >= BACKGROUND ? add_large(w, plain, n, diag) : add_record(w, plain, n, diag);
 }
 
 bool csl_view_is_large(const struct csl_view_writer *w) {
-    return w != NULL && w->size > bound_of(w->ctx) / 4;
+    return w != NULL && w->taken > bound_of(w->ctx) / 4;
 }
 
 void csl_view_end(struct csl_view_writer *w) {

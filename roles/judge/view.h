@@ -37,7 +37,8 @@ CSL_MUST_CHECK enum csl_err csl_view_begin(struct csl_view_writer **out, const s
  * goes wrong there is an error of the next call. w may be NULL. */
 CSL_MUST_CHECK enum csl_err csl_view_add(struct csl_view_writer *w, const struct csl_record *r,
                                          struct csl_diag *diag);
-/* Whether the file has more than a quarter of what the roster allows for all views of the site. NULL: no. */
+/* Whether its records, those on their way included, are more than a quarter of what the roster allows for all
+ * views of the site. NULL: no. */
 bool csl_view_is_large(const struct csl_view_writer *w);
 /* However the session ends. NULL is allowed. */
 void csl_view_end(struct csl_view_writer *w);

@@ -96,11 +96,19 @@ static void heads(void **state) {
     says_words(w, (const uint64_t[]){0, 0, 0, 0, 0}, 5);
     assert_int_equal(head(w, &count, &e), CSL_OK);
     assert_int_equal(count, 0);
+    for (uint64_t n = UINT64_C(1) << 20; n <= UINT64_C(1) << 32;
+         n = 4 * n) { /* an anchor a minute for long */
+        says_words(w, (const uint64_t[]){n, 0x11, n, 5, 99}, 5);
+        assert_int_equal(head(w, &count, &e), CSL_OK);
+        assert_int_equal(count, n);
+        assert_int_equal(e.index, n - 1);
+    }
     world_result(w, "\"0x\""); /* no contract at that block */
     assert_int_equal(head(w, &count, &e), CSL_OK);
     assert_int_equal(count, 0);
 
-    static const uint64_t bad[][5] = {{1, 0x11, 0, 5, 99}, {0, 0x11, 3, 5, 99}, {1ULL << 40, 0x11, 3, 5, 99}};
+    static const uint64_t bad[][5] = {
+        {1, 0x11, 0, 5, 99}, {0, 0x11, 3, 5, 99}, {(1ULL << 32) + 1, 0x11, 3, 5, 99}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         says_words(w, bad[i], 5);
         assert_int_equal(head(w, &count, &e), CSL_EPROTO);

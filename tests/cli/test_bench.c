@@ -87,11 +87,11 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
     exactly(inputs, "N", parties);
     exactly(inputs, "d_us", strcmp(net, "lan") == 0 ? 250 : 0);
     exactly(at(doc, "offline"), "correction_bytes", number(cost, "offline_bytes") / batch);
-    static const char *const figures[] = {"median_ms",      "p95_ms",
-                                          "bound_ms",       "ratio",
-                                          "images_per_s",   "sustained_images_per_s",
-                                          "client_ms",      "bound_same_wait_ms",
-                                          "ratio_same_wait"};
+    static const char *const figures[] = {"median_ms",       "p95_ms",
+                                          "bound_ms",        "ratio",
+                                          "images_per_s",    "sustained_images_per_s",
+                                          "client_ms",       "bound_same_wait_ms",
+                                          "ratio_same_wait", "one_by_one_images_per_s"};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         figure(doc, figures[i]);
     }

@@ -216,6 +216,31 @@ static void a_view_too_large_stops(void **state) {
     view_site_close(&t);
 }
 
+/* The session asks while a thread still writes: what it asks for must be its own (ThreadSanitizer). */
+static void a_large_view_is_known_at_once(void **state) {
+    (void)state;
+    struct view_site t;
+    struct csl_diag diag = {""};
+    size_t n;
+    bool complete;
+    view_site_open(&t, 1);
+    uint8_t *share = calloc(BIG, 1);
+    struct csl_record r = big_record(&t, share, BIG);
+    struct csl_view_writer *w = view_begin(&t, 1, 1);
+    assert_false(csl_view_is_large(NULL));
+    view_add(w, &t.s->batches[1][0]);
+    assert_false(csl_view_is_large(w));
+    view_add(w, &r);
+    assert_true(csl_view_is_large(w)); /* a quarter of 1 MiB, though not all of it is in the file yet */
+    view_add(w, &t.s->batches[1][1]);
+    assert_true(csl_view_is_large(w));
+    csl_view_end(w);
+    assert_int_equal(read_id(&t, 1, &n, &complete, &diag), CSL_OK);
+    assert_true(n == 3 && complete);
+    free(share);
+    view_site_close(&t);
+}
+
 /* ---- A failing disk ---- */
 
 static void a_failed_write_breaks_nothing(void **state) {
@@ -284,6 +309,7 @@ int main(void) {
         cmocka_unit_test(another_e_is_kept_beside),      cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(the_oldest_views_go_first),     cmocka_unit_test(a_view_too_large_stops),
         cmocka_unit_test(a_failed_write_breaks_nothing), cmocka_unit_test(every_truncation_is_seen),
+        cmocka_unit_test(a_large_view_is_known_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
