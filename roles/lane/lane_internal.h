@@ -74,7 +74,7 @@ struct csl__shared {
     uint32_t served[CSL_ROSTER_MEMBERS_MAX]; /* number of the batch that last had a request of this client */
     bool open;                               /* guests may be told so */
     uint64_t alone_ms;                       /* loop time: since when there is no guest */
-    uint32_t said_chunks; /* in our last tick */
+    uint32_t said_chunks;                    /* in our last tick */
     bool said_closing, said_drain;
     bool again; /* the last tick left requests that all parties hold */
 };
