@@ -88,10 +88,11 @@ static void shift_out(uint64_t *out, const uint64_t *z, size_t n, uint64_t add, 
     }
 }
 
-/* T2. With T shifted by one, and a share of the constant 1 as T(-1), eq(v) is bit v of T ^ (T << 1 | 1). */
-static inline void read_block(uint64_t *lt, uint64_t *eq, const uint64_t *table, const uint64_t *c_high,
-                              unsigned shift, uint64_t mask, uint64_t one) {
-    uint64_t digit[64], edge[64];
+/* T2. With T shifted by one, and a share of the constant 1 as T(-1), eq(v) is bit v of T ^ (T << 1 | 1),
+ * which `edge` is left with. */
+static inline void read_block(uint64_t *lt, uint64_t *eq, uint64_t edge[64], const uint64_t *table,
+                              const uint64_t *c_high, unsigned shift, uint64_t mask, uint64_t one) {
+    uint64_t digit[64];
     for (unsigned i = 0; i < 64; i++) {
         digit[i] = c_high[i] >> shift & mask;
     }
@@ -137,15 +138,20 @@ static void read_table(uint64_t *lt, uint64_t *eq, const uint64_t *table, const 
     }
     uint64_t mask = csl_ring_mask(width);
     size_t full = n / 64;
+    uint64_t edge[64];
     for (size_t w = 0; w < full; w++) {
-        read_block(lt + w, eq == NULL ? NULL : eq + w, table + 64 * w, c_high + 64 * w, shift, mask, one);
+        read_block(lt + w, eq == NULL ? NULL : eq + w, edge, table + 64 * w, c_high + 64 * w, shift, mask,
+                   one);
     }
     if (n % 64 != 0) {
         uint64_t last_table[64] = {0}, last_c[64] = {0};
         memcpy(last_table, table + 64 * full, n % 64 * sizeof *table);
         memcpy(last_c, c_high + 64 * full, n % 64 * sizeof *c_high);
-        read_block(lt + full, eq == NULL ? NULL : eq + full, last_table, last_c, shift, mask, one);
+        read_block(lt + full, eq == NULL ? NULL : eq + full, edge, last_table, last_c, shift, mask, one);
         csl_wipe(last_table, sizeof last_table);
+    }
+    if (eq != NULL) {
+        csl_wipe(edge, sizeof edge);
     }
 }
 
