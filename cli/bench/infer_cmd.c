@@ -57,6 +57,7 @@ static void print(const json_t *doc) {
                  at(doc, "ratio_same_wait"));
     (void)printf("             %s\n             %s\n", json_string_value(json_object_get(bound, "formula")),
                  inputs != NULL ? inputs : "");
+    csl_bench_probes_print(at(json_object_get(doc, "machine"), "probes_quotient"));
     free(inputs);
     (void)printf("images a s   %10.0f online, %.0f sustained with all offline work\n",
                  at(doc, "images_per_s"), at(doc, "sustained_images_per_s"));

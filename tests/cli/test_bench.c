@@ -97,10 +97,13 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
     }
     assert_true(json_is_string(at(bound, "formula")));
     assert_true(json_is_string(at(bound, "waiting")));
-    if (strcmp(wait, "auto") != 0) {
-        assert_string_equal(json_string_value(at(at(doc, "bound_same_wait"), "waiting")),
-                            strcmp(wait, "spin") == 0 ? "polling" : "sleeping");
-    }
+    /* Who polls may sleep, too; who sleeps does nothing else. */
+    bool sleeps = strcmp(wait, "block") == 0;
+    assert_string_equal(json_string_value(at(at(doc, "bound_same_wait"), "waiting")),
+                        sleeps ? "sleeping" : json_string_value(at(bound, "waiting")));
+    assert_true(sleeps || number(doc, "bound_same_wait_ms") == number(doc, "bound_ms"));
+    assert_true(number(doc, "bound_same_wait_ms") >= number(doc, "bound_ms"));
+    assert_true(number(at(doc, "machine"), "probes_quotient") >= 1); /* measured before and after */
     figure(at(bound, "terms_ms"), "rounds");
     figure(at(doc, "peak_rss_kib"), "hospital-a");
     check_machine(at(doc, "machine"));
@@ -148,6 +151,7 @@ static void check_relu(unsigned count, unsigned parties, const char *wait) {
         figure(doc, figures[i]);
     }
     check_rounds(at(doc, "machine"), parties);
+    assert_true(number(at(doc, "machine"), "probes_quotient") >= 1);
     json_decref(doc);
 }
 
