@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -75,6 +76,7 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
                  CSL_PROGRAM, same, parties, batch, BATCHES, net, wait, sign);
     assert_non_null(announced);
     assert_non_null(doc);
+    figure(announced, "shared_request_inputs"); /* what a request with --shared may have */
     json_t *cost = at(announced, "cost"), *bound = at(doc, "bound"), *inputs = at(bound, "inputs");
     double rounds = number(cost, "rounds"), link = number(cost, "online_bytes_per_link");
     /* The last hop is the output's; signatures that come after it have a frame of their own. */
@@ -132,6 +134,19 @@ static void test_far(void **state) {
     exactly(doc, "rounds", 8);
     exactly(at(at(doc, "bound"), "inputs"), "r", 7);
     exactly(doc, "bytes_per_link", 6176);
+    json_decref(doc);
+}
+
+/* One image for as many batches as there are by default; one that does not fit is refused before anything
+ * runs. */
+static void test_images(void **state) {
+    (void)state;
+    json_t *doc = run_json("'%s' bench infer --model examples/mnist/mnist_a.onnx --images "
+                           "examples/mnist/digit-1.pgm --batch 2 --quick --json",
+                           CSL_PROGRAM);
+    assert_non_null(doc);
+    exactly(at(doc, "workload"), "batches", 3);
+    figure(doc, "median_ms");
     json_decref(doc);
 }
 
@@ -318,6 +333,9 @@ static void test_refusals(void **state) {
     refused("infer --model " MODEL " --normalize none --interval 0:1 --profile moon", "CSL_EUSAGE");
     refused("infer --model " MODEL " --normalize none", "CSL_EUSAGE");
     refused("infer --model no-such.onnx", "CSL_ENOINPUT");
+    refused("infer --model examples/mnist/mnist_a.onnx --images no-such.pgm", "CSL_ENOINPUT");
+    refused("infer --model " MODEL " --normalize none --interval 0:1 --images examples/mnist/digit-1.pgm",
+            "CSL_EDATA");
     refused("infer --model " MODEL " --parties 1", "CSL_EUSAGE");
     refused("serve --model no-such.onnx", "CSL_ENOINPUT");
     refused("serve --model " MODEL " --clients 1,x", "CSL_EUSAGE");
@@ -333,7 +351,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_machine), cmocka_unit_test(test_kernels),
         cmocka_unit_test(test_relu),     cmocka_unit_test(test_infer),   cmocka_unit_test(test_far),
-        cmocka_unit_test(test_round),    cmocka_unit_test(test_serve),   cmocka_unit_test(test_all),
+        cmocka_unit_test(test_images),   cmocka_unit_test(test_round),   cmocka_unit_test(test_serve),
+        cmocka_unit_test(test_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
