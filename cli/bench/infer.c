@@ -85,6 +85,39 @@ static enum csl_err check(struct run *x) {
     return CSL_OK;
 }
 
+/* ---- Memory ---- */
+
+/* Bytes that can be had without driving others out; 0: not known. */
+static uint64_t available_memory(void) {
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL &&
+           sscanf(line, "MemAvailable: %llu", &kib) != 1) {
+    }
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    return (uint64_t)kib << 10;
+}
+
+/* A party that the kernel kills for its memory would say less. */
+static enum csl_err check_memory(const struct run *x) {
+    struct csl_cost c;
+    unsigned n = (unsigned)x->o->parties;
+    TRY(csl_plan_cost(x->plan, &c, n, (uint32_t)x->o->batch, x->profile, false));
+    uint64_t need = n * (c.party_memory + c.ahead_memory) + c.dealer_memory + c.client_memory,
+             have = available_memory();
+    return have == 0 || need <= have
+               ? CSL_OK
+               : csl_fail(
+                     x->diag, CSL_ENOMEM,
+                     "%u parties, dealer and client need about %llu MiB for batches of %llu, and %llu MiB "
+                     "are available: take a smaller --batch, or fewer parties",
+                     n, (unsigned long long)(need >> 20), (unsigned long long)x->o->batch,
+                     (unsigned long long)(have >> 20));
+}
+
 /* ---- Inputs ---- */
 
 /* Floats as .npy: what --images names, again and again; else random ones, 0..255, or of the interval where
@@ -317,6 +350,7 @@ static enum csl_err measure_again(struct run *x, const struct csl_bench_work *wo
 static enum csl_err run_all(struct run *x, struct csl_bench_work *work) {
     TRY(check(x));
     TRY(compile(x));
+    TRY(check_memory(x));
     TRY(load_images(x));
     unsigned n = (unsigned)x->o->parties;
     TRY(csl_bench_work_of(work, x->plan, n, (uint32_t)x->o->batch, x->profile));
