@@ -122,31 +122,18 @@ static void test_infer(void **state) {
 }
 
 /* 40 ms away and back nobody takes for near: the parties choose the wan profile. Network A has 10 rounds in
- * the other (docs/protocol.md, Cost). */
+ * the other (docs/protocol.md, Cost). One image does for both batches. */
 static void test_far(void **state) {
     (void)state;
     json_t *doc =
         run_json("'%s' bench infer --model examples/mnist/mnist_a.onnx --parties 2 --count 2 --net wan "
-                 "--sign off --quick --json",
+                 "--images examples/mnist/digit-1.pgm --sign off --quick --json",
                  CSL_PROGRAM);
     assert_non_null(doc);
     assert_string_equal(json_string_value(at(doc, "profile")), "wan");
     exactly(doc, "rounds", 8);
     exactly(at(at(doc, "bound"), "inputs"), "r", 7);
     exactly(doc, "bytes_per_link", 6176);
-    json_decref(doc);
-}
-
-/* One image for as many batches as there are by default; one that does not fit is refused before anything
- * runs. */
-static void test_images(void **state) {
-    (void)state;
-    json_t *doc = run_json("'%s' bench infer --model examples/mnist/mnist_a.onnx --images "
-                           "examples/mnist/digit-1.pgm --batch 2 --quick --json",
-                           CSL_PROGRAM);
-    assert_non_null(doc);
-    exactly(at(doc, "workload"), "batches", 3);
-    figure(doc, "median_ms");
     json_decref(doc);
 }
 
@@ -372,8 +359,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_machine), cmocka_unit_test(test_kernels),
         cmocka_unit_test(test_relu),     cmocka_unit_test(test_infer),   cmocka_unit_test(test_far),
-        cmocka_unit_test(test_images),   cmocka_unit_test(test_round),   cmocka_unit_test(test_serve),
-        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_round),    cmocka_unit_test(test_serve),   cmocka_unit_test(test_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
