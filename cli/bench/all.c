@@ -2,6 +2,7 @@
  * that bench/compare reads, and plots. */
 #include <errno.h>
 #include <ftw.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,10 @@
 #include "cli/bench/kernels.h"
 #include "cli/bench/plot.h"
 #include "cli/bench/relu.h"
+#include "cli/bench/serve.h"
 #include "cli/commands.h"
 
-#define DEFAULT_MODEL "examples/mnist/mnist_a.onnx"
+#define DEFAULT_MODELS "examples/*/*.onnx"
 
 struct options {
     struct csl_list models;
@@ -28,28 +30,36 @@ struct all {
     struct options o;
     char keys[512];
     struct csl_bench_cpu cpu;
-    json_t *infer, *relu, *kernels;
+    glob_t found; /* networks, where none are named */
+    json_t *infer, *relu, *serve, *kernels;
 };
 
 /* ---- Which ---- */
 
+#define PLAIN(N, B, NET, QUICK)                                                                              \
+    { N, B, NET, "spin", "after-output", QUICK }
+#define BATCHES(N, NET, QUICK)                                                                               \
+    PLAIN(N, 1, NET, QUICK), PLAIN(N, 16, NET, false), PLAIN(N, 128, NET, false), PLAIN(N, 1024, NET, false)
 static const struct workload {
     unsigned parties, batch;
     const char *net, *wait, *sign;
     bool quick; /* also with --quick */
 } workloads[] = {
-    {2, 1, "loopback", "spin", "after-output", true},    {3, 1, "loopback", "spin", "after-output", true},
-    {5, 1, "loopback", "spin", "after-output", false},   {8, 1, "loopback", "spin", "after-output", false},
-    {2, 1, "loopback", "block", "after-output", true},   {2, 1, "loopback", "auto", "after-output", true},
-    {2, 1, "loopback", "spin", "before-output", true},   {2, 16, "loopback", "spin", "after-output", true},
-    {2, 128, "loopback", "spin", "after-output", false}, {2, 1024, "loopback", "spin", "after-output", false},
-    {3, 128, "loopback", "spin", "after-output", false}, {5, 128, "loopback", "spin", "after-output", false},
-    {8, 128, "loopback", "spin", "after-output", false}, {2, 1, "lan", "spin", "after-output", true},
-    {3, 1, "lan", "spin", "after-output", false},        {5, 1, "lan", "spin", "after-output", false},
-    {8, 1, "lan", "spin", "after-output", false},        {2, 128, "lan", "spin", "after-output", false},
-    {2, 1, "wan", "spin", "after-output", true},         {3, 1, "wan", "spin", "after-output", false},
-    {5, 1, "wan", "spin", "after-output", false},        {8, 1, "wan", "spin", "after-output", false},
-    {2, 128, "wan", "spin", "after-output", false},
+    BATCHES(2, "loopback", true),
+    {2, 1, "loopback", "block", "after-output", true},
+    {2, 1, "loopback", "auto", "after-output", true},
+    {2, 1, "loopback", "spin", "before-output", true},
+    BATCHES(3, "loopback", true),
+    BATCHES(5, "loopback", false),
+    BATCHES(8, "loopback", false),
+    BATCHES(2, "lan", true),
+    PLAIN(3, 1, "lan", false),
+    PLAIN(5, 1, "lan", false),
+    PLAIN(8, 1, "lan", false),
+    BATCHES(2, "wan", true),
+    PLAIN(3, 1, "wan", false),
+    PLAIN(5, 1, "wan", false),
+    PLAIN(8, 1, "wan", false),
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof *workloads };
 
@@ -57,9 +67,10 @@ static const struct {
     unsigned count, parties;
     const char *wait;
     bool quick;
-} relus[] = {{10000, 2, "spin", true},    {100000, 2, "spin", false}, {100000, 2, "block", false},
-             {100000, 3, "spin", false},  {100000, 5, "spin", false}, {100000, 8, "spin", false},
-             {1000000, 2, "spin", false}, {1000000, 3, "spin", false}};
+} relus[] = {{10000, 2, "spin", true},    {100000, 2, "spin", false},  {100000, 2, "block", false},
+             {100000, 3, "spin", false},  {100000, 5, "spin", false},  {100000, 8, "spin", false},
+             {1000000, 2, "spin", false}, {1000000, 3, "spin", false}, {1000000, 5, "spin", false},
+             {1000000, 8, "spin", false}};
 enum { N_RELUS = sizeof relus / sizeof *relus };
 
 /* ---- One after the other ---- */
@@ -158,6 +169,45 @@ static void run_relu(struct all *a, size_t i) {
     (void)fflush(stdout);
 }
 
+static void print_serve(const char *model, const json_t *doc, const char *error) {
+    const json_t *idle = json_object_get(doc, "idle"), *best = json_object_get(doc, "saturation");
+    (void)printf("%-16.16s served | ", base_name(model));
+    if (doc == NULL) {
+        (void)printf("%s\n", error);
+    } else {
+        (void)printf(
+            "idle %.3f ms at the parties (a session of its own %.3f), most %.0f requests/s with %.0f "
+            "clients\n",
+            at(json_object_get(idle, "shared"), "online_p50_ms"),
+            at(json_object_get(idle, "own"), "online_p50_ms"), at(best, "requests_per_s"),
+            at(best, "clients"));
+    }
+    (void)fflush(stdout);
+}
+
+static void run_serve(struct all *a, const char *model) {
+    struct csl_bench_serve o = {.model = model,
+                                .normalize = a->o.normalize,
+                                .wait = "block",
+                                .sign = "after-output",
+                                .keys = a->keys,
+                                .clients = a->o.quick ? "1" : NULL,
+                                .parties = 2,
+                                .batch = 1,
+                                .requests = a->o.quick ? 4 : 0,
+                                .quick = a->o.quick};
+    struct csl_diag diag = {""};
+    json_t *doc;
+    enum csl_err err = csl_bench_serve(&doc, &o, &diag);
+    if (!a->cli->json) {
+        print_serve(model, doc, diag.text[0] != 0 ? diag.text : csl_err_text(err));
+    }
+    if (doc == NULL) {
+        doc = json_pack("{s:{s:s}, s:s}", "workload", "model", model, "error", diag.text);
+    }
+    (void)json_array_append_new(a->serve, doc);
+}
+
 /* ---- Files ---- */
 
 static json_t *report(const struct all *a) {
@@ -165,9 +215,9 @@ static json_t *report(const struct all *a) {
     time_t now = time(NULL);
     struct tm t;
     (void)strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime_r(&now, &t));
-    return json_pack("{s:s, s:s, s:b, s:o, s:O, s:O, s:O}", "version", CSL_VERSION, "date", date, "quick",
-                     (int)a->o.quick, "machine", csl_bench_cpu_json(&a->cpu), "infer", a->infer, "relu",
-                     a->relu, "kernels", a->kernels);
+    return json_pack("{s:s, s:s, s:b, s:o, s:O, s:O, s:O, s:O}", "version", CSL_VERSION, "date", date,
+                     "quick", (int)a->o.quick, "machine", csl_bench_cpu_json(&a->cpu), "infer", a->infer,
+                     "relu", a->relu, "serve", a->serve, "kernels", a->kernels);
 }
 
 static enum csl_err write_files(const struct all *a, json_t *doc) {
@@ -191,12 +241,22 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 /* ---- The command ---- */
 
+static enum csl_err find_models(struct all *a) {
+    struct csl_list *models = &a->o.models;
+    if (models->n == 0 && glob(DEFAULT_MODELS, 0, NULL, &a->found) == 0) {
+        for (size_t i = 0; i < a->found.gl_pathc && models->n < CSL_LIST_MAX; i++) {
+            models->items[models->n++] = a->found.gl_pathv[i];
+        }
+    }
+    return models->n != 0 ? CSL_OK
+                          : csl_fail(&a->cli->diag, CSL_ENOINPUT,
+                                     DEFAULT_MODELS ": none are here; name networks with --model");
+}
+
 static enum csl_err prepare(struct all *a) {
     const char *tmp = getenv("TMPDIR");
     (void)snprintf(a->keys, sizeof a->keys, "%s/consilium-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (a->o.models.n == 0) {
-        a->o.models.items[a->o.models.n++] = DEFAULT_MODEL;
-    }
+    TRY(find_models(a));
     for (size_t i = 0; i < a->o.models.n; i++) {
         if (access(a->o.models.items[i], R_OK) != 0) {
             return csl_fail(&a->cli->diag, CSL_ENOINPUT, "%s: %s; name networks with --model",
@@ -211,6 +271,7 @@ static enum csl_err prepare(struct all *a) {
     }
     a->infer = json_array();
     a->relu = json_array();
+    a->serve = json_array();
     return CSL_OK;
 }
 
@@ -226,6 +287,7 @@ static enum csl_err run_all(struct all *a) {
                 run_one(a, &workloads[i], a->o.models.items[m]);
             }
         }
+        run_serve(a, a->o.models.items[m]);
     }
     for (size_t i = 0; i < N_RELUS; i++) {
         if (!a->o.quick || relus[i].quick) {
@@ -243,7 +305,7 @@ static enum csl_err run_all(struct all *a) {
 }
 
 static const struct csl_opt opts[] = {
-    CSL_LIST(struct all, o.models, "model", "MODEL", false, "repeatable; default: " DEFAULT_MODEL),
+    CSL_LIST(struct all, o.models, "model", "MODEL", false, "repeatable; default: " DEFAULT_MODELS),
     CSL_STRING(struct all, o.normalize, "normalize", "HOW", false,
                "raw, unit, centered or mnist; default: unit"),
     CSL_STRING(struct all, o.out, "out", "DIR", false, "result.json and latency-MODEL.svg go there"),
@@ -251,12 +313,13 @@ static const struct csl_opt opts[] = {
 static const struct csl_spec spec = {
     .name = "bench all",
     .synopsis = "[--model MODEL]... [--quick] [--out DIR] [--json]",
-    .text =
-        "Runs the workloads of docs/performance.md one after the other: networks at batch 1, 16, 128 and "
-        "1024, among 2,\n"
-        "3, 5 and 8 parties, on loopback and over the lan and wan profiles; ReLUs; kernels. Takes minutes a "
-        "network;\n"
-        "other work on the machine shows. bench/compare puts two result files side by side.",
+    .text = "Runs the workloads of docs/performance.md one after the other: networks at batch 1, 16, 128 and "
+            "1024, among 2,\n"
+            "3, 5 and 8 parties, on loopback and over the lan and wan profiles; each served to concurrent "
+            "clients; ReLUs;\n"
+            "kernels. Without --model the networks of examples/; others are named. Takes many minutes a "
+            "network; other work\n"
+            "on the machine shows. bench/compare puts two result files side by side.",
     .opts = opts,
     .has_json = true};
 
@@ -275,8 +338,10 @@ int cmd_bench_all(struct csl_cli *cli, int argc, char **argv) {
         }
         json_decref(a->infer);
         json_decref(a->relu);
+        json_decref(a->serve);
         json_decref(a->kernels);
     }
+    globfree(&a->found);
     free(a);
     return code;
 }

@@ -6,7 +6,7 @@
 
 static const unsigned ring_bits[CSL_BENCH_RINGS] = {32, 52, 64};
 static const char formula[] =
-    "bound = r (t0 + d) + max(8 B / rate, B s + N/C w), w = max(sum m_i / p_i, V / v)";
+    "bound = (r - 1 + min(1, C/N)) t0 + r d + max(8 B / rate, B s + N/C w), w = max(sum m_i / p_i, V / v)";
 
 /* ---- The workload ---- */
 
@@ -83,6 +83,12 @@ static double seconds_of_work(const struct csl_bench_machine *m, const struct cs
     return larger(s, read);
 }
 
+/* Rounds of which all parties' work falls into the time that is measured. */
+static double whole_rounds(const struct csl_bench_machine *m, const struct csl_bench_work *w) {
+    double first = (double)m->cpu.cores / w->n_parties;
+    return w->openings == 0 ? 0 : w->openings - 1 + (first < 1 ? first : 1);
+}
+
 struct csl_bench_bound csl_bench_bound_of(const struct csl_bench_machine *m, const struct csl_bench_work *w,
                                           enum csl_bench_way way) {
     double delay_us = w->net != NULL ? w->net->rtt_us / 2.0 : 0, bytes = (double)w->bytes;
@@ -92,7 +98,7 @@ struct csl_bench_bound csl_bench_bound_of(const struct csl_bench_machine *m, con
                  (way == CSL_BENCH_BEST &&
                   round_us(&m->rounds, 0, CSL_BENCH_SPIN) <= round_us(&m->rounds, 0, CSL_BENCH_BLOCK));
     b.waiting = polls ? "polling" : "sleeping";
-    b.rounds_ms = w->openings * (b.round_us + delay_us) / 1e3;
+    b.rounds_ms = (whole_rounds(m, w) * b.round_us + w->openings * delay_us) / 1e3;
     b.bytes_ms = bytes * b.us_per_byte / 1e3;
     b.wire_ms = w->net != NULL && w->net->bits_per_s != 0 ? bytes * 8e3 / (double)w->net->bits_per_s : 0;
     b.compute_ms = seconds_of_work(m, w) * 1e3 * w->n_parties / m->cpu.cores;

@@ -1,6 +1,6 @@
 /* The least time that a workload can take on this machine, from what it sends and multiplies.
  *
- *   bound = r (t0 + d) + max(8 B / rate, B s + N/C w),   w = max(sum m_i / p_i, V / v)
+ *   bound = (r - 1 + min(1, C/N)) t0 + r d + max(8 B / rate, B s + N/C w),   w = max(sum m_i / p_i, V / v)
  *
  * r openings, B bytes to each peer in all of them; N parties on C cores, which share the cores equally;
  * t0: an exchange round of N processes with 16 bytes, s: what a byte to each peer adds to a round, the least
@@ -9,7 +9,9 @@
  * d, rate: half a round trip and the line's rate (0 and none without a network between);
  * m_i: products of one party in rings of at most 32, 52 and 64 bits, p_i the best rate of one core for them;
  * V: bytes of a party's weights, packed, v the rate at which a core reads so many again and again.
- * The output's way to the client is not in it: what is measured online ends when the outputs are sent.
+ * min(1, C/N): where parties take turns on the cores, all but the last one may have done their part of the
+ * first round before the clock starts, which is when the last party holds its input. The output's way to the
+ * client is not in it: what is measured online ends when the outputs are sent.
  */
 #ifndef CSL_CLI_BENCH_BOUND_H
 #define CSL_CLI_BENCH_BOUND_H
@@ -39,7 +41,7 @@ enum csl_bench_way { CSL_BENCH_SPIN, CSL_BENCH_BLOCK, CSL_BENCH_BEST };
 struct csl_bench_bound {
     const char *waiting;          /* "polling" or "sleeping": whose t0 it is */
     double round_us, us_per_byte; /* t0, s */
-    double rounds_ms;             /* r (t0 + d) */
+    double rounds_ms;             /* (r - 1 + min(1, C/N)) t0 + r d */
     double bytes_ms;              /* B s */
     double wire_ms;               /* 8 B / rate */
     double compute_ms;            /* N/C w */

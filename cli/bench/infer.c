@@ -14,6 +14,7 @@
 #include "cli/run_args.h"
 #include "crypto/prg.h"
 #include "net/mesh_link.h"
+#include "nn/image.h"
 
 enum { PATH_ROOM = 1200, IMAGES_AT_ONCE = 4096 };
 
@@ -22,7 +23,8 @@ struct run {
     struct csl_diag *diag;
     struct csl_plan *plan;
     const struct csl_bench_profile *net;
-    uint64_t count; /* batches */
+    uint64_t count;           /* batches */
+    struct csl_images images; /* of --images; count 0: none */
     enum csl_wait wait;
     enum csl_profile profile; /* the parties' choice, once they ran */
     struct csl_federation *fed;
@@ -83,10 +85,44 @@ static enum csl_err check(struct run *x) {
     return CSL_OK;
 }
 
+/* ---- Memory ---- */
+
+/* Bytes that can be had without driving others out; 0: not known. */
+static uint64_t available_memory(void) {
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL &&
+           sscanf(line, "MemAvailable: %llu", &kib) != 1) {
+    }
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    return (uint64_t)kib << 10;
+}
+
+/* A party that the kernel kills for its memory would say less. */
+static enum csl_err check_memory(const struct run *x) {
+    struct csl_cost c;
+    unsigned n = (unsigned)x->o->parties;
+    TRY(csl_plan_cost(x->plan, &c, n, (uint32_t)x->o->batch, x->profile, false));
+    uint64_t need = n * (c.party_memory + c.ahead_memory) + c.dealer_memory + c.client_memory,
+             have = available_memory();
+    return have == 0 || need <= have
+               ? CSL_OK
+               : csl_fail(
+                     x->diag, CSL_ENOMEM,
+                     "%u parties, dealer and client need about %llu MiB for batches of %llu, and %llu MiB "
+                     "are available: take a smaller --batch, or fewer parties",
+                     n, (unsigned long long)(need >> 20), (unsigned long long)x->o->batch,
+                     (unsigned long long)(have >> 20));
+}
+
 /* ---- Inputs ---- */
 
-/* Random floats as .npy: 0..255, or the interval where values are used as they are. */
-static bool write_values(FILE *f, const struct run *x, uint64_t n) {
+/* Floats as .npy: what --images names, again and again; else random ones, 0..255, or of the interval where
+ * values are used as they are. */
+static bool write_random(FILE *f, const struct run *x, uint64_t n) {
     static const uint8_t seed[CSL_SEED_BYTES] = {2};
     bool none = strcmp(x->o->normalize, "none") == 0;
     double lo = none ? x->plan->input.lo : 0, hi = none ? x->plan->input.hi : 255;
@@ -109,21 +145,50 @@ static bool write_values(FILE *f, const struct run *x, uint64_t n) {
     return ok;
 }
 
-static enum csl_err write_inputs(const struct run *x, const char *path) {
+static bool write_values(FILE *f, const struct run *x, const struct csl_images *given, uint64_t images) {
+    size_t each = csl_plan_n_inputs(x->plan);
+    bool ok = true;
+    if (given->count == 0) {
+        return write_random(f, x, images * each);
+    }
+    for (uint64_t i = 0; i < images && ok; i++) {
+        ok = fwrite(given->data + i % given->count * each, sizeof(float), each, f) == each;
+    }
+    return ok;
+}
+
+static enum csl_err write_inputs(const struct run *x, const struct csl_images *given, const char *path) {
     enum { HEADER = 128, MAGIC = 10 };
     char head[HEADER + 1];
-    uint64_t images = x->count * x->o->batch, size = csl_plan_n_inputs(x->plan);
+    uint64_t images = x->count * x->o->batch;
     memset(head, ' ', HEADER);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", MAGIC); /* version 1.0, 118 more bytes of header */
     int n = snprintf(head + MAGIC, sizeof head - MAGIC,
                      "{'descr': '<f4', 'fortran_order': False, 'shape': (%llu, 1, %llu), }",
-                     (unsigned long long)images, (unsigned long long)size);
+                     (unsigned long long)images, (unsigned long long)csl_plan_n_inputs(x->plan));
     head[MAGIC + n] = ' ';
     head[HEADER - 1] = '\n';
     FILE *f = fopen(path, "wxe");
-    bool ok = f != NULL && fwrite(head, HEADER, 1, f) == 1 && write_values(f, x, images * size);
+    bool ok = f != NULL && fwrite(head, HEADER, 1, f) == 1 && write_values(f, x, given, images);
     ok = f != NULL && fclose(f) == 0 && ok;
     return ok ? CSL_OK : csl_fail(x->diag, CSL_ECREATE, "%s: cannot be written", path);
+}
+
+/* Before anything is measured: what is named must be there, and fit. */
+static enum csl_err load_images(struct run *x) {
+    const struct csl_list *files = &x->o->images;
+    struct csl_image_options opt = {.max_count = (size_t)(x->count * x->o->batch),
+                                    .npy_shape = CSL_NPY_FEATURES};
+    if (files->n == 0) {
+        return CSL_OK;
+    }
+    TRY(csl_images_load(&x->images, files->items, files->n, &opt, x->diag));
+    size_t each = csl_images_stride(&x->images), want = csl_plan_n_inputs(x->plan);
+    return each == want
+               ? CSL_OK
+               : csl_fail(x->diag, CSL_EDATA,
+                          "%s: %zu values an input; the network %s takes %zu: name images of its size",
+                          files->items[0], each, x->o->model, want);
 }
 
 /* ---- The consortium ---- */
@@ -179,12 +244,7 @@ static enum csl_err ask(struct run *x, json_t **doc, const char *inputs, bool on
     struct csl_run_args a = {.n = 0};
     csl_run_args_add(&a, "infer");
     csl_run_args_option(&a, "--model", "network");
-    for (size_t i = 0; i < x->o->images.n; i++) {
-        csl_run_args_option(&a, "--images", x->o->images.items[i]);
-    }
-    if (x->o->images.n == 0) {
-        csl_run_args_option(&a, "--images", inputs);
-    }
+    csl_run_args_option(&a, "--images", inputs);
     csl_run_args_number(&a, "--count", x->count * x->o->batch);
     csl_run_args_number(&a, "--batch", x->o->batch);
     if (one_by_one) {
@@ -192,22 +252,14 @@ static enum csl_err ask(struct run *x, json_t **doc, const char *inputs, bool on
     }
     csl_run_args_add(&a, "--quiet");
     csl_run_args_add(&a, "--json");
-    TRY(csl_federation_run(x->fed, doc, CSL_FEDERATION_CLIENT, a.at, x->diag));
-    uint64_t images = (uint64_t)json_integer_value(json_object_get(*doc, "images"));
-    return images == x->count * x->o->batch
-               ? CSL_OK
-               : csl_fail(x->diag, CSL_EUSAGE, "--images holds %llu inputs: %llu batches of %llu need %llu",
-                          (unsigned long long)images, (unsigned long long)x->count,
-                          (unsigned long long)x->o->batch, (unsigned long long)(x->count * x->o->batch));
+    return csl_federation_run(x->fed, doc, CSL_FEDERATION_CLIENT, a.at, x->diag);
 }
 
 /* The latency of a batch as a client has it that has one thing to ask; then what a stream of them reaches. */
 static enum csl_err infer(struct run *x) {
-    char inputs[PATH_ROOM] = "";
-    if (x->o->images.n == 0) {
-        (void)snprintf(inputs, sizeof inputs, "%s/inputs.npy", csl_federation_dir(x->fed));
-        TRY(write_inputs(x, inputs));
-    }
+    char inputs[PATH_ROOM];
+    (void)snprintf(inputs, sizeof inputs, "%s/inputs.npy", csl_federation_dir(x->fed));
+    TRY(write_inputs(x, &x->images, inputs));
     TRY(ask(x, &x->measured, inputs, true));
     const char *profile = json_string_value(json_object_get(x->measured, "profile"));
     TRY(csl_profile_parse(&x->profile, profile != NULL ? profile : "", x->diag));
@@ -240,9 +292,9 @@ static json_t *offline_json(const struct run *x) {
                      f->last_party_per_s, "correction_bytes", (json_int_t)f->correction_bytes);
 }
 
-/* What the parties do: --wait auto may do either. */
+/* What the parties do: whoever polls sleeps after a while, and --wait auto may do either. */
 static enum csl_bench_way own_way(enum csl_wait wait) {
-    return wait == CSL_WAIT_SPIN ? CSL_BENCH_SPIN : wait == CSL_WAIT_BLOCK ? CSL_BENCH_BLOCK : CSL_BENCH_BEST;
+    return wait == CSL_WAIT_BLOCK ? CSL_BENCH_BLOCK : CSL_BENCH_BEST;
 }
 
 static json_t *report(const struct run *x, const struct csl_bench_work *work) {
@@ -286,9 +338,20 @@ static enum csl_err measure_machine(struct run *x, const struct csl_bench_work *
     return CSL_OK;
 }
 
+static enum csl_err measure_again(struct run *x, const struct csl_bench_work *work) {
+    TRY(csl_bench_machine_again(&x->machine, x->o->quick, x->diag));
+    double rate = work->weight_bytes != 0 ? csl_bench_read_rate(work->weight_bytes, x->o->quick) : 0;
+    if (rate > x->machine.cpu.weights_bytes_per_s) {
+        x->machine.cpu.weights_bytes_per_s = rate;
+    }
+    return CSL_OK;
+}
+
 static enum csl_err run_all(struct run *x, struct csl_bench_work *work) {
     TRY(check(x));
     TRY(compile(x));
+    TRY(check_memory(x));
+    TRY(load_images(x));
     unsigned n = (unsigned)x->o->parties;
     TRY(csl_bench_work_of(work, x->plan, n, (uint32_t)x->o->batch, x->profile));
     TRY(measure_machine(x, work)); /* takes the weights from it, which both profiles share */
@@ -297,6 +360,7 @@ static enum csl_err run_all(struct run *x, struct csl_bench_work *work) {
     TRY(infer(x));
     csl_federation_stop(x->fed, x->rss);
     x->fed = NULL;
+    TRY(measure_again(x, work));
     TRY(csl_bench_work_of(work, x->plan, n, (uint32_t)x->o->batch, x->profile));
     work->net = x->net;
     return csl_bench_offline(&x->offline, x->plan, x->profile, n, x->o->quick, x->diag);
@@ -315,6 +379,7 @@ enum csl_err csl_bench_infer(json_t **doc, const struct csl_bench_infer *o, stru
     json_decref(x.measured);
     json_decref(x.stream);
     json_decref(x.rss);
+    csl_images_clear(&x.images);
     free(x.plan);
     return err;
 }

@@ -17,7 +17,8 @@ static const struct csl_opt opts[] = {
     CSL_UINT(struct csl_bench_infer, threads, "threads", "N", 1, CSL_MAX_THREADS,
              "of each daemon, for large layers; default: the cores, divided by the daemons"),
     CSL_BENCH_SESSION(struct csl_bench_infer),
-    CSL_LIST(struct csl_bench_infer, images, "images", "FILE", false, "inputs; default: random ones"),
+    CSL_LIST(struct csl_bench_infer, images, "images", "FILE", false,
+             "inputs, taken again and again where batches need more; default: random ones"),
     CSL_BENCH_READING(struct csl_bench_infer),
     CSL_BENCH_KEYS(struct csl_bench_infer, keys),
     CSL_FLAG(struct csl_bench_infer, quick, "quick", "a few batches and a tenth of the probes, for a try"),
@@ -57,6 +58,7 @@ static void print(const json_t *doc) {
                  at(doc, "ratio_same_wait"));
     (void)printf("             %s\n             %s\n", json_string_value(json_object_get(bound, "formula")),
                  inputs != NULL ? inputs : "");
+    csl_bench_probes_print(at(json_object_get(doc, "machine"), "probes_quotient"));
     free(inputs);
     (void)printf("images a s   %10.0f online, %.0f sustained with all offline work\n",
                  at(doc, "images_per_s"), at(doc, "sustained_images_per_s"));

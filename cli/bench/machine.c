@@ -19,6 +19,60 @@ enum csl_err csl_bench_machine_measure(struct csl_bench_machine *out, unsigned n
     return csl_bench_rounds_measure(&out->rounds, n_parties, quick, diag);
 }
 
+/* ---- Before and after ---- */
+
+static void keep_larger(double *a, double b) {
+    *a = b > *a ? b : *a;
+}
+
+static void keep_smaller(double *a, double b) {
+    *a = b < *a ? b : *a;
+}
+
+void csl_bench_cpu_merge(struct csl_bench_cpu *cpu, const struct csl_bench_cpu *other) {
+    for (size_t i = 0; i < CSL_BENCH_PATHS; i++) {
+        keep_larger(&cpu->products[i].per_s, other->products[i].per_s);
+    }
+    if (other->prg_bytes_per_s > cpu->prg_bytes_per_s) {
+        cpu->prg_bytes_per_s = other->prg_bytes_per_s;
+        cpu->prg_name = other->prg_name;
+    }
+    keep_larger(&cpu->vpmullq_per_s, other->vpmullq_per_s);
+    keep_larger(&cpu->read_bytes_per_s, other->read_bytes_per_s);
+    keep_larger(&cpu->write_bytes_per_s, other->write_bytes_per_s);
+    keep_larger(&cpu->weights_bytes_per_s, other->weights_bytes_per_s);
+}
+
+static double fastest_round(const struct csl_bench_rounds *r) {
+    return r->spin_us[0] < r->block_us[0] ? r->spin_us[0] : r->block_us[0];
+}
+
+void csl_bench_machine_merge(struct csl_bench_machine *m, const struct csl_bench_machine *other) {
+    double before = fastest_round(&m->rounds), after = fastest_round(&other->rounds);
+    csl_bench_cpu_merge(&m->cpu, &other->cpu);
+    for (size_t i = 0; i < CSL_BENCH_SIZES; i++) {
+        keep_smaller(&m->rounds.spin_us[i], other->rounds.spin_us[i]);
+        keep_smaller(&m->rounds.block_us[i], other->rounds.block_us[i]);
+    }
+    m->probes_quotient = before > after ? before / after : after / before;
+}
+
+enum csl_err csl_bench_machine_again(struct csl_bench_machine *m, bool quick, struct csl_diag *diag) {
+    struct csl_bench_machine now;
+    TRY(csl_bench_machine_measure(&now, m->rounds.n_parties, quick, diag));
+    csl_bench_machine_merge(m, &now);
+    return CSL_OK;
+}
+
+void csl_bench_probes_print(double quotient) {
+    if (quotient > 1.5) {
+        (void)printf(
+            "not quiet    %10.1f times is the slower of the two probes, before and after: other work, "
+            "or phases of the host\n",
+            quotient);
+    }
+}
+
 const struct csl_bench_path *csl_bench_best_path(const struct csl_bench_cpu *cpu, unsigned bits) {
     const struct csl_bench_path *best = &cpu->products[0];
     for (size_t i = 0; i < CSL_BENCH_PATHS; i++) {
@@ -68,6 +122,9 @@ json_t *csl_bench_machine_json(const struct csl_bench_machine *m) {
         (void)json_object_set_new(doc, "parties", json_integer(m->rounds.n_parties));
         (void)json_object_set_new(doc, "tls_rounds", rounds_json(&m->rounds));
         (void)json_object_set_new(doc, "tls_bytes_per_s_each_way", json_real(both_ways(&m->rounds)));
+        if (m->probes_quotient != 0) {
+            (void)json_object_set_new(doc, "probes_quotient", json_real(m->probes_quotient));
+        }
     }
     return doc;
 }

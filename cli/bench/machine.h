@@ -15,11 +15,10 @@ enum { CSL_BENCH_SIZES = 5 };
 extern const size_t csl_bench_sizes[CSL_BENCH_SIZES]; /* bytes to each peer: 16 B .. 1 MiB */
 
 /* One exchange round among n processes: each sends the same bytes to every other and waits for all of theirs.
- * The median of
- * several turns' averages: what a median of real rounds is to be compared with. */
+ * The fastest of many stretches, averages of up to 50 rounds (where parties sleep, 200). */
 struct csl_bench_rounds {
     unsigned n_parties;
-    double spin_us[CSL_BENCH_SIZES];  /* polling, with sched_yield between */
+    double spin_us[CSL_BENCH_SIZES];  /* polling for 100 us, with sched_yield between, then sleeping */
     double block_us[CSL_BENCH_SIZES]; /* sleeping in poll() */
 };
 /* quick: a tenth of the rounds. CSL_EOS, CSL_EINTERNAL. */
@@ -48,6 +47,8 @@ struct csl_bench_cpu {
     double weights_bytes_per_s; /* read rate of a buffer as large as the weights in question; the caller's */
 };
 void csl_bench_cpu_measure(struct csl_bench_cpu *out, bool quick);
+/* The better one of each figure, into cpu; both are of this machine. */
+void csl_bench_cpu_merge(struct csl_bench_cpu *cpu, const struct csl_bench_cpu *other);
 
 /* The best way that gives at least this many bits. */
 const struct csl_bench_path *csl_bench_best_path(const struct csl_bench_cpu *cpu, unsigned bits);
@@ -60,9 +61,18 @@ double csl_bench_read_rate(size_t n, bool quick);
 struct csl_bench_machine {
     struct csl_bench_cpu cpu;
     struct csl_bench_rounds rounds;
+    double probes_quotient; /* of the 16-byte rounds before and after the workload; 0: measured once */
 };
 CSL_MUST_CHECK enum csl_err csl_bench_machine_measure(struct csl_bench_machine *out, unsigned n_parties,
                                                       bool quick, struct csl_diag *diag);
+/* Measures once more, after the workload, and keeps of each figure the better one: a bound that was measured
+ * in a slow phase of the machine is none for what ran in a fast one. m is that of the measurement before. */
+CSL_MUST_CHECK enum csl_err csl_bench_machine_again(struct csl_bench_machine *m, bool quick,
+                                                    struct csl_diag *diag);
+/* The better one of each figure, into m; sets probes_quotient, which is at least 1. */
+void csl_bench_machine_merge(struct csl_bench_machine *m, const struct csl_bench_machine *other);
+/* A line for people where both probes differ by more than half: nothing otherwise. */
+void csl_bench_probes_print(double quotient);
 /* NULL without memory. */
 json_t *csl_bench_cpu_json(const struct csl_bench_cpu *cpu);
 json_t *csl_bench_machine_json(const struct csl_bench_machine *m);

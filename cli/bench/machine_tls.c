@@ -1,5 +1,6 @@
 /* The exchange round of N processes over TLS 1.3 on loopback, by plain sockets and OpenSSL alone. */
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
@@ -7,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,22 +20,23 @@
 #include "cli/bench/machine.h"
 
 enum {
-    TURNS = 21,
-    TURNS_LEAST = 3,
-    BUDGET_S = 1,
+    STRETCHES = 104,
+    SLEEPING = 4,  /* times as many rounds in a stretch where parties sleep */
+    POLL_US = 100, /* as the parties: whoever polls for longer keeps others off the cores */
     DEADLINE_MS = 60000,
     DEADLINE_S = 600,
     READ_BUFFER = 64 << 10
 };
 
 const size_t csl_bench_sizes[CSL_BENCH_SIZES] = {16, 1 << 10, 8 << 10, 64 << 10, 1 << 20};
-static const unsigned rounds_a_turn[CSL_BENCH_SIZES] = {250, 250, 125, 25, 4};
+static const unsigned stretch_rounds[CSL_BENCH_SIZES] = {50, 50, 25, 5, 4};
+static const double budget_s = 0.5; /* of a size: on a loaded machine fewer stretches must do */
 
 /* Memory that all processes see. */
 struct shared {
     struct csl_bench_rounds rounds;
-    pthread_barrier_t turn_over;
-    bool enough; /* party 0's word before the barrier: on a loaded machine a few turns must do */
+    pthread_barrier_t ready;
+    atomic_uint last; /* round of a size, by party 0 */
 };
 
 struct probe {
@@ -89,8 +92,8 @@ static int step(struct probe *p, struct progress *x, size_t n, bool *done) {
     return steps;
 }
 
-static bool sleep_for(struct probe *p, const struct progress *x, size_t n) {
-    struct pollfd f[CSL_MAX_PARTIES];
+static nfds_t wanted(struct pollfd f[CSL_MAX_PARTIES], const struct probe *p, const struct progress *x,
+                     size_t n) {
     nfds_t k = 0;
     for (unsigned i = 0; i < p->n; i++) {
         if (i != p->self && (x->got[i] < n || x->sent[i] < n)) {
@@ -98,20 +101,34 @@ static bool sleep_for(struct probe *p, const struct progress *x, size_t n) {
             f[k++] = (struct pollfd){.fd = p->fd[i], .events = events};
         }
     }
-    return poll(f, k, DEADLINE_MS) > 0 || errno == EINTR;
+    return k;
+}
+
+/* Asks with poll(), which takes no socket's lock while the kernel delivers. False: nothing came. */
+static bool polled(struct pollfd *f, nfds_t k) {
+    double end = csl_bench_now_s() + POLL_US * 1e-6;
+    do {
+        if (poll(f, k, 0) > 0) {
+            return true;
+        }
+        (void)sched_yield();
+    } while (csl_bench_now_s() < end);
+    return false;
 }
 
 static bool exchange(struct probe *p, size_t n, bool spin) {
     struct progress x = {{0}, {0}};
     for (bool done = false; !done;) {
+        struct pollfd f[CSL_MAX_PARTIES];
         int steps = step(p, &x, n, &done);
         if (steps < 0) {
             return false;
         }
-        if (steps == 0 && spin) {
-            (void)sched_yield();
-        } else if (steps == 0 && !done && !sleep_for(p, &x, n)) {
-            return false;
+        if (steps == 0 && !done) {
+            nfds_t k = wanted(f, p, &x, n);
+            if (!(spin && polled(f, k)) && poll(f, k, DEADLINE_MS) <= 0 && errno != EINTR) {
+                return false;
+            }
         }
     }
     return true;
@@ -189,43 +206,46 @@ static bool connect_all(struct probe *p) {
 
 /* ---- A process ---- */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static bool turns(struct probe *p, double *median_us, size_t n, unsigned rounds, bool spin) {
-    double us[TURNS], begun = csl_bench_now_s();
-    int done = 0;
-    do {
-        double from = csl_bench_now_s();
-        for (unsigned k = 0; k < rounds; k++) {
-            if (!exchange(p, n, spin)) {
-                return false;
+/* Party 0 ends it two rounds ahead: nobody can begin the third without its message. */
+static bool fastest(struct probe *p, double *least_us, size_t n, unsigned stretch, unsigned most, bool spin) {
+    double begun = csl_bench_now_s(), from = begun;
+    *least_us = INFINITY;
+    for (unsigned k = 1; k <= atomic_load(&p->shared->last); k++) {
+        if (!exchange(p, n, spin)) {
+            return false;
+        }
+        if (p->self == 0 && k % stretch == 0) {
+            double to = csl_bench_now_s(), us = (to - from) * 1e6 / stretch;
+            *least_us = us < *least_us ? us : *least_us;
+            if (to - begun > budget_s && k + 2 < most) {
+                atomic_store(&p->shared->last, k + 2);
+                most = 0;
             }
+            from = to;
         }
-        double to = csl_bench_now_s();
-        us[done++] = (to - from) * 1e6 / rounds;
-        if (p->self == 0) {
-            p->shared->enough = done == TURNS || (done >= TURNS_LEAST && to - begun > BUDGET_S);
-        }
-        (void)pthread_barrier_wait(&p->shared->turn_over);
-    } while (!p->shared->enough);
-    qsort(us, (size_t)done, sizeof *us, by_value);
-    *median_us = us[done / 2];
+    }
     return true;
 }
 
+/* Stretches are short, since other work on the machine seldom spares hundreds of rounds, and the workload may
+ * well be spared; longer where parties sleep: a few rounds in which nobody had to are luck. */
 static bool measure(struct probe *p, double us[CSL_BENCH_SIZES], bool spin) {
     for (size_t s = 0; s < CSL_BENCH_SIZES; s++) {
-        double median;
-        unsigned rounds = p->quick ? rounds_a_turn[s] / 10 + 1 : rounds_a_turn[s];
-        if (!turns(p, &median, csl_bench_sizes[s], rounds, spin)) {
+        double least;
+        unsigned stretch = stretch_rounds[s], most = stretch * (p->quick ? STRETCHES / 13 : STRETCHES);
+        most = s + 1 == CSL_BENCH_SIZES ? most / 2 : most; /* the largest are slow */
+        stretch = spin ? stretch : stretch * SLEEPING;
+        if (p->self == 0) {
+            atomic_store(&p->shared->last, most);
+        }
+        (void)pthread_barrier_wait(&p->shared->ready);
+        if (!fastest(p, &least, csl_bench_sizes[s], stretch, most, spin)) {
             return false;
         }
         if (p->self == 0) {
-            us[s] = median;
+            us[s] = least;
         }
+        (void)pthread_barrier_wait(&p->shared->ready);
     }
     return true;
 }
@@ -309,7 +329,7 @@ enum csl_err csl_bench_rounds_measure(struct csl_bench_rounds *out, unsigned n_p
     }
     bool ready = pthread_barrierattr_init(&attr) == 0 &&
                  pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
-                 pthread_barrier_init(&p.shared->turn_over, &attr, n_parties) == 0;
+                 pthread_barrier_init(&p.shared->ready, &attr, n_parties) == 0;
     enum csl_err err = ready && open_probe(&p) && run_all(&p)
                            ? CSL_OK
                            : csl_fail(diag, CSL_EOS, "the probe of TLS on loopback failed");

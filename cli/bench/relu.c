@@ -191,15 +191,15 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* From the last party's start to the last one's end, as for whole networks. The first run grows the arenas.
- */
+/* From the first party's start to the last one's end: nothing of it was done before. The first run grows the
+ * arenas. */
 static double median_s(const struct job *j, double *best) {
     double s[RUNS_MAX];
     size_t n = 0;
     for (unsigned r = j->o.runs > 1 ? 1 : 0; r < j->o.runs; r++) {
-        double from = 0, to = 0;
+        double from = j->party[0].from[r], to = 0;
         for (unsigned p = 0; p < j->o.parties; p++) {
-            from = j->party[p].from[r] > from ? j->party[p].from[r] : from;
+            from = j->party[p].from[r] < from ? j->party[p].from[r] : from;
             to = j->party[p].to[r] > to ? j->party[p].to[r] : to;
         }
         s[n++] = to - from;
@@ -240,6 +240,8 @@ static void print(const json_t *doc) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         (void)printf("%-22s %10.3f\n", keys[i], json_number_value(json_object_get(doc, keys[i])));
     }
+    csl_bench_probes_print(
+        json_number_value(json_object_get(json_object_get(doc, "machine"), "probes_quotient")));
 }
 
 /* ---- The command ---- */
@@ -283,6 +285,9 @@ static enum csl_err measure(json_t **doc, struct job *j, struct csl_diag *diag) 
                            ? CSL_ENOMEM
                            : csl_bench_links_run((unsigned)j->o.parties, (uint32_t)(8 * j->o.count + 64),
                                                  wait, party, j, diag);
+    if (err == CSL_OK) {
+        err = csl_bench_machine_again(&m, j->o.quick, diag);
+    }
     if (err == CSL_OK) {
         err = check(j, diag);
     }

@@ -6,6 +6,9 @@
 #include "cli/model/accuracy.h"
 #include "cli/model/check_audit.h"
 #include "cli/model/options.h"
+#include "roles/lane/lane.h"
+
+enum { DEFAULT_MAX_BATCH = 256 }; /* limits.max_batch of a roster that says nothing */
 
 static const struct csl_opt check_opts[] = {
     CSL_MODEL_OPTIONS(true),
@@ -89,6 +92,12 @@ static json_t *shape_json(const struct csl_plan *plan) {
     return shape;
 }
 
+/* Inputs that one request of a shared session may have; 0: no plan says so. */
+static uint32_t shared_rows(const struct csl_model_report *r) {
+    uint32_t rows;
+    return csl_lane_shared_rows(&rows, &r->plan, r->reveal_label, DEFAULT_MAX_BATCH) == CSL_OK ? rows : 0;
+}
+
 static void print_shape(const struct csl_plan *plan) {
     for (uint32_t a = 0; a < plan->input_rank; a++) {
         (void)printf("%s%u", a == 0 ? "input of " : " x ", plan->input_shape[a]);
@@ -114,6 +123,7 @@ static json_t *report_json(const struct csl_model_report *r, const struct csl_ch
         (void)json_object_set_new(doc, "ranges_from_samples", json_boolean(r->plan.from_samples));
         (void)json_object_set_new(doc, "input_shape", shape_json(&r->plan));
         (void)json_object_set_new(doc, "cost", cost_json(&r->cost));
+        (void)json_object_set_new(doc, "shared_request_inputs", json_integer(shared_rows(r)));
         (void)json_object_set_new(doc, "audit", csl_check_audit_json(audit));
         if (a->n != 0) {
             (void)json_object_set_new(doc, "fixed_point", accuracy_json(a));
@@ -189,6 +199,8 @@ static enum csl_err check(struct csl_cli *cli, const char *path, const struct cs
         }
         csl_model_report_print(report, stdout);
         if (runs) {
+            (void)printf("infer --shared: a request of at most %u inputs (with limits.max_batch %d)\n",
+                         shared_rows(report), DEFAULT_MAX_BATCH);
             csl_check_audit_print(&audit);
         }
         if (accuracy->n != 0) {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -75,6 +76,7 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
                  CSL_PROGRAM, same, parties, batch, BATCHES, net, wait, sign);
     assert_non_null(announced);
     assert_non_null(doc);
+    figure(announced, "shared_request_inputs"); /* what a request with --shared may have */
     json_t *cost = at(announced, "cost"), *bound = at(doc, "bound"), *inputs = at(bound, "inputs");
     double rounds = number(cost, "rounds"), link = number(cost, "online_bytes_per_link");
     /* The last hop is the output's; signatures that come after it have a frame of their own. */
@@ -97,10 +99,13 @@ static void check_infer(unsigned parties, unsigned batch, const char *net, const
     }
     assert_true(json_is_string(at(bound, "formula")));
     assert_true(json_is_string(at(bound, "waiting")));
-    if (strcmp(wait, "auto") != 0) {
-        assert_string_equal(json_string_value(at(at(doc, "bound_same_wait"), "waiting")),
-                            strcmp(wait, "spin") == 0 ? "polling" : "sleeping");
-    }
+    /* Who polls may sleep, too; who sleeps does nothing else. */
+    bool sleeps = strcmp(wait, "block") == 0;
+    assert_string_equal(json_string_value(at(at(doc, "bound_same_wait"), "waiting")),
+                        sleeps ? "sleeping" : json_string_value(at(bound, "waiting")));
+    assert_true(sleeps || number(doc, "bound_same_wait_ms") == number(doc, "bound_ms"));
+    assert_true(number(doc, "bound_same_wait_ms") >= number(doc, "bound_ms"));
+    assert_true(number(at(doc, "machine"), "probes_quotient") >= 1); /* measured before and after */
     figure(at(bound, "terms_ms"), "rounds");
     figure(at(doc, "peak_rss_kib"), "hospital-a");
     check_machine(at(doc, "machine"));
@@ -117,12 +122,12 @@ static void test_infer(void **state) {
 }
 
 /* 40 ms away and back nobody takes for near: the parties choose the wan profile. Network A has 10 rounds in
- * the other (docs/protocol.md, Cost). */
+ * the other (docs/protocol.md, Cost). One image does for both batches. */
 static void test_far(void **state) {
     (void)state;
     json_t *doc =
         run_json("'%s' bench infer --model examples/mnist/mnist_a.onnx --parties 2 --count 2 --net wan "
-                 "--sign off --quick --keys '" CSL_TEST_KEYS "' --json",
+                 "--images examples/mnist/digit-1.pgm --sign off --quick --keys '" CSL_TEST_KEYS "' --json",
                  CSL_PROGRAM);
     assert_non_null(doc);
     assert_string_equal(json_string_value(at(doc, "profile")), "wan");
@@ -148,6 +153,7 @@ static void check_relu(unsigned count, unsigned parties, const char *wait) {
         figure(doc, figures[i]);
     }
     check_rounds(at(doc, "machine"), parties);
+    assert_true(number(at(doc, "machine"), "probes_quotient") >= 1);
     json_decref(doc);
 }
 
@@ -249,10 +255,29 @@ static void test_round(void **state) {
     json_decref(doc);
 }
 
+/* bench/compare takes tables and single results, and nothing else. */
+static void check_compare(json_t *doc, const char *path) {
+    char single[300], command[1024];
+    json_t *const parts[] = {json_array_get(at(doc, "infer"), 0), json_array_get(at(doc, "relu"), 0),
+                             json_array_get(at(doc, "serve"), 0), at(doc, "kernels")};
+    (void)snprintf(single, sizeof single, "%s.part", path);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        assert_int_equal(json_dump_file(parts[i], single, 0), 0);
+        (void)snprintf(command, sizeof command, "bench/compare '%s' '%s' >/dev/null", path, single);
+        assert_int_equal(system(command), 0);
+    }
+    (void)snprintf(command, sizeof command, "bench/compare '%s' '%s' >/dev/null", path, path);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(json_dump_file(at(doc, "machine"), single, 0), 0);
+    (void)snprintf(command, sizeof command, "bench/compare '%s' '%s' >/dev/null 2>&1", path, single);
+    assert_int_not_equal(system(command), 0);
+    assert_int_equal(unlink(single), 0);
+}
+
 /* All of it: every row says what it measured, the files are there, and bench/compare reads them. */
 static void test_all(void **state) {
     (void)state;
-    char dir[] = "/tmp/consilium-bench-XXXXXX", path[256], command[1024];
+    char dir[] = "/tmp/consilium-bench-XXXXXX", path[256];
     assert_non_null(mkdtemp(dir));
     json_t *doc = run_json("'%s' bench all --quick --out '%s' --json", CSL_PROGRAM, dir);
     assert_non_null(doc);
@@ -268,15 +293,17 @@ static void test_all(void **state) {
         figure(row, "ratio");
     }
     assert_true(json_array_size(at(doc, "relu")) > 0);
+    json_t *serve = at(doc, "serve");
+    assert_int_equal(json_array_size(serve), 1); /* of the one network that stands in examples/ */
+    figure(at(json_array_get(serve, 0), "saturation"), "requests_per_s");
     (void)snprintf(path, sizeof path, "%s/latency-mnist_a.onnx.svg", dir);
     assert_int_equal(access(path, R_OK), 0);
     assert_int_equal(unlink(path), 0);
     (void)snprintf(path, sizeof path, "%s/result.json", dir);
     json_t *file = json_load_file(path, 0, NULL);
     assert_true(json_equal(doc, file));
-    (void)snprintf(command, sizeof command, "bench/compare '%s' '%s' >/dev/null", path, path);
     if (access("/usr/bin/python3", X_OK) == 0) {
-        assert_int_equal(system(command), 0);
+        check_compare(doc, path);
     }
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(dir), 0);
@@ -315,6 +342,9 @@ static void test_refusals(void **state) {
     refused("infer --model " MODEL " --normalize none --interval 0:1 --profile moon", "CSL_EUSAGE");
     refused("infer --model " MODEL " --normalize none", "CSL_EUSAGE");
     refused("infer --model no-such.onnx", "CSL_ENOINPUT");
+    refused("infer --model examples/mnist/mnist_a.onnx --images no-such.pgm", "CSL_ENOINPUT");
+    refused("infer --model " MODEL " --normalize none --interval 0:1 --images examples/mnist/digit-1.pgm",
+            "CSL_EDATA");
     refused("infer --model " MODEL " --parties 1", "CSL_EUSAGE");
     refused("serve --model no-such.onnx", "CSL_ENOINPUT");
     refused("serve --model " MODEL " --clients 1,x", "CSL_EUSAGE");
