@@ -15,7 +15,7 @@ enum { CSL_BENCH_SIZES = 5 };
 extern const size_t csl_bench_sizes[CSL_BENCH_SIZES]; /* bytes to each peer: 16 B .. 1 MiB */
 
 /* One exchange round among n processes: each sends the same bytes to every other and waits for all of theirs.
- * The fastest of many stretches, averages of up to 50 rounds (where parties sleep, 200). */
+ * The middle of many stretches of up to ten rounds, each averaged. */
 struct csl_bench_rounds {
     unsigned n_parties;
     double spin_us[CSL_BENCH_SIZES];  /* polling for 100 us, with sched_yield between, then sleeping */

@@ -20,16 +20,15 @@
 #include "cli/bench/machine.h"
 
 enum {
-    STRETCHES = 104,
-    SLEEPING = 4,  /* times as many rounds in a stretch where parties sleep */
-    POLL_US = 100, /* as the parties: whoever polls for longer keeps others off the cores */
+    STRETCHES = 520, /* at most, of a size */
+    POLL_US = 100,   /* as the parties: whoever polls for longer keeps others off the cores */
     DEADLINE_MS = 60000,
     DEADLINE_S = 600,
     READ_BUFFER = 64 << 10
 };
 
 const size_t csl_bench_sizes[CSL_BENCH_SIZES] = {16, 1 << 10, 8 << 10, 64 << 10, 1 << 20};
-static const unsigned stretch_rounds[CSL_BENCH_SIZES] = {50, 50, 25, 5, 4};
+static const unsigned stretch_rounds[CSL_BENCH_SIZES] = {10, 10, 5, 2, 1};
 static const double budget_s = 0.5; /* of a size: on a loaded machine fewer stretches must do */
 
 /* Memory that all processes see. */
@@ -206,17 +205,22 @@ static bool connect_all(struct probe *p) {
 
 /* ---- A process ---- */
 
-/* Party 0 ends it two rounds ahead: nobody can begin the third without its message. */
-static bool fastest(struct probe *p, double *least_us, size_t n, unsigned stretch, unsigned most, bool spin) {
-    double begun = csl_bench_now_s(), from = begun;
-    *least_us = INFINITY;
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The middle stretch. Party 0 ends it two rounds ahead: nobody can begin the third without its message. */
+static bool middle(struct probe *p, double *us, size_t n, unsigned stretch, unsigned most, bool spin) {
+    double begun = csl_bench_now_s(), from = begun, all[STRETCHES];
+    size_t n_all = 0;
     for (unsigned k = 1; k <= atomic_load(&p->shared->last); k++) {
         if (!exchange(p, n, spin)) {
             return false;
         }
         if (p->self == 0 && k % stretch == 0) {
-            double to = csl_bench_now_s(), us = (to - from) * 1e6 / stretch;
-            *least_us = us < *least_us ? us : *least_us;
+            double to = csl_bench_now_s();
+            all[n_all++] = (to - from) * 1e6 / stretch;
             if (to - begun > budget_s && k + 2 < most) {
                 atomic_store(&p->shared->last, k + 2);
                 most = 0;
@@ -224,26 +228,27 @@ static bool fastest(struct probe *p, double *least_us, size_t n, unsigned stretc
             from = to;
         }
     }
+    qsort(all, n_all, sizeof *all, by_value);
+    *us = n_all > 0 ? all[n_all / 2] : INFINITY;
     return true;
 }
 
-/* Stretches are short, since other work on the machine seldom spares hundreds of rounds, and the workload may
- * well be spared; longer where parties sleep: a few rounds in which nobody had to are luck. */
+/* Stretches are as long as a small batch, whose median is compared with theirs: on a loaded machine most of
+ * them pass between two interruptions, as most batches do. */
 static bool measure(struct probe *p, double us[CSL_BENCH_SIZES], bool spin) {
     for (size_t s = 0; s < CSL_BENCH_SIZES; s++) {
-        double least;
+        double one;
         unsigned stretch = stretch_rounds[s], most = stretch * (p->quick ? STRETCHES / 13 : STRETCHES);
         most = s + 1 == CSL_BENCH_SIZES ? most / 2 : most; /* the largest are slow */
-        stretch = spin ? stretch : stretch * SLEEPING;
         if (p->self == 0) {
             atomic_store(&p->shared->last, most);
         }
         (void)pthread_barrier_wait(&p->shared->ready);
-        if (!fastest(p, &least, csl_bench_sizes[s], stretch, most, spin)) {
+        if (!middle(p, &one, csl_bench_sizes[s], stretch, most, spin)) {
             return false;
         }
         if (p->self == 0) {
-            us[s] = least;
+            us[s] = one;
         }
         (void)pthread_barrier_wait(&p->shared->ready);
     }
