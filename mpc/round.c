@@ -197,11 +197,12 @@ size_t csl__round_make_bits(struct csl_round *r, size_t n_rows, size_t n_bits, c
 
 enum { BLOCK = 512 }; /* elements; a whole number of bytes at any width */
 
-static void pack_item(uint8_t *wire, const struct csl__item *item, const uint64_t *values) {
+static void pack_item(uint8_t *wire, const struct csl__item *item, const struct csl_round *r) {
     if (item->make != NULL) {
         item->make(item->make_arg, wire);
         return;
     }
+    const uint64_t *values = r->values.words + item->value;
     if (!item->is_bits) {
         csl_pack_bits(wire, values, item->n, (unsigned)item->n_bits);
         return;
@@ -277,7 +278,7 @@ static enum csl_err exchange_in(struct csl_round *r, uint8_t *wire, size_t slot)
     }
     uint8_t *out = in[s->self];
     for (size_t i = 0; i < r->n_items; i++) {
-        pack_item(out + r->items[i].wire, &r->items[i], r->values.words + r->items[i].value);
+        pack_item(out + r->items[i].wire, &r->items[i], r);
     }
     free(r->wire_before);
     r->wire_before = NULL;
