@@ -55,9 +55,10 @@ static bool deals(const char *what) {
     return fault.deal != NULL && strcmp(fault.deal, what) == 0;
 }
 
+/* Once; a lane and its pool may come here at the same time. */
 static void maybe_stop(const char *point, unsigned long n) {
-    if (is_at(fault.stop_at, point, n)) {
-        fault.stop_at = NULL;
+    static atomic_flag stopped = ATOMIC_FLAG_INIT;
+    if (is_at(fault.stop_at, point, n) && !atomic_flag_test_and_set(&stopped)) {
         (void)raise(SIGSTOP);
     }
 }
