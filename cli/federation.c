@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "cli/federation_internal.h"
+#include "cli/temp_folder.h"
 #include "crypto/cert.h"
 #include "crypto/secret.h"
 
@@ -171,11 +172,7 @@ static enum csl_err make_dir(struct csl_federation *fed, const char *dir, struct
         }
         return CSL_OK;
     }
-    const char *tmp = getenv("TMPDIR");
-    (void)snprintf(fed->dir, sizeof fed->dir, "%s/consilium-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (mkdtemp(fed->dir) == NULL) {
-        return csl_fail(diag, CSL_ECREATE, "%s: %s", fed->dir, strerror(errno));
-    }
+    TRY(csl_temp_folder(fed->dir, sizeof fed->dir, NULL, diag));
     fed->remove_dir = true;
     return CSL_OK;
 }

@@ -16,6 +16,7 @@
 #include "cli/bench/relu.h"
 #include "cli/bench/serve.h"
 #include "cli/commands.h"
+#include "cli/temp_folder.h"
 
 #define DEFAULT_MODELS "examples/*/*.onnx"
 
@@ -254,8 +255,6 @@ static enum csl_err find_models(struct all *a) {
 }
 
 static enum csl_err prepare(struct all *a) {
-    const char *tmp = getenv("TMPDIR");
-    (void)snprintf(a->keys, sizeof a->keys, "%s/consilium-XXXXXX", tmp != NULL ? tmp : "/tmp");
     TRY(find_models(a));
     for (size_t i = 0; i < a->o.models.n; i++) {
         if (access(a->o.models.items[i], R_OK) != 0) {
@@ -266,9 +265,7 @@ static enum csl_err prepare(struct all *a) {
     if (a->o.out != NULL && mkdir(a->o.out, 0777) != 0 && errno != EEXIST) {
         return csl_fail(&a->cli->diag, CSL_ECREATE, "%s: %s", a->o.out, strerror(errno));
     }
-    if (mkdtemp(a->keys) == NULL) {
-        return csl_fail(&a->cli->diag, CSL_ECREATE, "%s: %s", a->keys, strerror(errno));
-    }
+    TRY(csl_temp_folder(a->keys, sizeof a->keys, NULL, &a->cli->diag));
     a->infer = json_array();
     a->relu = json_array();
     a->serve = json_array();

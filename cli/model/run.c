@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/model/archive.h"
+#include "cli/temp_folder.h"
 #include "crypto/files_internal.h"
 #include "crypto/secret.h"
 #include "nn/eval.h"
@@ -17,22 +18,14 @@ struct running {
 
 /* ---- The network ---- */
 
-/* Memory rather than a disk, where the machine has such a folder. */
-static enum csl_err make_folder(char dir[64], struct csl_diag *diag) {
-    static const char *const places[] = {"/dev/shm", "/tmp"};
-    for (size_t i = 0; i < 2; i++) {
-        (void)snprintf(dir, 64, "%s/consilium-run-XXXXXX", places[i]);
-        if (mkdtemp(dir) != NULL) {
-            return CSL_OK;
-        }
-    }
-    return csl_fail(diag, CSL_ECREATE, "no folder for the network can be made in /dev/shm or /tmp");
-}
-
 static enum csl_err import_archived(struct csl_model *m, const struct csl_archive *a, struct csl_diag *diag) {
-    char dir[64], path[CSL__PATH_MAX];
-    TRY(make_folder(dir, diag));
-    enum csl_err err = csl_archive_extract(path, sizeof path, a, dir, diag);
+    char dir[512], path[CSL__PATH_MAX];
+    /* Memory rather than a disk, where the machine has such a folder. */
+    enum csl_err err = csl_temp_folder(dir, sizeof dir, "/dev/shm", diag);
+    if (err != CSL_OK) {
+        TRY(csl_temp_folder(dir, sizeof dir, NULL, diag));
+    }
+    err = csl_archive_extract(path, sizeof path, a, dir, diag);
     if (err == CSL_OK) {
         err = csl_model_file_import(&m->net, &m->issues, path, diag);
     }

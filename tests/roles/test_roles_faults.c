@@ -27,17 +27,9 @@ static int stop(void **state) {
     return 0;
 }
 
-/* Whatever a test that failed has left behind does not make the next one hang. */
 static int revive(void **state) {
     (void)state;
-    for (unsigned i = 0; i <= world.n; i++) {
-        const char *name = i < world.n ? csl_federation_party_name(world.fed, i) : "dealer";
-        if (csl_federation_pid(world.fed, name) == 0) {
-            world_spawn(&world, name);
-        } else {
-            world_signal(&world, name, SIGCONT);
-        }
-    }
+    world_revive(&world);
     return 0;
 }
 

@@ -168,6 +168,17 @@ void world_signal(struct world *w, const char *name, int sig) {
     assert_int_equal(kill(pid, sig), 0);
 }
 
+void world_revive(struct world *w) {
+    for (unsigned i = 0; i <= w->n; i++) {
+        const char *name = i < w->n ? csl_federation_party_name(w->fed, i) : "dealer";
+        if (csl_federation_pid(w->fed, name) == 0) {
+            world_spawn(w, name);
+        } else {
+            world_signal(w, name, SIGCONT);
+        }
+    }
+}
+
 void world_kill(struct world *w, const char *name) {
     world_signal(w, name, SIGKILL);
     assert_int_equal(csl_federation_wait_ended(w->fed, name), 128 + SIGKILL);

@@ -43,6 +43,8 @@ void world_spawn(struct world *w, const char *name);
 void world_spawn_hostile(struct world *w, const char *name, const char *const *args);
 void world_kill(struct world *w, const char *name); /* SIGKILL, and waits for its end */
 void world_signal(struct world *w, const char *name, int sig);
+/* Parties and dealer run: whatever a test that failed has left behind does not make the next one hang. */
+void world_revive(struct world *w);
 void world_wait_stopped(struct world *w, const char *name); /* fails when it ends instead */
 /* Every daemon but the named one (NULL: every one) runs. */
 void world_lives(struct world *w, const char *but);
